@@ -1,0 +1,52 @@
+"""Data augmentation with conditional GANs, for classes with too few examples."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ganaug.data import as_arrays
+    from ganaug.gan import ConditionalGAN
+    from ganaug.hdf5 import HDF5Dataset, write_hdf5
+    from ganaug.losses import LOSSES, PENALTIES
+    from ganaug.networks import ARCHITECTURES
+    from ganaug.resample import GANOverSampler
+    from ganaug.transform import GANAugment
+
+# Where each public name lives. Imported when first asked for: torch alone takes seconds.
+_ROOMS = {
+    "ARCHITECTURES": "networks",
+    "ConditionalGAN": "gan",
+    "GANAugment": "transform",
+    "GANOverSampler": "resample",
+    "HDF5Dataset": "hdf5",
+    "LOSSES": "losses",
+    "PENALTIES": "losses",
+    "as_arrays": "data",
+    "write_hdf5": "hdf5",
+}
+
+__all__ = [
+    "ARCHITECTURES",
+    "LOSSES",
+    "PENALTIES",
+    "ConditionalGAN",
+    "GANAugment",
+    "GANOverSampler",
+    "HDF5Dataset",
+    "as_arrays",
+    "write_hdf5",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOMS:
+        raise AttributeError(f"module 'ganaug' has no attribute {name!r}")
+    value = getattr(import_module(f"ganaug.{_ROOMS[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
