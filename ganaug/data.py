@@ -1,0 +1,341 @@
+"""as_arrays: whatever the user has (arrays, Dataset, image folder, HDF5, npz) -> X, y."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import h5py
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from sklearn.utils.multiclass import check_classification_targets
+from torch import Tensor
+from torchvision.datasets.folder import IMG_EXTENSIONS
+from torchvision.transforms.v2 import functional as tvf
+
+# The names under which hdf5.py writes and `as_arrays` reads.
+HDF5_IMAGES, HDF5_LABELS, HDF5_CLASSES = "images", "labels", "classes"
+HDF5_SUFFIXES = (".h5", ".hdf5")
+MIN_CLASS_SIZE = 2
+
+
+@runtime_checkable
+class Sampler(Protocol):
+    """What everything after training sees of a generator.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels it can be asked for, sorted.
+    """
+
+    classes_: np.ndarray
+
+    def sample(self, labels: Any, random_state: Any = None) -> Any:
+        """Return exactly one row for each of `labels`, in order."""
+        ...
+
+
+class Arrays(tuple):
+    """The pair ``(X, y)``; the names of the classes ride along as ``class_names`` (or None)."""
+
+    class_names: list[str] | None
+
+    def __new__(cls, X: Any, y: Any, class_names: Sequence[str] | None = None) -> Arrays:
+        """Make the pair."""
+        pair = super().__new__(cls, (X, y))
+        pair.class_names = None if class_names is None else [str(name) for name in class_names]
+        return pair
+
+
+def as_arrays(source: Any, size: int | tuple[int, int] | None = None) -> Arrays:
+    """Return the images and labels of `source` as two arrays.
+
+    Parameters
+    ----------
+    source : (X, y), torch Dataset, or path
+        Arrays: X an ndarray (N, H, W, C) or (N, H, W), or a Tensor (N, C, H, W); y of length N.
+        A torch Dataset yields (image, label), the image a PIL image, an ndarray or a Tensor. A
+        path leads to a folder with one folder of images for each class, to an HDF5 file that
+        `write_hdf5` wrote, or to an ``.npz`` file with arrays ``X`` and ``y`` (or ``X_train``
+        and ``y_train``).
+    size : int or (int, int), optional
+        Resize to this height and width, in pixels.
+
+    Returns
+    -------
+    X : ndarray of shape (N, H, W, C) or (N, H, W), or Tensor of shape (N, C, H, W)
+        Tensors stay tensors, the dtype is kept; folders and PIL images give uint8 ndarrays.
+    y : ndarray of shape (N,)
+        Labels as they were; those of a folder are int64 in the sorted order of its folders'
+        names, which ride along: ``as_arrays(...).class_names``.
+
+    Raises
+    ------
+    ValueError
+        Where `source` can't be read as images and labels; names the file or the item.
+    FileNotFoundError
+        Where a path leads nowhere.
+    TypeError
+        Where `source` is none of the kinds above.
+    """
+    height_width = _height_width(size)
+    if isinstance(source, str | os.PathLike):
+        return _from_path(Path(source), height_width)
+    if isinstance(source, tuple | list) and len(source) == 2:
+        X, y = source
+        if not isinstance(X, Tensor):
+            X = np.asarray(X)
+        y = check_labels(y, len(X))
+        return Arrays(_resize(X, height_width), y, getattr(source, "class_names", None))
+    if hasattr(source, "__getitem__") and hasattr(source, "__len__"):
+        return _from_dataset(source, height_width)
+    raise TypeError(
+        "`source` must be (X, y), a torch Dataset of (image, label), or the path of a folder of class"
+        f" folders, an HDF5 file or an .npz file, got {type(source).__name__}."
+    )
+
+
+def check_labels(y: Any, n_rows: int) -> np.ndarray:
+    """Return `y` as a 1-D ndarray, or raise ValueError if it can't label `n_rows` rows."""
+    y = y.detach().cpu().numpy() if isinstance(y, Tensor) else np.asarray(y)
+    if y.ndim != 1 or len(y) != n_rows:
+        raise ValueError(
+            f"`y` must have one label for each of the {n_rows} rows of `X`, got shape {y.shape}."
+        )
+    if n_rows == 0:
+        raise ValueError("`X` has no rows.")
+    missing = y != y if y.dtype.kind == "f" else np.array([label is None or label != label for label in y])
+    if np.any(missing):
+        raise ValueError(f"`y` has missing labels, the first at row {int(np.argmax(missing))}.")
+    check_classification_targets(y)
+    return y
+
+
+def encode_labels(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sorted classes of `y` and the index of each label in them.
+
+    Raises
+    ------
+    ValueError
+        If there is only one class, or a class of a single row.
+    """
+    classes, indices, counts = np.unique(y, return_inverse=True, return_counts=True)
+    if len(classes) < 2:
+        raise ValueError(f"`y` must hold at least 2 classes, got one class: {classes.tolist()[0]!r}.")
+    if counts.min() < MIN_CLASS_SIZE:
+        which = counts.argmin()
+        raise ValueError(
+            f"Class {classes.tolist()[which]!r} has {counts[which]} row; each class needs at least"
+            f" {MIN_CLASS_SIZE} to be learned from: add rows, or leave the class out."
+        )
+    return classes, indices.astype(np.int64)
+
+
+def label_indices(labels: Any, classes: np.ndarray) -> np.ndarray:
+    """Return the index in `classes` of each of `labels` (a sequence, an array, a tensor, a scalar).
+
+    Raises
+    ------
+    ValueError
+        If a label is not one of `classes`.
+    """
+    values = np.atleast_1d(
+        labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
+    )
+    if values.ndim != 1:
+        raise ValueError(f"`labels` must be one-dimensional, got shape {values.shape}.")
+    if len(values) == 0:
+        return np.empty(0, np.int64)
+    if (values.dtype.kind in "US") == (classes.dtype.kind in "US"):
+        where = np.minimum(np.searchsorted(classes, values), len(classes) - 1)
+        unknown = classes[where] != values
+        if not np.any(unknown):
+            return where
+        values = values[unknown]
+    raise ValueError(f"`labels` must be among {classes.tolist()}, got {values.tolist()[0]!r}.")
+
+
+def _height_width(size: int | tuple[int, int] | None) -> tuple[int, int] | None:
+    if size is None:
+        return None
+    pair = (size, size) if isinstance(size, int | np.integer) else tuple(size)
+    if len(pair) != 2 or not all(isinstance(side, int | np.integer) and side > 0 for side in pair):
+        raise ValueError(f"`size` must be a positive int or (height, width), got {size!r}.")
+    return int(pair[0]), int(pair[1])
+
+
+def _resize(X: Any, size: tuple[int, int] | None) -> Any:
+    if size is None or X.ndim not in (3, 4):
+        return X
+    tensor, flat = isinstance(X, Tensor), X.ndim == 3
+    rows = X if tensor else torch.from_numpy(np.ascontiguousarray(X))
+    rows = rows[:, None] if flat else rows if tensor else rows.permute(0, 3, 1, 2)
+    if tuple(rows.shape[2:]) == size:
+        return X
+    rows = torch.cat([tvf.resize(block, list(size), antialias=True) for block in rows.split(1024)])
+    rows = rows[:, 0] if flat else rows if tensor else rows.permute(0, 2, 3, 1)
+    return rows if tensor else np.ascontiguousarray(rows.numpy())
+
+
+def _from_path(path: Path, size: tuple[int, int] | None) -> Arrays:
+    if not path.exists():
+        raise FileNotFoundError(f"No such file or folder: {path}")
+    if path.is_dir():
+        return _from_folder(path, size)
+    if path.suffix in HDF5_SUFFIXES:
+        X, y = _read_hdf5(path)
+    elif path.suffix == ".npz":
+        X, y = _read_npz(path)
+    else:
+        raise ValueError(
+            f"{path}: expected a folder of class folders, or a file ending in .h5, .hdf5 or .npz."
+        )
+    return Arrays(_resize(X, size), check_labels(y, len(X)))
+
+
+def _read_hdf5(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        with h5py.File(path, "r") as file:
+            classes = file[HDF5_CLASSES]
+            values = classes.asstr()[:] if h5py.check_string_dtype(classes.dtype) else classes[:]
+            values = values.astype(str) if values.dtype == object else values
+            return file[HDF5_IMAGES][:], values[file[HDF5_LABELS][:]]
+    except (OSError, KeyError, IndexError) as exc:
+        raise ValueError(
+            f"{path} is not a data set that ganaug wrote ({exc}): expected an HDF5 file with"
+            f" `{HDF5_IMAGES}`, `{HDF5_LABELS}` and `{HDF5_CLASSES}`."
+        ) from exc
+
+
+def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            for names in (("X", "y"), ("X_train", "y_train")):
+                if all(name in file for name in names):
+                    return file[names[0]], file[names[1]]
+            found = sorted(file)
+    except Exception as exc:  # numpy raises whatever the zip and header parsers raise
+        raise ValueError(f"{path} can't be read as an .npz file: {exc}") from exc
+    raise ValueError(f"{path} must hold arrays `X` and `y` (or `X_train`, `y_train`), found {found}.")
+
+
+def _from_folder(folder: Path, size: tuple[int, int] | None) -> Arrays:
+    names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
+    files = [
+        (path, label)
+        for label, name in enumerate(names)
+        for path in sorted((folder / name).rglob("*"))
+        if path.suffix.lower() in IMG_EXTENSIONS
+    ]
+    if not files:
+        raise ValueError(f"{folder} must hold one folder of images for each class; no image was found in it.")
+    labels = np.array([label for _, label in files], dtype=np.int64)
+    for label, name in enumerate(names):
+        if not np.any(labels == label):
+            raise ValueError(
+                f"{folder / name} holds no image; remove it, or put the images of its class in it."
+            )
+    headers = [_header(path) for path, _ in files]
+    if size is None:
+        _check_same_size([shape for shape, _ in headers], [str(path) for path, _ in files])
+    mode = _common_mode([mode for _, mode in headers])
+    images = (np.asarray(_load(path, mode, size)) for path, _ in files)
+    return Arrays(_fill(images, len(files)), labels, names)
+
+
+def _header(path: Path) -> tuple[tuple[int, int], str]:
+    try:
+        with Image.open(path) as image:
+            mode = "RGBA" if image.mode == "P" and "transparency" in image.info else image.mode
+            return (image.height, image.width), mode
+    except (OSError, UnidentifiedImageError, ValueError) as exc:
+        raise ValueError(f"{path} can't be read as an image.") from exc
+
+
+def _load(path: Path, mode: str, size: tuple[int, int] | None) -> Image.Image:
+    try:
+        with Image.open(path) as image:
+            return _converted(image, mode, size)
+    except (OSError, ValueError, SyntaxError) as exc:
+        raise ValueError(f"{path} can't be read as an image: {exc}") from exc
+
+
+def _converted(image: Image.Image, mode: str, size: tuple[int, int] | None) -> Image.Image:
+    image = image.convert(mode)
+    return image if size is None else image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+
+
+def _common_mode(modes: Sequence[str]) -> str:
+    """Return the PIL mode that loses nothing of any of `modes`: grey, colour, or colour with alpha."""
+    found = set(modes)
+    if any(mode.startswith(("I", "F")) for mode in found):
+        raise ValueError(
+            f"Images must have 8 bits a channel, got PIL mode {sorted(found)}: convert them first."
+        )
+    if found & {"RGBA", "LA", "PA"}:
+        return "RGBA"
+    return "L" if found <= {"L", "1"} else "RGB"
+
+
+def _check_same_size(sizes: Sequence[tuple[int, int]], names: Sequence[str]) -> None:
+    for size, name in zip(sizes, names, strict=True):
+        if size != sizes[0]:
+            raise ValueError(
+                f"Images differ in size: {names[0]} is {sizes[0][0]} x {sizes[0][1]}, {name} is"
+                f" {size[0]} x {size[1]}. Pass `size=` (as --size on the command line) to resize them all."
+            )
+
+
+def _fill(images: Any, n: int) -> np.ndarray:
+    """Stack `n` images (H, W) or (H, W, C) into one array, with never more than one at hand."""
+    first = next(images)
+    X = np.empty((n, *first.shape), first.dtype)
+    X[0] = first
+    for i, image in enumerate(images, start=1):
+        X[i] = image
+    return X if X.ndim == 4 else X[..., None]
+
+
+def _from_dataset(dataset: Any, size: tuple[int, int] | None) -> Arrays:
+    images: list[Any] = []
+    labels = []
+    for i in range(len(dataset)):
+        item = dataset[i]
+        if not isinstance(item, tuple | list) or len(item) != 2:
+            raise ValueError(f"Item {i} of the data set must be (image, label), got {type(item).__name__}.")
+        image, label = item
+        if not isinstance(image, Image.Image | np.ndarray | Tensor):
+            raise ValueError(
+                f"Item {i} of the data set must hold a PIL image, an ndarray or a Tensor,"
+                f" got {type(image).__name__}."
+            )
+        images.append(image)
+        labels.append(label.item() if isinstance(label, Tensor | np.generic) else label)
+    if not images:
+        raise ValueError("The data set is empty.")
+    y = check_labels(np.asarray(labels), len(images))
+    return Arrays(_stack(images, size), y, getattr(dataset, "classes", None))
+
+
+def _stack(images: list[Any], size: tuple[int, int] | None) -> Any:
+    """Stack images of one kind (PIL, ndarray or Tensor), resized where `size` is given."""
+    items = [f"item {i}" for i in range(len(images))]
+    if all(isinstance(image, Image.Image) for image in images):
+        if size is None:
+            _check_same_size([(image.height, image.width) for image in images], items)
+        mode = _common_mode([image.mode for image in images])
+        return _fill((np.asarray(_converted(image, mode, size)) for image in images), len(images))
+    if all(isinstance(image, Tensor) for image in images):
+        if size is not None:
+            images = [tvf.resize(image, list(size), antialias=True) for image in images]
+        _check_same_size([tuple(image.shape[-2:]) for image in images], items)
+        return torch.stack([image.as_subclass(Tensor) for image in images])
+    if all(isinstance(image, np.ndarray) for image in images):
+        images = [_resize(image[None], size)[0] for image in images]
+        _check_same_size([image.shape[:2] for image in images], items)
+        return np.stack(images)
+    raise ValueError("The images of a data set must all be of one kind: PIL images, ndarrays or Tensors.")

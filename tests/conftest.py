@@ -1,0 +1,65 @@
+"""Fixtures that several test files share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from ganaug import ConditionalGAN
+
+# The networks of the tests are small: threads would only wait for each other, and for other processes.
+torch.set_num_threads(1)
+
+
+class StripeSampler:
+    """A sampler without a GAN: class k of n is a flat image of brightness k / (n - 1), plus noise."""
+
+    def __init__(self, classes: Any, shape: tuple[int, ...] = (8, 8), counts: Any = None) -> None:
+        self.classes_ = np.asarray(classes)
+        self.shape = shape
+        if counts is not None:
+            self.class_counts_ = np.asarray(counts)
+
+    def sample(self, labels: Any, random_state: Any = None) -> np.ndarray:
+        index = np.searchsorted(self.classes_, np.asarray(labels))
+        noise = np.random.default_rng(random_state).integers(0, 5, (len(index), *self.shape))
+        level = index * 250 // max(1, len(self.classes_) - 1)
+        return (level.reshape(-1, *[1] * len(self.shape)) + noise).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def stripes() -> tuple[np.ndarray, np.ndarray]:
+    """60 uint8 images (8, 8) of three classes: vertical stripes, horizontal ones, a blob; 40, 15, 5."""
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1, 2], [40, 15, 5])
+    rows, columns = np.mgrid[:8, :8]
+    images = []
+    for label in y:
+        phase, gain = rng.uniform(0, 2 * np.pi), rng.uniform(0.6, 1)
+        wave = [np.sin(columns * np.pi / 2 + phase), np.sin(rows * np.pi / 2 + phase)]
+        blob = 2 * np.exp(-((rows - 4 + np.sin(phase)) ** 2 + (columns - 4 + np.cos(phase)) ** 2) / 6) - 1
+        images.append(gain * [*wave, blob][label])
+    return np.round((np.array(images) + 1) * 127.5).astype(np.uint8), y
+
+
+@pytest.fixture(scope="session")
+def fitted(stripes: tuple[np.ndarray, np.ndarray]) -> ConditionalGAN:
+    """A GAN fitted on `stripes`; tests must not change it."""
+    return ConditionalGAN(steps=20, random_state=0).fit(*stripes)
+
+
+@pytest.fixture
+def image_folder(tmp_path: Path) -> Path:
+    """Two class folders of three 10 x 12 PNGs each."""
+    from PIL import Image
+
+    for name, level in (("cat", 50), ("dog", 200)):
+        folder = tmp_path / "pets" / name
+        folder.mkdir(parents=True)
+        for i in range(3):
+            Image.fromarray(np.full((10, 12, 3), level + i, np.uint8)).save(folder / f"{i}.png")
+    return tmp_path / "pets"

@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import Dataset, TensorDataset
+from torchvision.datasets import FakeData, ImageFolder
+
+from ganaug.data import as_arrays, encode_labels, label_indices
+
+
+class Items(Dataset):
+    def __init__(self, items, classes=None):
+        self.items = items
+        if classes is not None:
+            self.classes = classes
+
+    def __len__(self):
+        return len(self.items)
+
+    def __getitem__(self, i):
+        return self.items[i]
+
+
+def test_arrays_come_back_as_they_are():
+    X, y = np.zeros((3, 8, 8, 1), np.uint8), ["b", "a", "b"]
+    out_X, out_y = as_arrays((X, y))
+    assert out_X is X
+    assert out_y.tolist() == y
+
+
+def test_tensors_stay_tensors():
+    X, y = as_arrays((torch.zeros(2, 3, 8, 8), torch.tensor([1, 0])))
+    assert isinstance(X, torch.Tensor)
+    assert y.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("shape", [(4, 8, 10), (4, 8, 10, 3)])
+@pytest.mark.parametrize("tensor", [False, True])
+def test_resize_keeps_kind_and_layout(shape, tensor):
+    X = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    source = (
+        torch.from_numpy(X).permute(0, 3, 1, 2)
+        if tensor and X.ndim == 4
+        else torch.from_numpy(X)
+        if tensor
+        else X
+    )
+    out, _ = as_arrays((source, [0, 1, 0, 1]), size=(16, 9))
+    assert isinstance(out, type(source))
+    assert out.dtype == source.dtype
+    sides = out.shape[-2:] if tensor or X.ndim == 3 else out.shape[1:3]
+    assert tuple(sides) == (16, 9)
+    assert abs(float(out.astype(float).mean() if not tensor else out.float().mean()) - X.mean()) < 4
+
+
+def test_folder(image_folder):
+    arrays = as_arrays(image_folder)
+    X, y = arrays
+    assert X.shape == (6, 10, 12, 3)
+    assert X.dtype == np.uint8
+    assert y.dtype == np.int64
+    assert arrays.class_names == ["cat", "dog"]
+    expected = ImageFolder(image_folder)
+    assert y.tolist() == expected.targets
+    assert X[4, 0, 0].tolist() == [201] * 3
+
+
+def test_grey_folder_has_one_channel(image_folder):
+    for path in image_folder.rglob("*.png"):
+        Image.open(path).convert("L").save(path)
+    assert as_arrays(image_folder)[0].shape == (6, 10, 12, 1)
+
+
+def test_alpha_is_kept(image_folder):
+    path = image_folder / "cat" / "0.png"
+    Image.open(path).convert("RGBA").save(path)
+    assert as_arrays(image_folder)[0].shape == (6, 10, 12, 4)
+
+
+def test_folder_of_other_sizes(image_folder):
+    Image.new("RGB", (20, 20)).save(image_folder / "dog" / "big.png")
+    with pytest.raises(ValueError, match=r"0\.png is 10 x 12.*big\.png is 20 x 20.*size="):
+        as_arrays(image_folder)
+    assert as_arrays(image_folder, size=16)[0].shape == (7, 16, 16, 3)
+
+
+def test_unreadable_image_is_named(image_folder):
+    (image_folder / "cat" / "broken.png").write_bytes(b"not a picture")
+    with pytest.raises(ValueError, match=r"broken\.png can't be read as an image"):
+        as_arrays(image_folder)
+
+
+def test_truncated_image_is_named(image_folder):
+    path = image_folder / "cat" / "0.png"
+    Image.effect_noise((12, 10), 50).convert("RGB").save(path)
+    path.write_bytes(path.read_bytes()[:120])
+    with pytest.raises(ValueError, match=r"0\.png can't be read as an image"):
+        as_arrays(image_folder)
+
+
+def test_empty_folders(tmp_path, image_folder):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="no image was found"):
+        as_arrays(tmp_path / "empty")
+    (image_folder / "bird").mkdir()
+    with pytest.raises(ValueError, match="bird holds no image"):
+        as_arrays(image_folder)
+
+
+def test_datasets():
+    X, y = as_arrays(FakeData(6, (3, 9, 11), num_classes=2))
+    assert X.shape == (6, 9, 11, 3)
+    assert X.dtype == np.uint8
+    tensors = TensorDataset(torch.rand(4, 1, 8, 8), torch.tensor([0, 1, 1, 0]))
+    X, y = as_arrays(tensors)
+    assert torch.equal(X, tensors.tensors[0])
+    assert y.tolist() == [0, 1, 1, 0]
+    arrays = as_arrays(
+        Items([(np.zeros((8, 8), np.uint8), "x"), (np.ones((8, 8), np.uint8), "y")], ["p", "q"])
+    )
+    assert arrays[0].shape == (2, 8, 8)
+    assert arrays.class_names == ["p", "q"]
+
+
+@pytest.mark.parametrize(
+    ("items", "message"),
+    [
+        ([], "empty"),
+        ([torch.zeros(1, 8, 8)], r"Item 0 .* must be \(image, label\)"),
+        ([("path.png", 0)], "Item 0 .* got str"),
+        ([(torch.zeros(1, 8, 8), 0), (torch.zeros(1, 8, 9), 1)], "item 1 is 8 x 9.*size="),
+        ([(np.zeros((8, 8)), 0), (torch.zeros(1, 8, 9), 1)], "all be of one kind"),
+        ([(np.zeros((8, 8)), None)], "missing labels, the first at row 0"),
+    ],
+)
+def test_bad_datasets(items, message):
+    with pytest.raises(ValueError, match=message):
+        as_arrays(Items(items))
+
+
+def test_npz(tmp_path):
+    X, y = np.zeros((2, 8, 8), np.uint8), np.array([0, 1])
+    np.savez(tmp_path / "a.npz", X=X, y=y)
+    assert as_arrays(tmp_path / "a.npz")[0].shape == (2, 8, 8)
+    np.savez(tmp_path / "b.npz", X_train=X, y_train=y, X_test=X[:1], y_test=y[:1])
+    assert as_arrays(tmp_path / "b.npz")[0].shape == (2, 8, 8)
+    np.savez(tmp_path / "c.npz", images=X)
+    with pytest.raises(ValueError, match=r"must hold arrays `X` and `y`.*\['images'\]"):
+        as_arrays(tmp_path / "c.npz")
+    np.savez(tmp_path / "d.npz", X=np.array([{}], dtype=object), y=y)
+    with pytest.raises(ValueError, match=r"d\.npz can't be read"):
+        as_arrays(tmp_path / "d.npz")
+
+
+def test_bad_paths(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        as_arrays(tmp_path / "nowhere")
+    (tmp_path / "x.csv").write_text("1,2")
+    with pytest.raises(ValueError, match=r"x\.csv: expected a folder"):
+        as_arrays(tmp_path / "x.csv")
+    (tmp_path / "x.h5").write_text("1,2")
+    with pytest.raises(ValueError, match=r"x\.h5 is not a data set"):
+        as_arrays(tmp_path / "x.h5")
+    with h5py.File(tmp_path / "y.h5", "w") as file:
+        file["images"] = np.zeros((2, 8, 8))
+    with pytest.raises(ValueError, match=r"y\.h5 is not a data set"):
+        as_arrays(tmp_path / "y.h5")
+    with pytest.raises(TypeError, match="must be .*, got int"):
+        as_arrays(3)
+
+
+@pytest.mark.parametrize("size", [0, (8,), (8, 8, 8), "8", (8.0, 8)])
+def test_bad_sizes(size):
+    with pytest.raises(ValueError, match="`size` must be"):
+        as_arrays((np.zeros((2, 8, 8), np.uint8), [0, 1]), size=size)
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        ([0], r"one label for each of the 2 rows.*got shape \(1,\)"),
+        ([[0], [1]], r"got shape \(2, 1\)"),
+        ([0.0, np.nan], "missing labels, the first at row 1"),
+        ([0.5, 1.7], "continuous"),
+    ],
+)
+def test_bad_labels(y, message):
+    with pytest.raises(ValueError, match=message):
+        as_arrays((np.zeros((2, 8, 8), np.uint8), y))
+
+
+def test_encode_labels():
+    classes, indices = encode_labels(np.array(["b", "a", "b", "a"]))
+    assert classes.tolist() == ["a", "b"]
+    assert indices.tolist() == [1, 0, 1, 0]
+    with pytest.raises(ValueError, match="one class: 7"):
+        encode_labels(np.array([7, 7]))
+    with pytest.raises(ValueError, match="Class 'b' has 1 row; each class needs at least 2"):
+        encode_labels(np.array(["a", "a", "b"]))
+
+
+@pytest.mark.parametrize(
+    ("classes", "labels", "expected"),
+    [
+        ([1, 3, 5], [5, 1], [2, 0]),
+        ([1, 3, 5], 3, [1]),
+        ([1, 3, 5], torch.tensor(3), [1]),
+        ([1, 3, 5], torch.tensor([3, 3]), [1, 1]),
+        (["a", "b"], ["b"], [1]),
+        ([False, True], [True, False], [1, 0]),
+        ([1, 3, 5], [], []),
+    ],
+)
+def test_label_indices(classes, labels, expected):
+    assert label_indices(labels, np.array(classes)).tolist() == expected
+
+
+@pytest.mark.parametrize(("labels", "got"), [([2], "2"), ([9], "9"), ([3, -1], "-1"), (["1"], "'1'")])
+def test_unknown_labels_are_named(labels, got):
+    with pytest.raises(ValueError, match=rf"among \[1, 3, 5\], got {got}"):
+        label_indices(labels, np.array([1, 3, 5]))

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ganaug.images import ImageCodec
+
+SHAPES = [(8, 8), (9, 11), (16, 8, 1), (32, 32, 3), (10, 64, 4)]
+
+
+def images(shape, kind, dtype, n=3):
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 256, (n, *shape), dtype=np.uint8)
+    X = X if dtype == "uint8" else (X / 255).astype(dtype)
+    if kind == "ndarray":
+        return X
+    rows = torch.from_numpy(X)
+    return rows.permute(0, 3, 1, 2).contiguous() if X.ndim == 4 else rows
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "float64", "float16"])
+@pytest.mark.parametrize("kind", ["ndarray", "tensor"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_round_trip(shape, kind, dtype):
+    X = images(shape, kind, dtype)
+    codec = ImageCodec.fit(X)
+    rows = codec.encode(X)
+    assert rows.shape == (3, *codec.shape)
+    assert rows.dtype == torch.float32
+    back = codec.decode(rows)
+    assert type(back) is type(X)
+    assert back.dtype == X.dtype
+    assert back.shape == X.shape
+    np.testing.assert_allclose(
+        np.asarray(back, float), np.asarray(X, float), atol=1e-3 * (dtype == "float16") + 1e-6
+    )
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(8, 64), st.integers(8, 64), st.sampled_from([1, 3, 4]), st.integers(0, 2**31))
+def test_every_byte_survives(height, width, channels, seed):
+    X = np.random.default_rng(seed).integers(0, 256, (2, height, width, channels), dtype=np.uint8)
+    codec = ImageCodec.fit(X)
+    np.testing.assert_array_equal(codec.decode(codec.encode(X)), X)
+
+
+def test_range():
+    codec = ImageCodec.fit(np.array([[[0] * 8] * 8, [[255] * 8] * 8], np.uint8))
+    assert codec.encode(np.full((1, 8, 8), 255, np.uint8)).max() == 1
+    assert codec.encode(np.zeros((1, 8, 8), np.uint8)).min() == -1
+    assert codec.decode(torch.full((1, 1, 8, 8), 9.0)).max() == 255
+
+
+def test_config_restores(stripes):
+    codec = ImageCodec.fit(stripes[0])
+    again = ImageCodec.from_config(codec.to_config())
+    assert vars(again) == vars(codec)
+
+
+@pytest.mark.parametrize(
+    ("X", "message"),
+    [
+        (np.zeros((4, 3, 9, 9), np.uint8), r"X\.transpose\(0, 2, 3, 1\)"),
+        (np.zeros((4, 9, 9, 2), np.uint8), "1, 3 or 4 channels, got 2"),
+        (torch.zeros(4, 2, 9, 9), "1, 3 or 4 channels, got 2"),
+        (np.zeros((4, 7, 9), np.uint8), "8 to 64 pixels a side, got 7 x 9"),
+        (np.zeros((4, 9, 65, 3), np.uint8), "8 to 64 pixels a side, got 9 x 65"),
+        (np.zeros((4, 9), np.uint8), r"must hold images.*\(4, 9\)"),
+        (np.zeros((4, 8, 8), np.int64), "uint8 or float in .*int64"),
+        (np.full((4, 8, 8), np.nan), "NaN"),
+        (np.full((4, 8, 8), np.inf), "infinite"),
+        (np.full((4, 8, 8), 16.0), "divide by 16"),
+        (torch.randn(4, 1, 8, 8), "take `Normalize` out"),
+    ],
+)
+def test_bad_images(X, message):
+    with pytest.raises(ValueError, match=message):
+        ImageCodec.fit(X)
+
+
+def test_check_names_both_kinds():
+    codec = ImageCodec.fit(np.zeros((2, 8, 8, 3), np.uint8))
+    codec.check(np.ones((5, 8, 8, 3), np.uint8))
+    with pytest.raises(
+        ValueError, match=r"an ndarray of uint8 rows of shape \(8, 8, 3\).*a Tensor of float32"
+    ):
+        codec.check(torch.zeros(5, 3, 8, 8))
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 32, 24)])
+def test_augment_shifts(shape):
+    codec = ImageCodec(shape, shape, "uint8", True)
+    ramp = torch.arange(shape[2]).float().expand(200, *shape).contiguous()
+    out = codec.augment(ramp, torch.Generator().manual_seed(0))
+    offsets = (out - ramp)[:, 0, 0, shape[2] // 2]
+    reach = max(1, shape[2] // 8)
+    assert set(offsets.tolist()) == set(range(-reach, reach + 1))
+
+
+def test_corrupt_blanks_alike_and_passes_gradients():
+    codec = ImageCodec((1, 8, 8), (8, 8), "uint8", False)
+    rows = torch.ones(300, 1, 8, 8, requires_grad=True)
+    out = codec.corrupt(rows, torch.Generator().manual_seed(0))
+    blanked = (out == 0).sum((1, 2, 3))
+    assert blanked.max() == 16
+    assert blanked.min() >= 4
+    out.sum().backward()
+    assert torch.equal(rows.grad, (out != 0).float())
