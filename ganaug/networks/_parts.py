@@ -1,0 +1,151 @@
+"""What an architecture is, and the layers that several of them share."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Activate = Callable[[Tensor], Tensor]
+
+
+@dataclass
+class Networks:
+    """The networks of one GAN.
+
+    Attributes
+    ----------
+    generator : Module
+        With an encoder, ``generator(rows, codes, deltas, labels)``: rows (n, *shape) with their
+        codes (n, code_size), each to be changed by a delta (n, code_size), the difference of two
+        codes, and still be of its label (n,), int64. Without, ``generator(codes, labels)``: codes
+        are noise. Returns rows (n, *shape) in the range of encoded ones.
+    discriminator : Module
+        ``discriminator(rows, labels)``: to logits (n,).
+    encoder : Module or None
+        ``encoder(rows)``: to codes (n, code_size).
+    """
+
+    generator: nn.Module
+    discriminator: nn.Module
+    encoder: nn.Module | None = None
+
+
+# Called with the shape of an encoded row, the number of classes, the size of a code, the channels
+# of the first convolution, and the codec's output head.
+Architecture = Callable[[tuple[int, ...], int, int, int, Activate], Networks]
+
+EMBED_SIZE = 16  # numbers that tell a generator its class
+
+
+def halvings(height: int, width: int) -> int:
+    """Return how often to halve an image so that its shorter side ends at 2 to 8 pixels."""
+    shorter = min(height, width)
+    return 2 if shorter < 32 else round(math.log2(shorter / 8))
+
+
+class ConditionalBatchNorm2d(nn.Module):
+    """Batch norm whose gain and bias are linear in a condition (de Vries et al., NeurIPS 2017)."""
+
+    def __init__(self, channels: int, condition_size: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels, affine=False)
+        self.affine = nn.Linear(condition_size, 2 * channels)
+        nn.init.normal_(self.affine.weight, std=0.02)
+        with torch.no_grad():
+            self.affine.bias.copy_(torch.cat([torch.ones(channels), torch.zeros(channels)]))
+
+    def forward(self, rows: Tensor, condition: Tensor) -> Tensor:
+        """Normalise rows (n, channels, H, W) under a condition (n, condition_size)."""
+        gain, bias = self.affine(condition)[:, :, None, None].chunk(2, dim=1)
+        return self.norm(rows) * gain + bias
+
+
+class ConvDecoder(nn.Module):
+    """Transposed convolutions under conditional batch norm, from a condition to maps."""
+
+    def __init__(self, condition_size: int, shape: tuple[int, ...], width: int) -> None:
+        super().__init__()
+        channels, self.height, self.width = shape
+        depth = halvings(self.height, self.width)
+        self.base = (-(-self.height // 2**depth), -(-self.width // 2**depth))
+        self.sizes = [width * 2**i for i in range(depth, 0, -1)]
+        self.start = nn.Linear(condition_size, self.sizes[0] * math.prod(self.base))
+        self.norms = nn.ModuleList(ConditionalBatchNorm2d(size, condition_size) for size in self.sizes)
+        self.convs = nn.ModuleList(
+            nn.ConvTranspose2d(before, after, 4, 2, 1)
+            for before, after in itertools.pairwise([*self.sizes, channels])
+        )
+
+    def forward(self, condition: Tensor) -> Tensor:
+        """Return maps (n, *shape) for conditions (n, condition_size)."""
+        rows = self.start(condition).view(-1, self.sizes[0], *self.base)
+        for norm, conv in zip(self.norms, self.convs, strict=True):
+            rows = conv(norm(rows, condition).relu())
+        return rows[:, :, : self.height, : self.width]
+
+
+class ConvEncoder(nn.Module):
+    """Strided convolutions with batch norm, then a linear map to the code."""
+
+    def __init__(self, shape: tuple[int, ...], code_size: int, width: int) -> None:
+        super().__init__()
+        channels, *sides = shape
+        depth = halvings(*sides)
+        sizes = [channels, *(width * 2**i for i in range(depth))]
+        layers: list[nn.Module] = []
+        for before, after in itertools.pairwise(sizes):
+            layers += [nn.Conv2d(before, after, 4, 2, 1), nn.BatchNorm2d(after), nn.LeakyReLU(0.2)]
+        last = sizes[-1] * 2
+        layers += [nn.Conv2d(sizes[-1], last, 3, 1, 1), nn.BatchNorm2d(last), nn.LeakyReLU(0.2)]
+        n_features = last * math.prod(side >> depth for side in sides)  # a halving rounds down
+        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(n_features, code_size))
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Return the codes (n, code_size) of rows (n, C, H, W)."""
+        return self.layers(rows)
+
+
+class ConvDiscriminator(nn.Module):
+    """Strided convolutions without norms and a projection head (Miyato & Koyama, ICLR 2018)."""
+
+    def __init__(self, shape: tuple[int, ...], n_classes: int, width: int, n_features: int = 128) -> None:
+        super().__init__()
+        channels, *sides = shape
+        depth = halvings(*sides)
+        sizes = [channels, *(width * 2**i for i in range(1, depth + 1))]
+        layers: list[nn.Module] = []
+        for before, after in itertools.pairwise(sizes):
+            layers += [nn.Conv2d(before, after, 4, 2, 1), nn.LeakyReLU(0.2)]
+        layers += [nn.Conv2d(sizes[-1], sizes[-1], 3, 1, 1), nn.LeakyReLU(0.2), nn.Flatten()]
+        last = sizes[-1] * math.prod(side >> depth for side in sides)
+        self.layers = nn.Sequential(*layers, nn.Linear(last, n_features), nn.LeakyReLU(0.2))
+        self.logit = nn.Linear(n_features, 1)
+        self.embed = nn.Embedding(n_classes, n_features)
+
+    def forward(self, rows: Tensor, labels: Tensor) -> Tensor:
+        """Return a logit for each of the rows (n, C, H, W) with labels (n,)."""
+        features = self.layers(rows)
+        by_class = (features * self.embed(labels)).sum(1) / math.sqrt(features.shape[1])
+        return self.logit(features).squeeze(1) + by_class
+
+
+def warp(rows: Tensor, flow: Tensor) -> Tensor:
+    """Move the pixels of images along a flow field; bilinear, edge pixels repeated.
+
+    Parameters
+    ----------
+    rows : Tensor of shape (n, C, H, W)
+    flow : Tensor of shape (n, 2, H, W)
+        For each pixel where its value comes from, relative to it: x, then y, in half sides.
+    """
+    _, _, height, width = rows.shape
+    x = (torch.arange(width, device=rows.device) * 2 + 1) / width - 1
+    y = (torch.arange(height, device=rows.device) * 2 + 1) / height - 1
+    grid = torch.stack(torch.meshgrid(x, y, indexing="xy")) + flow
+    return F.grid_sample(rows, grid.permute(0, 2, 3, 1), padding_mode="border", align_corners=False)

@@ -1,0 +1,83 @@
+"""warping: a generator that bends a real image and paints over parts of it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ganaug.networks._parts import (
+    EMBED_SIZE,
+    Activate,
+    ConvDecoder,
+    ConvDiscriminator,
+    ConvEncoder,
+    Networks,
+    warp,
+)
+
+REACH = 0.35  # the farthest a pixel may come from, in half sides
+
+
+class WarpGenerator(nn.Module):
+    """Decode a code, a delta and a class embedding to a flow field, new pixels and a mask.
+
+    The flow moves the pixels of the given row, and where the mask is high the new ones replace
+    them. So nothing of the row has to pass through its code, and a small class keeps its detail.
+    """
+
+    def __init__(
+        self, shape: tuple[int, ...], n_classes: int, code_size: int, width: int, activate: Activate
+    ) -> None:
+        super().__init__()
+        channels, *sides = shape
+        self.embed = nn.Embedding(n_classes, EMBED_SIZE)
+        self.decode = ConvDecoder(2 * code_size + EMBED_SIZE, (2 + 1 + channels, *sides), width)
+        self.activate = activate
+        # Begin close to the identity: hardly any flow, and a mask that lets the row through.
+        weight, bias = self.decode.convs[-1].parameters()
+        nn.init.normal_(weight, std=0.01)
+        with torch.no_grad():
+            bias.zero_()
+            bias[2] = -2.0
+
+    def forward(self, rows: Tensor, codes: Tensor, deltas: Tensor, labels: Tensor) -> Tensor:
+        """Return the rows (n, C, H, W), changed by deltas (n, code_size)."""
+        maps = self.decode(torch.cat([codes, deltas, self.embed(labels)], dim=1))
+        flow = F.pad(REACH * maps[:, :2].tanh(), (1, 1, 1, 1), mode="replicate")
+        bent = warp(rows, F.avg_pool2d(flow, 3, 1))  # the mean keeps neighbours together
+        return torch.lerp(bent, self.activate(maps[:, 3:]), maps[:, 2:3].sigmoid())
+
+
+def warping(
+    shape: tuple[int, ...], n_classes: int, code_size: int, width: int, activate: Activate
+) -> Networks:
+    """Build an encoder, a warping generator and a projection discriminator for images.
+
+    Parameters
+    ----------
+    shape : (channels, height, width)
+    n_classes : int
+    code_size : int
+        Numbers in the code of a row.
+    width : int
+        Channels of the first convolution; deeper ones double it.
+    activate : callable
+        The codec's output head.
+
+    Returns
+    -------
+    Networks
+
+    Notes
+    -----
+    That a decoder bends a source image along a flow is known from image registration and from
+    "View synthesis by appearance flow" (Zhou et al., ECCV 2016); that the change is a difference
+    of codes, learned from pairs of one class and used on another, from the delta-encoder
+    (Schwartz et al., NeurIPS 2018).
+    """
+    return Networks(
+        generator=WarpGenerator(shape, n_classes, code_size, width, activate),
+        discriminator=ConvDiscriminator(shape, n_classes, width),
+        encoder=ConvEncoder(shape, code_size, width),
+    )

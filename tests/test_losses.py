@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from ganaug.losses import LOSSES, PENALTIES, r1_r2, wgan_gp
+
+CLOSED_FORMS = {  # at logits 0 for real and 0 for fake
+    "relativistic": (math.log(2), math.log(2)),
+    "hinge": (2.0, 0.0),
+    "non-saturating": (2 * math.log(2), math.log(2)),
+    "minimax": (2 * math.log(2), -math.log(2)),
+    "least-squares": (0.5, 0.5),
+    "wasserstein": (0.0, 0.0),
+}
+
+
+class Linear(nn.Module):
+    """A discriminator whose gradient is `slope` in every feature."""
+
+    def __init__(self, slope):
+        super().__init__()
+        self.slope = nn.Parameter(torch.tensor(float(slope)))
+
+    def forward(self, rows, labels):
+        return self.slope * rows.flatten(1).sum(1)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_closed_form(name):
+    sides = LOSSES[name](torch.zeros(5), torch.zeros(5))
+    assert [float(side) for side in sides] == pytest.approx(CLOSED_FORMS[name])
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_players_pull_apart(name):
+    """The discriminator wants real logits up and fake ones down; the generator fake ones up."""
+    real, fake = torch.zeros(4, requires_grad=True), torch.zeros(4, requires_grad=True)
+    for_discriminator, _ = LOSSES[name](real, fake)
+    real_slope, fake_slope = torch.autograd.grad(for_discriminator, (real, fake), allow_unused=True)
+    assert (real_slope < 0).all()
+    assert name == "least-squares" or (fake_slope > 0).all()
+    (fake_slope,) = torch.autograd.grad(LOSSES[name](real, fake)[1], fake)
+    assert (fake_slope < 0).all()
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_gradients(name):
+    logits = torch.randn(2, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    real, fake = (side.clone().requires_grad_() for side in logits)
+    assert torch.autograd.gradcheck(LOSSES[name], (real, fake))
+
+
+@pytest.mark.parametrize(("name", "expected"), [("r1", 9.0 * 16), ("r1+r2", 2 * 9.0 * 16), ("none", 0.0)])
+def test_penalty_of_a_linear_discriminator(name, expected):
+    rows = torch.randn(4, 1, 4, 4)
+    penalty = PENALTIES[name](Linear(3), rows, -rows, torch.zeros(4).long())
+    assert penalty.item() == pytest.approx(expected)
+
+
+def test_wgan_gp_is_zero_at_slope_one():
+    rows = torch.randn(4, 1, 4, 4)
+    labels = torch.zeros(4).long()
+    assert wgan_gp(Linear(1 / 4), rows, -rows, labels).item() == pytest.approx(0, abs=1e-6)
+    assert wgan_gp(Linear(1 / 2), rows, -rows, labels).item() == pytest.approx(1, abs=1e-5)
+
+
+def test_penalties_teach_the_discriminator():
+    discriminator = Linear(3)
+    rows = torch.randn(4, 1, 4, 4)
+    r1_r2(discriminator, rows, rows, torch.zeros(4).long()).backward()
+    assert discriminator.slope.grad > 0
