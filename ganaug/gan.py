@@ -1,0 +1,486 @@
+"""ConditionalGAN: fit / sample / vary / save / load."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from lightning_fabric import Fabric
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from ganaug.data import as_arrays, check_labels, encode_labels, label_indices
+from ganaug.generator import BLOCK, TrainedGenerator
+from ganaug.images import ImageCodec
+from ganaug.losses import LOSSES, PENALTIES, GANLoss, Penalty
+from ganaug.networks import ARCHITECTURES, Architecture, Networks
+from ganaug.training import Callback, train_gan
+
+CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
+FORMAT = 1  # of what `save` writes
+DEFAULT_STEPS = 800
+SMALL = 16  # pixels: images with a shorter side are too coarse to be bent
+NOT_SAVED = ("callbacks", "device", "verbose", "random_state")
+
+
+def _varies(gan: ConditionalGAN) -> bool:
+    if hasattr(gan, "members_") and gan.members_[0].encoder is None:
+        raise AttributeError("`vary` needs an instance-conditioned architecture, such as 'warping'.")
+    return True
+
+
+class ConditionalGAN(BaseEstimator):
+    """A conditional GAN, trained on the user's own data, class by class.
+
+    The default architecture is conditioned on real rows: an encoder gives each training row a
+    code, and a sample of a class is one of its rows, changed by the difference of the codes of
+    two rows of another, richer class. Relatives in print are the delta-encoder [1]_, DAGAN [2]_
+    and IC-GAN [3]_. A fitted model therefore keeps its training rows.
+
+    Parameters
+    ----------
+    modality : {"auto", "images"}
+        What a row is. "auto": images.
+    architecture : "auto", a name in `ARCHITECTURES`, or a callable
+        ``callable(shape, n_classes, code_size, width, activate) -> Networks``. "auto":
+        "warping", or "instance" for images with a side under 16 pixels.
+    loss : "auto", a name in `LOSSES`, or a callable
+        ``callable(real_logits, fake_logits) -> (for_discriminator, for_generator)``. "auto":
+        "relativistic".
+    penalty : "auto", a name in `PENALTIES`, or a callable
+        ``callable(discriminator, real, fake, labels) -> scalar``. "auto": "r1+r2".
+    conditioning : {"shared", "per-class"}
+        One network for all classes, or one for each. Only a shared one can borrow the variety
+        of a rich class for a poor one.
+    steps : "auto" or int
+        Updates of the networks (of each, if "per-class").
+    batch_size : int
+    code_size : int
+        Numbers in the code of a row.
+    width : int
+        Channels of the first convolution.
+    learning_rate : float
+        Of encoder and generator.
+    adversarial_weight : float
+        Of the adversarial loss, beside the loss of turning a row into another of its class.
+    noise : float
+        Standard deviation of the noise on a code.
+    callbacks : sequence of callable, optional
+        Each called as ``callback(step, metrics)`` while training.
+    random_state : int, RandomState or None
+    device : str
+        "auto", "cpu", "cuda", "mps" or any accelerator of Lightning Fabric.
+    verbose : bool
+        Show a progress bar, on terminals only.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+    class_counts_ : ndarray of shape (n_classes,)
+        Training rows of each class.
+    n_features_in_ : int
+    history_ : list of dict
+        Losses by step.
+    codec_ : ImageCodec
+
+    References
+    ----------
+    .. [1] Schwartz et al., "Delta-encoder", NeurIPS 2018.
+    .. [2] Antoniou et al., "Data augmentation generative adversarial networks", 2017.
+    .. [3] Casanova et al., "Instance-conditioned GAN", NeurIPS 2021.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from ganaug import ConditionalGAN
+    >>> X = (load_digits().images / 16).astype("float32")
+    >>> gan = ConditionalGAN(steps=2, random_state=0).fit(X, load_digits().target)
+    >>> gan.sample([9, 9, 3], random_state=0).shape
+    (3, 8, 8)
+    """
+
+    def __init__(
+        self,
+        *,
+        modality: Literal["auto", "images"] = "auto",
+        architecture: str | Architecture = "auto",
+        loss: str | GANLoss = "auto",
+        penalty: str | Penalty = "auto",
+        conditioning: Literal["shared", "per-class"] = "shared",
+        steps: int | Literal["auto"] = "auto",
+        batch_size: int = 64,
+        code_size: int = 32,
+        width: int = 32,
+        learning_rate: float = 1e-3,
+        adversarial_weight: float = 0.1,
+        noise: float = 0.05,
+        callbacks: Sequence[Callback] | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        device: str = "auto",
+        verbose: bool = False,
+    ) -> None:
+        self.modality = modality
+        self.architecture = architecture
+        self.loss = loss
+        self.penalty = penalty
+        self.conditioning = conditioning
+        self.steps = steps
+        self.batch_size = batch_size
+        self.code_size = code_size
+        self.width = width
+        self.learning_rate = learning_rate
+        self.adversarial_weight = adversarial_weight
+        self.noise = noise
+        self.callbacks = callbacks
+        self.random_state = random_state
+        self.device = device
+        self.verbose = verbose
+
+    def fit(self, X: Any, y: Any, *, checkpoint: str | Path | None = None) -> ConditionalGAN:
+        """Train on images `X` with labels `y`.
+
+        Parameters
+        ----------
+        X : ndarray of shape (N, H, W, C) or (N, H, W), or Tensor of shape (N, C, H, W)
+            uint8, or float in [0, 1]; 8 to 64 pixels a side; 1, 3 or 4 channels.
+        y : array-like of shape (N,)
+            Labels: ints, strings, bools. At least two classes, each of at least two rows.
+        checkpoint : path, optional
+            A folder for the full state of training, made if missing; if it holds one, training
+            goes on from there and ends with the same weights as if never interrupted.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If X, y or a parameter is not of the kind described, or if `checkpoint` belongs to
+            other data or parameters.
+        RuntimeError
+            If training diverges.
+        """
+        X, y = as_arrays((X, y))
+        self._check_parameters()
+        codec = ImageCodec.fit(X)
+        classes, labels = encode_labels(y)
+        seed = _seed(self.random_state)
+        folder, digest = None, ""
+        if checkpoint is not None:
+            folder, digest = Path(checkpoint), self._digest(X, labels, seed)
+        if self.conditioning == "shared":
+            parts = [np.arange(len(labels))]
+        else:
+            parts = [np.flatnonzero(labels == c) for c in range(len(classes))]
+        fabric = _fabric(self.device)
+        members, history = [], []
+        for i, part in enumerate(parts):
+            whole = len(parts) == 1
+            member, losses = self._fit_member(
+                X if whole else X[part],
+                labels if whole else np.zeros(len(part), np.int64),
+                codec,
+                fabric,
+                seed=seed + i,
+                checkpoint=None if folder is None else folder / f"state-{i}.pt",
+                digest=digest,
+                title="training" if whole else f"training class {classes[i]}",
+            )
+            members.append(member)
+            history += [{"member": i, **entry} for entry in losses]
+        self.codec_, self.classes_, self.members_, self.history_ = codec, classes, members, history
+        self.class_counts_ = np.bincount(labels)
+        self.n_features_in_ = int(X.shape[1])
+        return self
+
+    def _fit_member(
+        self,
+        X: Any,
+        labels: np.ndarray,
+        codec: ImageCodec,
+        fabric: Fabric,
+        *,
+        seed: int,
+        checkpoint: Path | None,
+        digest: str,
+        title: str,
+    ) -> tuple[TrainedGenerator, list[dict[str, Any]]]:
+        trained, history = train_gan(
+            X,
+            labels,
+            codec,
+            self._build(codec, int(labels.max()) + 1, seed),
+            loss=_choose("loss", self.loss, LOSSES, "relativistic"),
+            penalty=_choose("penalty", self.penalty, PENALTIES, "r1+r2"),
+            steps=DEFAULT_STEPS if self.steps == "auto" else self.steps,
+            batch_size=self.batch_size,
+            code_size=self.code_size,
+            noise=self.noise,
+            learning_rate=self.learning_rate,
+            adversarial_weight=self.adversarial_weight,
+            fabric=fabric,
+            generator=torch.Generator().manual_seed(seed),
+            checkpoint=checkpoint,
+            digest=digest,
+            callbacks=tuple(self.callbacks or ()),
+            progress=title if self.verbose else None,
+        )
+        sizes: dict[str, Any] = {"code_size": self.code_size, "noise": self.noise}
+        return TrainedGenerator(trained, codec, labels, _copy(X), **sizes), history
+
+    def _build(self, codec: ImageCodec, n_classes: int, seed: int) -> Networks:
+        default = "instance" if min(codec.shape[1:]) < SMALL else "warping"
+        build = _choose("architecture", self.architecture, ARCHITECTURES, default)
+        # Initial weights come from torch's global state: put it back as the user had it.
+        with torch.random.fork_rng(devices=[]):
+            torch.random.manual_seed(seed)
+            return build(codec.shape, n_classes, self.code_size, self.width, codec.activate)
+
+    def _check_parameters(self) -> None:
+        for name, least in (("batch_size", 2), ("code_size", 1), ("width", 1)):
+            _check_count(name, getattr(self, name), least)
+        if self.steps != "auto":
+            _check_count("steps", self.steps)
+        for name, allowed in (("modality", ("auto", "images")), ("conditioning", ("shared", "per-class"))):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"`{name}` must be one of {list(allowed)}, got {getattr(self, name)!r}.")
+
+    def _digest(self, X: Any, labels: np.ndarray, seed: int) -> str:
+        """Return a digest of the data and of all that decides what training makes of it."""
+        digest = hashlib.sha256()
+        settings = {k: v for k, v in self.get_params().items() if k not in NOT_SAVED}
+        settings = {k: v.__qualname__ if callable(v) else v for k, v in settings.items()}
+        digest.update(json.dumps({**settings, "seed": seed, "shape": list(X.shape)}, default=str).encode())
+        for i in range(0, len(labels), BLOCK):
+            digest.update(np.ascontiguousarray(X[i : i + BLOCK]).tobytes())
+        digest.update(labels.tobytes())
+        return digest.hexdigest()
+
+    def sample(self, labels: Any, random_state: int | np.random.RandomState | None = None) -> Any:
+        """Return one synthetic row for each of `labels`, in order.
+
+        Parameters
+        ----------
+        labels : array-like of shape (n,)
+            Among ``classes_``; a sequence, an array, a tensor, or a single label.
+        random_state : int, RandomState or None
+            The same int gives the same rows.
+
+        Returns
+        -------
+        X : as in fit
+            Of the kind, dtype, range and shape of the rows that were fitted.
+        """
+        check_is_fitted(self)
+        classes = torch.from_numpy(label_indices(labels, self.classes_))
+        generator = torch.Generator().manual_seed(_seed(random_state))
+        return self._in_blocks(classes, lambda member, own, rows: member.draw(own, generator))
+
+    @available_if(_varies)
+    def vary(
+        self, X: Any, y: Any, strength: float = 1.0, random_state: int | np.random.RandomState | None = None
+    ) -> Any:
+        """Return a variation of each of the given rows.
+
+        Parameters
+        ----------
+        X : as in fit
+            Rows, of the training set or not.
+        y : array-like of shape (n,)
+            Their labels.
+        strength : float
+            How far a variation may go: 1 as far as `sample`, 0 nowhere.
+        random_state : int, RandomState or None
+
+        Returns
+        -------
+        X : as in fit
+        """
+        check_is_fitted(self)
+        if not (np.isfinite(strength) and strength >= 0):
+            raise ValueError(f"`strength` must be a number from 0 up, got {strength!r}.")
+        X = X if isinstance(X, Tensor) else np.asarray(X)
+        self.codec_.check(X)
+        classes = torch.from_numpy(label_indices(check_labels(y, len(X)), self.classes_))
+        generator = torch.Generator().manual_seed(_seed(random_state))
+        return self._in_blocks(
+            classes,
+            lambda member, own, rows: member.vary(
+                X[rows if isinstance(X, Tensor) else rows.numpy()], own, strength, generator
+            ),
+        )
+
+    def _in_blocks(
+        self, classes: Tensor, generate: Callable[[TrainedGenerator, Tensor, Tensor], Tensor]
+    ) -> Any:
+        """Return rows of `classes`, made by ``generate(member, its classes, indices of the rows)``."""
+        shared = len(self.members_) == 1
+        blocks = [self.codec_.decode(torch.empty(0, *self.codec_.shape))]
+        for start in range(0, len(classes), BLOCK):
+            own = classes[start : start + BLOCK]
+            block = torch.arange(start, start + len(own))
+            if shared:
+                encoded = generate(self.members_[0], own, block)
+            else:
+                encoded = torch.empty(len(block), *self.codec_.shape)
+                for c in own.unique():
+                    mine = own == c
+                    encoded[mine] = generate(self.members_[c], torch.zeros_like(own[mine]), block[mine])
+            blocks.append(self.codec_.decode(encoded))
+        return torch.cat(blocks) if self.codec_.tensor else np.concatenate(blocks)
+
+    def save(self, path: str | Path) -> None:
+        """Write the fitted model to the folder `path`: config.json and model.safetensors.
+
+        The model holds its training rows: share it only as you would share them.
+
+        Parameters
+        ----------
+        path : path
+            A folder; made if missing, and its model replaced.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is a callable, which has no place in a file.
+        """
+        check_is_fitted(self)
+        parameters = {k: v for k, v in self.get_params().items() if k not in NOT_SAVED}
+        for name, value in parameters.items():
+            if callable(value):
+                raise ValueError(
+                    f"`{name}` is a callable, which can't be saved: give it a name in ganaug's"
+                    " ARCHITECTURES, LOSSES or PENALTIES, before fit."
+                )
+        config = {
+            "format": FORMAT,
+            "ganaug": version("ganaug"),
+            "parameters": {k: v.item() if isinstance(v, np.generic) else v for k, v in parameters.items()},
+            "classes": self.classes_.tolist(),
+            "classes_dtype": "str" if self.classes_.dtype.kind == "U" else self.classes_.dtype.name,
+            "codec": self.codec_.to_config(),
+            "members": len(self.members_),
+            "history": self.history_,
+        }
+        folder = Path(path)
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors: dict[str, Tensor] = {}
+        for i, member in enumerate(self.members_):
+            tensors |= {f"{i}.{name}": tensor for name, tensor in member.tensors().items()}
+        for name, write in (
+            (WEIGHTS_FILE, lambda file: safetensors.torch.save_file(tensors, file)),
+            (CONFIG_FILE, lambda file: file.write_text(json.dumps(config, indent=1))),
+        ):
+            partial = folder / (name + ".partial")
+            write(partial)
+            partial.replace(folder / name)
+
+    @classmethod
+    def load(cls, path: str | Path, device: str = "auto") -> ConditionalGAN:
+        """Read a model that `save` wrote. No code in it is run.
+
+        Parameters
+        ----------
+        path : path
+            The folder.
+        device : str
+            Where to sample; as in the constructor.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the folder or one of its files is missing.
+        ValueError
+            If a file is damaged or of another format.
+        """
+        folder = Path(path)
+        for name in (CONFIG_FILE, WEIGHTS_FILE):
+            if not (folder / name).is_file():
+                raise FileNotFoundError(f"{folder} is not a saved model: it has no {name}.")
+        try:
+            config = json.loads((folder / CONFIG_FILE).read_text())
+            if config["format"] != FORMAT:
+                raise ValueError(f"format {config['format']} instead of {FORMAT}")
+            gan = cls(**config["parameters"], device=device)
+            gan.codec_ = ImageCodec.from_config(config["codec"])
+            gan.classes_ = np.array(config["classes"], dtype=config["classes_dtype"])
+            gan.history_ = config["history"]
+            gan.n_features_in_ = gan.codec_.row_shape[0]
+            tensors = safetensors.torch.load_file(folder / WEIGHTS_FILE)
+            groups: list[dict[str, Tensor]] = [{} for _ in range(config["members"])]
+            for name, tensor in tensors.items():
+                member, _, name = name.partition(".")
+                groups[int(member)][name] = tensor
+            gan.members_ = [gan._restored(group) for group in groups]
+            gan.class_counts_ = np.concatenate([member.rows.counts.numpy() for member in gan.members_])
+        except (
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            RuntimeError,
+            safetensors.SafetensorError,
+        ) as exc:
+            raise ValueError(f"{folder} holds no model that this version of ganaug can read: {exc}") from exc
+        return gan
+
+    def _restored(self, tensors: dict[str, Tensor]) -> TrainedGenerator:
+        networks = self._build(self.codec_, int(tensors["labels"].max()) + 1, seed=0)
+        device = _fabric(self.device).device
+        networks.generator.to(device)
+        if networks.encoder is not None:
+            networks.encoder.to(device)
+        sizes: dict[str, Any] = {"code_size": self.code_size, "noise": self.noise}
+        return TrainedGenerator.from_tensors(tensors, networks, self.codec_, **sizes)
+
+
+def _copy(X: Any) -> Any:
+    """Return rows that stay as they are, whatever the user does with theirs."""
+    return X.clone() if isinstance(X, Tensor) else X.copy()
+
+
+def _seed(random_state: int | np.random.RandomState | None) -> int:
+    """Return a seed as scikit-learn understands `random_state`, but None leaves numpy's state alone."""
+    if random_state is None:
+        return int(np.random.SeedSequence().generate_state(1)[0])
+    return int(check_random_state(random_state).randint(2**31 - 1))
+
+
+def _fabric(device: str) -> Fabric:
+    try:
+        return Fabric(accelerator=device, devices=1)
+    except Exception as exc:  # Fabric raises another type for each device that is missing
+        raise ValueError(
+            f"`device` must be 'auto' or a device of this machine, got {device!r}: {exc}"
+        ) from exc
+
+
+def _choose(name: str, value: Any, table: Mapping[str, Any], default: str) -> Any:
+    """Return the callable that `value` is, or that it names in `table`."""
+    if callable(value):
+        return value
+    if value == "auto":
+        return table[default]
+    if isinstance(value, str) and value in table:
+        return table[value]
+    close = difflib.get_close_matches(str(value), table, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    raise ValueError(f"`{name}` must be 'auto', one of {list(table)} or a callable, got {value!r}.{hint}")
+
+
+def _check_count(name: str, value: Any, least: int = 1) -> None:
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
+        raise ValueError(f"`{name}` must be an int of at least {least}, got {value!r}.")

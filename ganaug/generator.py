@@ -1,0 +1,118 @@
+"""TrainedGenerator: trained networks, and the training rows they work from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ganaug.networks import Networks
+from ganaug.training import ClassRows, Codec, loosen, take
+
+BLOCK = 256  # rows that go through a network at once
+
+
+class TrainedGenerator:
+    """Generate encoded rows of given classes.
+
+    Parameters
+    ----------
+    networks : Networks
+        Trained, in eval mode.
+    codec : Codec
+    labels : ndarray of shape (n,)
+        Class indices of the training rows, int64.
+    X : array or Tensor of shape (n, ...), optional
+        The training rows, as the user has them; None for a generator from noise.
+    code_size : int
+    noise : float
+        Of `ganaug.training.loosen`.
+    """
+
+    def __init__(
+        self, networks: Networks, codec: Codec, labels: np.ndarray, X: Any, *, code_size: int, noise: float
+    ) -> None:
+        self.generator = networks.generator
+        self.encoder = networks.encoder
+        self.codec = codec
+        self.labels = labels
+        self.code_size = code_size
+        self.noise = noise
+        self.rows = ClassRows(labels)
+        self.device = next(networks.generator.parameters()).device
+        self.X = self.codes = None
+        if self.encoder is not None:
+            self.X = X
+            blocks = [X[i : i + BLOCK] for i in range(0, len(labels), BLOCK)]
+            self.codes = torch.cat([self._encode(self.codec.encode(block)) for block in blocks])
+
+    @torch.no_grad()
+    def _encode(self, encoded: Tensor) -> Tensor:
+        assert self.encoder is not None  # noqa: S101 - for the type checker
+        return self.encoder(encoded.to(self.device)).cpu()
+
+    @torch.no_grad()
+    def draw(self, classes: Tensor, generator: torch.Generator) -> Tensor:
+        """Return a random encoded row of each of `classes`."""
+        if self.codes is None:
+            codes = torch.randn(len(classes), self.code_size, generator=generator)
+            return self.generator(codes.to(self.device), classes.to(self.device)).cpu()
+        start, _ = self.rows.draw_pairs(classes, generator)
+        return self._changed(take(self.X, start), self.codes[start], classes, 1.0, generator)
+
+    @torch.no_grad()
+    def vary(self, X: Any, classes: Tensor, strength: float, generator: torch.Generator) -> Tensor:
+        """Return an encoded variation of each of the rows of `X`."""
+        return self._changed(X, self._encode(self.codec.encode(X)), classes, strength, generator)
+
+    def _changed(
+        self, X: Any, codes: Tensor, classes: Tensor, strength: float, generator: torch.Generator
+    ) -> Tensor:
+        """Change rows by differences of two rows of one class, of which rich classes give most."""
+        assert self.codes is not None  # noqa: S101 - for the type checker
+        donors = self.rows.draw_classes(len(codes), 1.0, generator)
+        first, second = self.rows.draw_pairs(donors, generator)
+        deltas = strength * loosen(self.codes[first] - self.codes[second], self.noise, generator)
+        inputs = (self.codec.encode(X), codes, deltas, classes)
+        return self.generator(*(tensor.to(self.device) for tensor in inputs)).cpu()
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return all that `from_tensors` needs, by name."""
+        tensors = {"labels": torch.from_numpy(self.labels)}
+        if self.X is not None:
+            tensors["rows"] = torch.as_tensor(self.X).contiguous()
+        for name, network in _makers(self.generator, self.encoder).items():
+            tensors |= {f"{name}.{k}": v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
+        return tensors
+
+    @classmethod
+    def from_tensors(
+        cls, tensors: dict[str, Tensor], networks: Networks, codec: Codec, *, code_size: int, noise: float
+    ) -> TrainedGenerator:
+        """Restore a generator into freshly built `networks`.
+
+        Raises
+        ------
+        KeyError, RuntimeError, ValueError
+            If a tensor is missing, too many, or of another shape.
+        """
+        tensors = dict(tensors)
+        X = None
+        if networks.encoder is not None:
+            X = codec.restore(tensors.pop("rows"))
+        labels = tensors.pop("labels").numpy()
+        if X is not None and len(X) != len(labels):
+            raise ValueError(f"{len(X)} rows with {len(labels)} labels")
+        for name, network in _makers(networks.generator, networks.encoder).items():
+            names = [k for k in tensors if k.startswith(name + ".")]
+            network.load_state_dict({k.removeprefix(name + "."): tensors.pop(k) for k in names}, strict=True)
+            network.eval().requires_grad_(False)
+        if tensors:
+            raise ValueError(f"tensors nobody asked for: {sorted(tensors)[:3]}")
+        return cls(networks, codec, labels, X, code_size=code_size, noise=noise)
+
+
+def _makers(generator: nn.Module, encoder: nn.Module | None) -> dict[str, nn.Module]:
+    return {"generator": generator} if encoder is None else {"generator": generator, "encoder": encoder}

@@ -1,0 +1,299 @@
+from __future__ import annotations
+
+import json
+import random
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+
+from ganaug import ARCHITECTURES, LOSSES, PENALTIES, ConditionalGAN
+from ganaug.losses import hinge, r1
+from ganaug.networks import Networks
+from ganaug.networks.dcgan import dcgan
+
+
+def small(**parameters):
+    return ConditionalGAN(**{"steps": 2, "width": 4, "code_size": 4, "random_state": 0, **parameters})
+
+
+@pytest.mark.parametrize("conditioning", ["shared", "per-class"])
+def test_one_row_for_each_label_in_order(stripes, conditioning):
+    """Train long enough that a row tells its class by itself."""
+    X, y = stripes
+    steps = 250 if conditioning == "shared" else 80
+    gan = ConditionalGAN(steps=steps, conditioning=conditioning, random_state=0).fit(X, y)
+    labels = np.random.default_rng(0).permutation(np.repeat([2, 0, 1], 40))
+    rows = gan.sample(labels, random_state=0)
+    assert rows.shape == (120, 8, 8)
+    assert rows.dtype == np.uint8
+    # Columns vary in class 0 and rows in class 1; both in class 2.
+    across = rows.std(axis=2).mean(axis=1)
+    down = rows.std(axis=1).mean(axis=1)
+    assert (across[labels == 0] > down[labels == 0]).mean() > 0.9
+    assert (across[labels == 1] < down[labels == 1]).mean() > 0.9
+    assert np.mean(np.abs(np.log(across / down))[labels == 2] < 1) > 0.9
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (9, 12, 1), (12, 9, 3), (8, 8, 4)])
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.parametrize("tensor", [False, True])
+def test_what_comes_out_is_what_went_in(shape, dtype, tensor):
+    X = np.random.default_rng(0).integers(0, 256, (12, *shape), dtype=np.uint8)
+    X = X if dtype == "uint8" else (X / 255).astype(dtype)
+    if tensor:
+        X = torch.from_numpy(X)
+        X = X.permute(0, 3, 1, 2) if X.dim() == 4 else X
+    y = np.array(["a", "b", "c"] * 4)
+    gan = small().fit(X, y)
+    for rows in (gan.sample(["c", "a"]), gan.vary(X[:2], y[:2])):
+        assert type(rows) is type(X)
+        assert rows.dtype == X.dtype
+        assert rows.shape == (2, *X.shape[1:])
+        assert rows.min() >= 0
+        assert rows.max() <= (255 if dtype == "uint8" else 1)
+
+
+@pytest.mark.parametrize("y", [[0, 5, -2] * 4, ["x", "y", "z"] * 4, [True, False, True] * 4])
+def test_labels_come_back(y, stripes):
+    gan = small().fit(stripes[0][:12], y)
+    assert gan.classes_.tolist() == sorted(set(y))
+    assert gan.class_counts_.tolist() == [y.count(label) for label in sorted(set(y))]
+    for labels in (y, np.array(y)):
+        assert len(gan.sample(labels)) == 12
+
+
+def test_seeds(fitted):
+    labels = [0, 1, 2] * 200  # more than a block
+    first = fitted.sample(labels, random_state=3)
+    assert np.array_equal(first, fitted.sample(labels, random_state=3))
+    assert not np.array_equal(first, fitted.sample(labels, random_state=4))
+    assert not np.array_equal(fitted.sample(labels), fitted.sample(labels))
+    assert fitted.sample([]).shape == (0, 8, 8)
+
+
+def test_the_same_seed_fits_the_same(stripes):
+    labels = [0, 1, 2]
+    first, again, other = (small(random_state=seed).fit(*stripes).sample(labels, 0) for seed in (0, 0, 1))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_global_states_are_left_alone(stripes):
+    def states():
+        return torch.get_rng_state().tolist(), np.random.get_state()[1].tolist(), random.getstate()
+
+    before, threads = states(), torch.get_num_threads()
+    gan = small(random_state=None).fit(*stripes)
+    gan.vary(*stripes)
+    gan.sample([0, 1])
+    assert states() == before
+    assert torch.get_num_threads() == threads
+
+
+def test_vary_keeps_near_at_small_strength(stripes):
+    X, y = stripes
+    gan = ConditionalGAN(steps=250, random_state=0).fit(X, y)
+
+    def distance(strength):
+        return np.abs(gan.vary(X, y, strength, random_state=0).astype(float) - X).mean()
+
+    assert distance(0) < distance(0.5) < distance(2)
+    assert distance(0) < 25
+    assert np.array_equal(gan.vary(X, y, 0, random_state=0), gan.vary(X, y, 0, random_state=1))
+
+
+def test_vary_needs_an_encoder(stripes):
+    gan = small(architecture="dcgan").fit(*stripes)
+    assert not hasattr(gan, "vary")
+    assert hasattr(small(), "vary")
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("conditioning", ["shared", "per-class"])
+def test_save_and_load(name, conditioning, stripes, tmp_path):
+    X, y = stripes
+    names = np.array(["a", "b", "c"])[y]
+    gan = small(architecture=name, conditioning=conditioning).fit(X, names)
+    gan.save(tmp_path / "model")
+    again = ConditionalGAN.load(tmp_path / "model")
+    assert np.array_equal(again.sample(names, 0), gan.sample(names, 0))
+    assert again.classes_.tolist() == ["a", "b", "c"]
+    assert again.class_counts_.tolist() == gan.class_counts_.tolist()
+    assert again.history_ == gan.history_
+    assert again.get_params()["architecture"] == name
+    assert sorted(file.name for file in (tmp_path / "model").iterdir()) == [
+        "config.json",
+        "model.safetensors",
+    ]
+
+
+@pytest.mark.parametrize("y", [[0, 5, 9] * 4, [True, False] * 6, ["x", "yy"] * 6, [0.0, 1.0] * 6])
+def test_labels_survive_saving(y, stripes, tmp_path):
+    gan = small().fit(stripes[0][:12], y)
+    gan.save(tmp_path)
+    classes = ConditionalGAN.load(tmp_path).classes_
+    assert classes.dtype == gan.classes_.dtype
+    assert classes.tolist() == gan.classes_.tolist()
+
+
+def edit_config(folder, **changes):
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def edit_tensors(folder, change):
+    path = folder / "model.safetensors"
+    tensors = safetensors.torch.load_file(path)
+    change(tensors)
+    safetensors.torch.save_file(tensors, path)
+
+
+@pytest.mark.parametrize(
+    ("damage", "error", "message"),
+    [
+        (lambda f: (f / "config.json").unlink(), FileNotFoundError, "has no config.json"),
+        (lambda f: (f / "model.safetensors").unlink(), FileNotFoundError, "has no model.safetensors"),
+        (lambda f: (f / "config.json").write_text("{"), ValueError, "holds no model"),
+        (lambda f: (f / "config.json").write_text("[]"), ValueError, "holds no model"),
+        (lambda f: edit_config(f, format=99), ValueError, "format 99 instead of 1"),
+        (lambda f: edit_config(f, parameters={"witdh": 3}), ValueError, "witdh"),
+        (lambda f: (f / "model.safetensors").write_bytes(b"x" * 50), ValueError, "holds no model"),
+        (
+            lambda f: edit_tensors(f, lambda t: t.pop("0.generator.decode.start.bias")),
+            ValueError,
+            "start.bias",
+        ),
+        (lambda f: edit_tensors(f, lambda t: t.pop("0.rows")), ValueError, "rows"),
+        (lambda f: edit_tensors(f, lambda t: t.update({"0.x": torch.ones(1)})), ValueError, "asked for.*x"),
+        (lambda f: edit_tensors(f, lambda t: t.update({"7.x": torch.ones(1)})), ValueError, "holds no model"),
+    ],
+)
+def test_damaged_models(damage, error, message, stripes, tmp_path):
+    small().fit(*stripes).save(tmp_path)
+    damage(tmp_path)
+    with pytest.raises(error, match=message):
+        ConditionalGAN.load(tmp_path)
+
+
+def test_a_callable_is_not_saved(stripes, tmp_path):
+    gan = small(loss=hinge).fit(*stripes)
+    with pytest.raises(ValueError, match="`loss` is a callable"):
+        gan.save(tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize(
+    ("by_name", "by_callable"),
+    [
+        ({"loss": "hinge"}, {"loss": hinge}),
+        ({"penalty": "r1"}, {"penalty": r1}),
+        ({"architecture": "dcgan"}, {"architecture": dcgan}),
+    ],
+)
+def test_plug_ins_by_name_and_by_callable(by_name, by_callable, stripes):
+    rows = [small(**p).fit(*stripes).sample([0, 1, 2], 0) for p in (by_name, by_callable)]
+    assert np.array_equal(*rows)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_every_loss_with_every_penalty(loss, penalty, stripes):
+    gan = small(loss=loss, penalty=penalty).fit(*stripes)
+    assert all(np.isfinite(entry["generator"]) for entry in gan.history_)
+
+
+def test_an_architecture_may_be_the_users_own(stripes):
+    built = []
+
+    def mine(shape, n_classes, code_size, width, activate):
+        built.append((shape, n_classes, code_size, width))
+        networks = dcgan(shape, n_classes, code_size, width, activate)
+        return Networks(networks.generator, networks.discriminator)
+
+    small(architecture=mine).fit(*stripes)
+    assert built == [((1, 8, 8), 3, 4, 4)]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        (
+            {"loss": "hing"},
+            r"`loss` must be 'auto', one of \['relativistic'.*got 'hing'\. Did you mean 'hinge'",
+        ),
+        ({"penalty": "r3"}, "`penalty` must be"),
+        ({"architecture": 3}, "`architecture` must be .* got 3"),
+        ({"steps": 0}, "`steps` must be an int of at least 1, got 0"),
+        ({"steps": "many"}, "`steps` must be .*'many'"),
+        ({"batch_size": 1}, "`batch_size` must be an int of at least 2, got 1"),
+        ({"code_size": 2.5}, "`code_size` .* got 2.5"),
+        ({"width": True}, "`width` .* got True"),
+        ({"conditioning": "class"}, r"`conditioning` must be one of \['shared', 'per-class'\], got 'class'"),
+        ({"modality": "sound"}, "`modality` must be"),
+        ({"device": "abacus"}, "`device` must be .* got 'abacus'"),
+    ],
+)
+def test_bad_parameters(parameters, message, stripes):
+    with pytest.raises(ValueError, match=message):
+        small(**parameters).fit(*stripes)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda X, y: (X, y[:-1]), "one label for each of the 60 rows"),
+        (lambda X, y: (X, y * 0), "at least 2 classes, got one class: 0"),
+        (lambda X, y: (X, np.where(np.arange(60) == 0, 7, y)), "Class 7 has 1 row"),
+        (lambda X, y: (X / 255 * np.nan, y), "NaN"),
+        (lambda X, y: (X.reshape(60, 64), y), "must hold images"),
+        (lambda X, y: (X[:0], y[:0]), "no rows"),
+    ],
+)
+def test_bad_data(change, message, stripes):
+    with pytest.raises(ValueError, match=message):
+        small().fit(*change(*stripes))
+
+
+def test_bad_calls(fitted, stripes):
+    X, y = stripes
+    with pytest.raises(NotFittedError):
+        small().sample([0])
+    with pytest.raises(ValueError, match=r"among \[0, 1, 2\], got 3"):
+        fitted.sample([0, 3])
+    with pytest.raises(ValueError, match="`strength`.*-1"):
+        fitted.vary(X, y, strength=-1)
+    with pytest.raises(ValueError, match=r"must be an ndarray of uint8 rows of shape \(8, 8\)"):
+        fitted.vary(X[:, :, :, None], y)
+
+
+def test_scikit_learn_conventions(fitted):
+    copy = clone(fitted)
+    assert copy.get_params() == fitted.get_params()
+    with pytest.raises(NotFittedError):
+        copy.sample([0])
+
+
+def test_checkpoint_resumes_and_refuses_others(stripes, tmp_path):
+    X, y = stripes
+
+    def stop(step, metrics):
+        raise KeyboardInterrupt
+
+    whole = small(steps=300).fit(X, y)
+    with pytest.raises(KeyboardInterrupt):
+        small(steps=300, callbacks=[lambda step, _: stop(step, _) if step == 275 else None]).fit(
+            X, y, checkpoint=tmp_path / "c"
+        )
+    steps = []
+    resumed = small(steps=300, callbacks=[lambda step, _: steps.append(step)])
+    resumed.fit(X, y, checkpoint=tmp_path / "c")
+    assert steps == [275, 300]
+    assert np.array_equal(resumed.sample(y, 0), whole.sample(y, 0))
+    with pytest.raises(ValueError, match="other data or other parameters"):
+        small(steps=300).fit(255 - X, y, checkpoint=tmp_path / "c")
+    with pytest.raises(ValueError, match="other data or other parameters"):
+        small(steps=301).fit(X, y, checkpoint=tmp_path / "c")
