@@ -1,0 +1,201 @@
+"""Synthetic data sets on disk: write_hdf5 streams one, HDF5Dataset reads it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from tqdm.auto import tqdm
+
+from ganaug.data import HDF5_CLASSES, HDF5_IMAGES, HDF5_LABELS, Sampler, label_indices
+
+BLOCK = 1024  # rows, about: what is generated and written at once
+CHUNK = 16  # rows in an HDF5 chunk; larger ones make random reads several times slower
+
+
+def write_hdf5(
+    sampler: Sampler,
+    path: str | Path,
+    counts: int | Mapping[Any, int],
+    *,
+    random_state: int | None = None,
+    overwrite: bool = False,
+    verbose: bool = False,
+) -> Path:
+    """Write a synthetic data set, block by block.
+
+    The file holds ``images`` (N, H, W, C), ``labels`` (N,) int64, indices into ``classes``, and
+    attributes for the seed and the version of ganaug. Classes are mixed evenly over it. Until it
+    is whole it stands beside `path` under a name that ends in ``.partial``.
+
+    Parameters
+    ----------
+    sampler : Sampler
+        A fitted `ConditionalGAN`, or anything with ``classes_`` and ``sample``.
+    path : path
+        The file to write.
+    counts : int, or dict of label to int
+        Rows for each class, or for the classes named.
+    random_state : int, optional
+        The same seed writes the same images.
+    overwrite : bool
+        Replace an existing file.
+    verbose : bool
+        Show a progress bar, on terminals only.
+
+    Returns
+    -------
+    Path
+        `path`.
+
+    Raises
+    ------
+    FileExistsError
+        If `path` exists and `overwrite` is False.
+    ValueError
+        If `counts` names an unknown class or holds no positive number.
+    """
+    path = Path(path)
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path} exists: pass overwrite=True (--overwrite) to replace it.")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path.parent} is not a folder: make it first.")
+    per_class = _per_class(counts, sampler.classes_)
+    seed = int(np.random.SeedSequence(random_state).generate_state(1)[0])
+    n_blocks = max(1, -(-int(per_class.sum()) // BLOCK))
+    partial = path.with_name(path.name + ".partial")
+    try:
+        with h5py.File(partial, "w") as file:
+            file[HDF5_CLASSES] = _storable(sampler.classes_)
+            file.attrs["seed"] = -1 if random_state is None else random_state
+            file.attrs["ganaug"] = version("ganaug")
+            start = 0
+            blocks = _label_blocks(per_class, n_blocks, seed)
+            for block, labels in enumerate(
+                tqdm(blocks, total=n_blocks, desc="writing", disable=None if verbose else True)
+            ):
+                rows = _channels_last(
+                    sampler.sample(sampler.classes_[labels], random_state=_block_seed(seed, block))
+                )
+                if block == 0:
+                    _create(file, int(per_class.sum()), rows)
+                file[HDF5_IMAGES][start : start + len(rows)] = rows
+                file[HDF5_LABELS][start : start + len(rows)] = labels
+                start += len(rows)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    return path
+
+
+def _per_class(counts: int | Mapping[Any, int], classes: np.ndarray) -> np.ndarray:
+    """Return the number of rows wanted of each class."""
+    per_class = np.zeros(len(classes), np.int64)
+    wanted = dict.fromkeys(range(len(classes)), counts)
+    if isinstance(counts, Mapping):
+        wanted = {int(label_indices([label], classes)[0]): count for label, count in counts.items()}
+    for index, count in wanted.items():
+        if not isinstance(count, int | np.integer) or count < 0:
+            raise ValueError(
+                f"`counts` must be ints from 0 up, got {count!r} for class {classes.tolist()[index]!r}."
+            )
+        per_class[index] = count
+    if per_class.sum() == 0:
+        raise ValueError("`counts` asks for no rows at all.")
+    return per_class
+
+
+def _label_blocks(per_class: np.ndarray, n_blocks: int, seed: int) -> Iterator[np.ndarray]:
+    """Yield the class indices of each block: every class evenly over the blocks, shuffled within."""
+    # Each class has a phase of its own, so that rare ones don't all fall into the same block.
+    phase = np.arange(len(per_class)) * n_blocks // len(per_class)
+    for block in range(n_blocks):
+        upto, before = ((per_class * b + phase) // n_blocks for b in (block + 1, block))
+        labels = np.repeat(np.arange(len(per_class)), upto - before)
+        yield np.random.default_rng([seed, block]).permutation(labels)
+
+
+def _block_seed(seed: int, block: int) -> int:
+    return int(np.random.SeedSequence([seed, block]).generate_state(1)[0])
+
+
+def _channels_last(rows: Any) -> np.ndarray:
+    if isinstance(rows, Tensor):
+        rows = rows.permute(0, 2, 3, 1).numpy() if rows.ndim == 4 else rows.numpy()
+    return rows
+
+
+def _storable(classes: np.ndarray) -> np.ndarray:
+    return classes.astype(h5py.string_dtype()) if classes.dtype.kind in "US" else classes
+
+
+def _create(file: h5py.File, n: int, rows: np.ndarray) -> None:
+    chunk = min(CHUNK, n)
+    file.create_dataset(HDF5_IMAGES, (n, *rows.shape[1:]), rows.dtype, chunks=(chunk, *rows.shape[1:]))
+    file.create_dataset(HDF5_LABELS, (n,), np.int64)
+
+
+class HDF5Dataset(Dataset):
+    """A data set that `write_hdf5` wrote, as a torch Dataset of (image, class index).
+
+    The file is opened when a process first reads from it, so the data set can be pickled and
+    shared with the workers of a DataLoader.
+
+    Parameters
+    ----------
+    path : path
+    transform : callable, optional
+        Called with the image, a Tensor (C, H, W).
+
+    Attributes
+    ----------
+    classes : list
+        Original labels; an item's int is an index into it.
+    """
+
+    def __init__(self, path: str | Path, transform: Any = None) -> None:
+        self.path = Path(path)
+        self.transform = transform
+        self._file: h5py.File | None = None
+        self._pid = -1
+        try:
+            with h5py.File(self.path, "r") as file:
+                classes = file[HDF5_CLASSES]
+                self.classes = (classes.asstr() if h5py.check_string_dtype(classes.dtype) else classes)[
+                    :
+                ].tolist()
+                self._length = len(file[HDF5_LABELS])
+        except FileNotFoundError:
+            raise
+        except (OSError, KeyError) as exc:
+            raise ValueError(f"{path} is not a data set that write_hdf5 wrote: {exc}") from exc
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: int) -> tuple[Any, int]:
+        if not -self._length <= index < self._length:
+            raise IndexError(f"index {index} is out of range for {self._length} images")
+        file = self._open()
+        row = torch.from_numpy(file[HDF5_IMAGES][index % self._length])
+        image = row[None] if row.ndim == 2 else row.permute(2, 0, 1)
+        if self.transform is not None:
+            image = self.transform(image)
+        return image, int(file[HDF5_LABELS][index % self._length])
+
+    def _open(self) -> h5py.File:
+        if self._file is None or self._pid != os.getpid():
+            self._file, self._pid = h5py.File(self.path, "r"), os.getpid()
+        return self._file
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_file": None}

@@ -1,0 +1,121 @@
+"""GANOverSampler: an imbalanced-learn sampler that fills classes up with synthetic rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from imblearn.over_sampling.base import BaseOverSampler
+from imblearn.utils import check_target_type
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import validate_data
+
+from ganaug.data import Sampler
+from ganaug.gan import ConditionalGAN
+
+
+class GANOverSampler(BaseOverSampler):
+    """Over-sample the smaller classes of a set of images with a conditional GAN.
+
+    Parameters
+    ----------
+    gan : estimator or sampler, optional
+        None: ``ConditionalGAN()``. An estimator is cloned and fitted on the data at hand. One in
+        a ``FrozenEstimator``, or a sampler without ``fit``, is used as it is.
+    sampling_strategy : float, str, dict or callable
+        As everywhere in imbalanced-learn; a dict gives the final number of rows of each class.
+    image_shape : (H, W) or (H, W, C), optional
+        The shape of an image, where X holds one in each flat row.
+    random_state : int, RandomState or None
+        If not None, set on the clone of `gan` too.
+
+    Attributes
+    ----------
+    sampling_strategy_ : dict
+        How many rows were to be added to each class.
+    synthetic_mask_ : ndarray of shape (n_rows_out,), bool
+        True where a returned row is synthetic.
+    gan_ : sampler
+        What the rows came from; missing where there was nothing to add.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from ganaug import ConditionalGAN, GANOverSampler
+    >>> X, y = load_digits(return_X_y=True)
+    >>> X, y = X[:500] / 16, y[:500] == 9
+    >>> sampler = GANOverSampler(ConditionalGAN(steps=2), image_shape=(8, 8), random_state=0)
+    >>> X_balanced, y_balanced = sampler.fit_resample(X, y)
+    >>> int(y.sum()), int(y_balanced.sum()), len(y_balanced)
+    (48, 452, 904)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **BaseOverSampler._parameter_constraints,
+        "gan": [None, object],
+        "image_shape": [None, "array-like"],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        gan: Any = None,
+        *,
+        sampling_strategy: float | str | Mapping[Any, int] | Callable[[Any], Mapping[Any, int]] = "auto",
+        image_shape: Sequence[int] | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        super().__init__(sampling_strategy=sampling_strategy)
+        self.gan = gan
+        self.image_shape = image_shape
+        self.random_state = random_state
+
+    def _check_X_y(self, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray, bool]:
+        y, binarize_y = check_target_type(y, indicate_one_vs_all=True)
+        X, y = validate_data(self, X=X, y=y, reset=True, allow_nd=True)
+        return X, y, binarize_y
+
+    def _fit_resample(self, X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        images = self._as_images(X)
+        n_new = sum(self.sampling_strategy_.values())
+        self.synthetic_mask_ = np.arange(len(X) + n_new) >= len(X)
+        if n_new == 0:
+            return X.copy(), y.copy()
+        self.gan_ = self._fitted_gan(images, y)
+        labels = np.repeat(
+            np.array(list(self.sampling_strategy_), dtype=y.dtype), list(self.sampling_strategy_.values())
+        )
+        synthetic = self.gan_.sample(labels, random_state=self._seed())
+        return np.concatenate([X, synthetic.reshape(-1, *X.shape[1:])]), np.concatenate([y, labels])
+
+    def _as_images(self, X: np.ndarray) -> np.ndarray:
+        if self.image_shape is None:
+            if X.ndim == 2:
+                raise ValueError(
+                    f"`X` of shape {X.shape} is a table, which this version does not take. If each row is a"
+                    " flat image, pass `image_shape`, for example image_shape=(28, 28)."
+                )
+            return X
+        shape = tuple(self.image_shape)
+        if int(np.prod(shape)) != int(np.prod(X.shape[1:])):
+            raise ValueError(
+                f"`image_shape` must hold as many values as a row of `X` {X.shape[1:]}, got {shape}."
+            )
+        return X.reshape(-1, *shape)
+
+    def _seed(self) -> int | None:
+        if self.random_state is None:
+            return None
+        return int(check_random_state(self.random_state).randint(2**31 - 1))
+
+    def _fitted_gan(self, images: np.ndarray, y: np.ndarray) -> Sampler:
+        gan = ConditionalGAN() if self.gan is None else self.gan
+        if isinstance(gan, FrozenEstimator) or not hasattr(gan, "fit"):
+            return gan
+        gan = clone(gan)
+        if self.random_state is not None:
+            gan.set_params(random_state=self._seed())
+        return gan.fit(images, y)

@@ -1,0 +1,177 @@
+"""GANAugment: a torchvision transform that puts synthetic images in the place of some real ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils import _pytree as pytree
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as tvf
+
+from ganaug.data import Sampler, label_indices
+
+LABEL_KEYS = ("label", "labels", "target", "targets")
+
+
+class GANAugment(v2.Transform):
+    """Replace images, each with probability `p`, by synthetic ones of the same class.
+
+    Put it after ``Resize`` and before ``Normalize``. It needs the label: call it with
+    ``(image, label)``, or on a whole batch ``(images, labels)``, for example in a DataLoader's
+    ``collate_fn``, as torchvision's own MixUp.
+
+    The synthetic images come from a pool that the sampler fills once, here; no network runs in a
+    worker. Which one is taken is drawn from torch's global random state, as in torchvision, so
+    that ``DataLoader(generator=...)`` governs it.
+
+    Parameters
+    ----------
+    sampler : Sampler
+        A fitted `ConditionalGAN`, or anything with ``classes_`` and ``sample``. Its images have
+        the height, width and channels of those that come in.
+    p : "auto", float in [0, 1], or dict of label to float
+        How often an image is replaced. "auto": 1 - n / (largest n) for a class of n training
+        rows, so that under balanced sampling each real image is seen equally often.
+    labels_getter : "default" or callable
+        How to find the labels in a sample. "default": the item after the image in a tuple or
+        list, or the value under "label", "labels", "target" or "targets" in a dict.
+    mode : {"replace"}
+    pool_size : int
+        Synthetic images kept for each class; memory is their number times the bytes of one.
+    random_state : int, RandomState or None
+        For filling the pool.
+
+    Raises
+    ------
+    ValueError
+        If `p` is outside [0, 1], or "auto" with a sampler that doesn't know its class sizes.
+    """
+
+    _transformed_types = (Image.Image, tv_tensors.Image, Tensor)
+
+    def __init__(
+        self,
+        sampler: Sampler,
+        p: float | Mapping[Any, float] | Literal["auto"] = "auto",
+        labels_getter: Callable[[Any], Any] | Literal["default"] = "default",
+        mode: Literal["replace"] = "replace",
+        *,
+        pool_size: int = 256,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        super().__init__()
+        if mode != "replace":
+            raise ValueError(f"`mode` must be 'replace', got {mode!r}.")
+        if not (labels_getter == "default" or callable(labels_getter)):
+            raise ValueError(f"`labels_getter` must be 'default' or a callable, got {labels_getter!r}.")
+        if not isinstance(pool_size, int) or pool_size < 1:
+            raise ValueError(f"`pool_size` must be an int of at least 1, got {pool_size!r}.")
+        self.p, self.mode, self.labels_getter = p, mode, labels_getter
+        self.classes_ = sampler.classes_
+        self._rates = torch.tensor(_rates(p, sampler), dtype=torch.float64)
+        labels = np.repeat(self.classes_, pool_size)
+        pool = _channels_first(sampler.sample(labels, random_state=random_state))
+        self._pool = pool.view(len(self.classes_), pool_size, *pool.shape[1:])
+
+    def extra_repr(self) -> str:
+        """Describe the parameters for ``repr``."""
+        return f"p={self.p}, mode={self.mode!r}, classes={len(self.classes_)}, pool={tuple(self._pool.shape)}"
+
+    def forward(self, *inputs: Any) -> Any:
+        """Return the sample with its image, or some images of its batch, replaced."""
+        sample = inputs if len(inputs) > 1 else inputs[0]
+        labels = self._labels(sample)
+        leaves, spec = pytree.tree_flatten(sample)
+        where = next((i for i, leaf in enumerate(leaves) if _is_image(leaf) and leaf is not labels), None)
+        if where is None:
+            raise ValueError(
+                "The sample has no image: expected a PIL image or a Tensor of at least 3 dimensions."
+            )
+        leaves[where] = self._replaced(leaves[where], torch.from_numpy(label_indices(labels, self.classes_)))
+        return pytree.tree_unflatten(leaves, spec)
+
+    def _labels(self, sample: Any) -> Any:
+        if callable(self.labels_getter):
+            return self.labels_getter(sample)
+        if isinstance(sample, Mapping):
+            for key in LABEL_KEYS:
+                if key in sample:
+                    return sample[key]
+        if isinstance(sample, tuple | list):
+            image = next((i for i, item in enumerate(sample) if _is_image(item)), len(sample))
+            if image + 1 < len(sample):
+                return sample[image + 1]
+        raise ValueError(
+            "GANAugment needs the label beside the image, got a sample without one. Call it with"
+            " (image, label), or on batches in the DataLoader's `collate_fn`; data sets such as ImageFolder"
+            " never show their `transform` the label. For other layouts pass `labels_getter`."
+        )
+
+    def _replaced(self, image: Any, classes: Tensor) -> Any:
+        single = isinstance(image, Image.Image) or image.ndim == 3
+        n = 1 if single else len(image)
+        if len(classes) != n:
+            raise ValueError(f"`labels` must have one label for each of {n} images, got {len(classes)}.")
+        chosen = torch.rand(n, dtype=torch.float64) < self._rates[classes]
+        which = torch.randint(self._pool.shape[1], (n,))
+        if not chosen.any():
+            return image
+        if isinstance(image, Image.Image):
+            return self._as_pil(self._pool[classes[0], which[0]], image)
+        images = image[None] if single else image
+        if images.shape[1:] != self._pool.shape[2:]:
+            raise ValueError(self._wrong_size(tuple(images.shape[1:])))
+        new = tvf.to_dtype(self._pool[classes[chosen], which[chosen]], images.dtype, scale=True)
+        out = images.as_subclass(Tensor).clone()
+        out[chosen] = new.to(out.device)
+        out = out[0] if single else out
+        return tv_tensors.wrap(out, like=image) if isinstance(image, tv_tensors.Image) else out
+
+    def _as_pil(self, row: Tensor, like: Image.Image) -> Image.Image:
+        image = tvf.to_pil_image(tvf.to_dtype(row, torch.uint8, scale=True))
+        if (image.size, image.mode) != (like.size, like.mode):
+            raise ValueError(self._wrong_size((len(like.getbands()), like.height, like.width)))
+        return image
+
+    def _wrong_size(self, got: tuple[int, ...]) -> str:
+        return (
+            f"Images must have the synthetic ones' (channels, height, width), {tuple(self._pool.shape[2:])},"
+            f" got {got}: put GANAugment after `Resize`."
+        )
+
+
+def _rates(p: Any, sampler: Sampler) -> list[float]:
+    """Return the rate of replacement for each class."""
+    classes = sampler.classes_.tolist()
+    if isinstance(p, str):
+        counts = getattr(sampler, "class_counts_", None)
+        if p != "auto" or counts is None:
+            reason = "this sampler doesn't know its class sizes" if p == "auto" else f"got {p!r}"
+            raise ValueError(f"`p` must be a number in [0, 1] or a dict of them, or 'auto'; {reason}.")
+        return (1 - np.asarray(counts) / np.max(counts)).tolist()
+    if isinstance(p, Mapping):
+        rates = dict.fromkeys(range(len(classes)), 0.0)
+        rates |= {int(label_indices([label], sampler.classes_)[0]): rate for label, rate in p.items()}
+    else:
+        rates = dict.fromkeys(range(len(classes)), p)
+    for rate in rates.values():
+        if not 0 <= rate <= 1:
+            raise ValueError(f"`p` must lie in [0, 1], got {rate!r}.")
+    return [float(rates[index]) for index in range(len(classes))]
+
+
+def _is_image(item: Any) -> bool:
+    return isinstance(item, Image.Image) or (isinstance(item, Tensor) and item.ndim in (3, 4))
+
+
+def _channels_first(rows: Any) -> Tensor:
+    if isinstance(rows, Tensor):
+        return rows if rows.ndim == 4 else rows[:, None]
+    rows = torch.from_numpy(rows)
+    return rows.permute(0, 3, 1, 2).contiguous() if rows.ndim == 4 else rows[:, None]

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import pickle
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from conftest import StripeSampler
+from torch.utils.data import DataLoader
+
+from ganaug import HDF5Dataset, as_arrays, write_hdf5
+
+
+def test_schema(tmp_path):
+    path = write_hdf5(StripeSampler(["a", "b"], (8, 9, 3)), tmp_path / "x.h5", 20, random_state=7)
+    with h5py.File(path) as file:
+        assert sorted(file) == ["classes", "images", "labels"]
+        assert file["images"].shape == (40, 8, 9, 3)
+        assert file["images"].dtype == np.uint8
+        assert file["images"].chunks == (16, 8, 9, 3)
+        assert file["labels"].dtype == np.int64
+        assert file["classes"].asstr()[:].tolist() == ["a", "b"]
+        assert file.attrs["seed"] == 7
+        assert file.attrs["ganaug"]
+
+
+@pytest.mark.parametrize("classes", [[0, 1, 2], ["x", "y", "z"], [-4, 7, 90]])
+def test_round_trip(classes, tmp_path):
+    counts = dict(zip(classes, (5, 0, 3000), strict=True))
+    path = write_hdf5(StripeSampler(classes), tmp_path / "x.h5", counts, random_state=0)
+    X, y = as_arrays(path)
+    values, n = np.unique(y, return_counts=True)
+    assert dict(zip(values.tolist(), n.tolist(), strict=True)) == {classes[0]: 5, classes[2]: 3000}
+    assert np.array_equal(X[:, 0, 0] > 200, y == classes[2])
+
+
+def test_seeds(tmp_path):
+    files = [
+        as_arrays(write_hdf5(StripeSampler([0, 1]), tmp_path / f"{i}.h5", 800, random_state=seed))
+        for i, seed in enumerate((3, 3, 4))
+    ]
+    assert np.array_equal(files[0][0], files[1][0])
+    assert np.array_equal(files[0][1], files[1][1])
+    assert not np.array_equal(files[0][0], files[2][0])
+
+
+def test_classes_are_mixed_over_the_file(tmp_path):
+    counts = {0: 6000, 1: 600, **dict.fromkeys(range(2, 8), 1)}
+    path = write_hdf5(StripeSampler(range(8)), tmp_path / "x.h5", counts, random_state=0)
+    y = as_arrays(path)[1]
+    assert np.bincount(y).tolist() == [6000, 600, 1, 1, 1, 1, 1, 1]
+    for part in np.array_split(y, 6):
+        assert 0.07 < np.mean(part == 1) < 0.11
+    rare = np.flatnonzero(y > 1)
+    assert len(set(rare // 1200)) >= 4
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (8, 9, 3)])
+def test_tensors_and_floats_are_stored_as_images(shape, tmp_path):
+    class Floats(StripeSampler):
+        def sample(self, labels, random_state=None):
+            rows = torch.from_numpy(super().sample(labels, random_state) / 255).float()
+            return rows.permute(0, 3, 1, 2) if rows.ndim == 4 else rows
+
+    X, _ = as_arrays(write_hdf5(Floats([0, 1], shape), tmp_path / "x.h5", 3))
+    assert X.shape == (6, *shape)
+    assert X.dtype == np.float32
+
+
+def test_a_failure_leaves_nothing(tmp_path):
+    class Fails(StripeSampler):
+        def sample(self, labels, random_state=None):
+            if 1 not in labels:
+                return super().sample(labels, random_state)
+            raise RuntimeError("out of ideas")
+
+    with pytest.raises(RuntimeError, match="out of ideas"):
+        write_hdf5(Fails([0, 1]), tmp_path / "x.h5", {0: 5000, 1: 1})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_file_is_kept(tmp_path):
+    path = tmp_path / "x.h5"
+    path.write_text("precious")
+    with pytest.raises(FileExistsError, match="overwrite=True"):
+        write_hdf5(StripeSampler([0, 1]), path, 5)
+    assert path.read_text() == "precious"
+    write_hdf5(StripeSampler([0, 1]), path, 5, overwrite=True)
+    assert len(HDF5Dataset(path)) == 10
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("counts", "message"),
+    [
+        (-1, "ints from 0 up, got -1"),
+        (0, "no rows at all"),
+        ({0: 2.5}, "got 2.5 for class 0"),
+        ({9: 2}, r"among \[0, 1\], got 9"),
+    ],
+)
+def test_bad_counts(counts, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        write_hdf5(StripeSampler([0, 1]), tmp_path / "x.h5", counts)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_folder(tmp_path):
+    with pytest.raises(FileNotFoundError, match="is not a folder"):
+        write_hdf5(StripeSampler([0, 1]), tmp_path / "no" / "x.h5", 2)
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (8, 9, 3)])
+def test_dataset(shape, tmp_path):
+    path = write_hdf5(StripeSampler(["a", "b"], shape), tmp_path / "x.h5", 10, random_state=0)
+    data = HDF5Dataset(path)
+    assert len(data) == 20
+    assert data.classes == ["a", "b"]
+    image, label = data[3]
+    assert isinstance(label, int)
+    assert image.shape == ((1, 8, 8) if len(shape) == 2 else (3, 8, 9))
+    X, y = as_arrays(path)
+    expected = X[3][None] if len(shape) == 2 else X[3].transpose(2, 0, 1)
+    assert np.array_equal(image, expected)
+    assert data.classes[label] == y[3]
+    assert torch.equal(data[-17][0], image)
+    for index in (20, -21):
+        with pytest.raises(IndexError, match="out of range"):
+            data[index]
+
+
+def test_dataset_in_workers_and_pickles(tmp_path):
+    path = write_hdf5(StripeSampler([0, 1]), tmp_path / "x.h5", 32, random_state=0)
+    data = HDF5Dataset(path, transform=lambda image: image.float())
+    assert data[0][0].dtype == torch.float32  # the file is open now
+    loader = DataLoader(data, batch_size=8, num_workers=2, multiprocessing_context="fork")
+    labels = torch.cat([labels for _, labels in loader])
+    assert labels.tolist() == as_arrays(path)[1].tolist()
+    data.transform = None
+    copy = pickle.loads(pickle.dumps(data))
+    assert torch.equal(copy[5][0], data[5][0])
+
+
+def test_dataset_refuses_other_files(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        HDF5Dataset(tmp_path / "none.h5")
+    (tmp_path / "text.h5").write_text("x")
+    with pytest.raises(ValueError, match=r"text\.h5 is not a data set that write_hdf5 wrote"):
+        HDF5Dataset(tmp_path / "text.h5")

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import StripeSampler
+from imblearn.pipeline import make_pipeline
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.preprocessing import FunctionTransformer
+
+from ganaug import ConditionalGAN, GANOverSampler
+
+
+def quick():
+    return ConditionalGAN(steps=2, width=4, code_size=4)
+
+
+def test_originals_first_then_exactly_what_was_missing(stripes):
+    X, y = stripes
+    sampler = GANOverSampler(quick(), random_state=0)
+    X_out, y_out = sampler.fit_resample(X, y)
+    assert X_out.dtype == np.uint8
+    assert X_out.shape == (120, 8, 8)
+    assert np.array_equal(X_out[:60], X)
+    assert np.array_equal(y_out[:60], y)
+    assert y_out[60:].tolist() == [1] * 25 + [2] * 35
+    assert sampler.synthetic_mask_.tolist() == [False] * 60 + [True] * 60
+    assert not hasattr(sampler, "sample_indices_")
+
+
+@pytest.mark.parametrize(
+    ("strategy", "expected"),
+    [
+        ("not majority", [40, 40, 40]),
+        ("minority", [40, 15, 40]),
+        ({1: 20, 2: 30}, [40, 20, 30]),
+        (lambda y: {2: 7}, [40, 15, 7]),
+    ],
+)
+def test_sampling_strategy(strategy, expected, stripes):
+    sampler = GANOverSampler(StripeSampler([0, 1, 2]), sampling_strategy=strategy)
+    assert np.bincount(sampler.fit_resample(*stripes)[1]).tolist() == expected
+
+
+def test_rows_come_from_their_class(stripes):
+    X_out, y_out = GANOverSampler(StripeSampler([0, 1, 2])).fit_resample(*stripes)
+    assert (X_out[60:] // 100).max(axis=(1, 2)).tolist() == y_out[60:].tolist()
+
+
+@pytest.mark.parametrize("labels", [["a", "b", "c"], [True, False], [-5, 0, 7]])
+def test_labels_of_any_kind(labels, stripes):
+    X, y = stripes
+    names = np.array(labels)[np.minimum(y, len(labels) - 1)]
+    y_out = GANOverSampler(quick(), random_state=0).fit_resample(X, names)[1]
+    assert y_out.dtype == names.dtype
+    assert len(set(np.unique(y_out, return_counts=True)[1])) == 1
+
+
+def test_flat_images(stripes):
+    X, y = stripes
+    flat = X.reshape(60, 64)
+    by_shape = GANOverSampler(quick(), image_shape=(8, 8), random_state=0).fit_resample(flat, y)[0]
+    assert by_shape.shape == (120, 64)
+    assert np.array_equal(
+        by_shape.reshape(-1, 8, 8), GANOverSampler(quick(), random_state=0).fit_resample(X, y)[0]
+    )
+
+
+def test_seeds(stripes):
+    sampler = GANOverSampler(quick(), random_state=0)
+    first, again, copied, other = (
+        s.fit_resample(*stripes)[0]
+        for s in (sampler, sampler, clone(sampler), GANOverSampler(quick(), random_state=1))
+    )
+    assert np.array_equal(first, again)
+    assert np.array_equal(first, copied)
+    assert not np.array_equal(first, other)
+
+
+def test_nothing_to_add_trains_nothing(stripes):
+    X, y = stripes
+    keep = np.r_[:5, 40:45, 55:60]
+    sampler = GANOverSampler("never looked at")
+    X_out, y_out = sampler.fit_resample(X[keep], y[keep])
+    assert np.array_equal(X_out, X[keep])
+    assert np.array_equal(y_out, y[keep])
+    assert not sampler.synthetic_mask_.any()
+
+
+def test_a_gan_is_cloned_a_frozen_one_is_not(stripes, fitted):
+    given = quick()
+    sampler = GANOverSampler(given, random_state=0).fit(*stripes)
+    sampler.fit_resample(*stripes)
+    assert not hasattr(given, "classes_")
+    assert sampler.gan_ is not given
+    frozen = clone(GANOverSampler(FrozenEstimator(fitted), random_state=0))
+    X_out, y_out = frozen.fit_resample(*stripes)
+    assert frozen.gan_.estimator is fitted
+    assert len(X_out) == len(y_out) == 120
+
+
+def test_in_pipelines(stripes):
+    X, y = stripes
+    flatten = FunctionTransformer(lambda X: X.reshape(len(X), -1))
+    model = make_pipeline(GANOverSampler(quick(), random_state=0), flatten, LogisticRegression(max_iter=2000))
+    assert cross_val_score(model, X, y, cv=2).shape == (2,)  # a failed fit warns, which is an error here
+    search = GridSearchCV(model, {"ganoversampler__gan__steps": [1, 2]}, cv=2).fit(X, y)
+    assert search.best_params_["ganoversampler__gan__steps"] in (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "change", "message"),
+    [
+        (GANOverSampler(), lambda X: X.reshape(60, 64), r"table.*image_shape=\(28, 28\)"),
+        (GANOverSampler(image_shape=(8, 9)), lambda X: X.reshape(60, 64), r"got \(8, 9\)"),
+        (GANOverSampler(), lambda X: np.where(X > 9, np.nan, X / 255), "NaN"),
+        (GANOverSampler(), lambda X: X[:50], "inconsistent numbers of samples"),
+    ],
+)
+def test_bad_input(sampler, change, message, stripes):
+    X, y = stripes
+    with pytest.raises(ValueError, match=message):
+        sampler.fit_resample(change(X), y)
+
+
+def test_one_class_and_a_single_row(stripes):
+    X, y = stripes
+    with pytest.raises(ValueError, match="class"):
+        GANOverSampler(quick()).fit_resample(X, y * 0)
+    with pytest.raises(ValueError, match="Class 2 has 1 row"):
+        GANOverSampler(quick()).fit_resample(X[:56], y[:56])
