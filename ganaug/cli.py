@@ -1,0 +1,184 @@
+"""The command line: one verb for each step."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+# Rooms that need torch are imported inside the commands: `ganaug --help` need not wait for it.
+
+NOT_OPTIONS = ("callbacks", "verbose")  # parameters of `ConditionalGAN` with no place on a command line
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+overwrite = click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
+size = click.option("--size", type=click.IntRange(min=1), help="Resize images to this height and width.")
+PATH = click.Path(path_type=Path)
+
+
+class OneLineErrors(click.Group):
+    """A group whose commands turn the errors of bad input into one line and exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except (click.exceptions.Exit, click.Abort, click.ClickException):
+            raise
+        except (ValueError, TypeError, OSError, RuntimeError) as exc:
+            raise click.ClickException(" ".join(str(exc).split())) from exc
+
+
+class EstimatorCommand(click.Command):
+    """A command with an option for each parameter of `ConditionalGAN`."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Return the command's own options and the estimator's."""
+        from ganaug.gan import ConditionalGAN
+
+        options: list[click.Parameter] = []
+        for name, parameter in inspect.signature(ConditionalGAN).parameters.items():
+            if name not in NOT_OPTIONS:
+                flag = "--" + name.replace("_", "-")
+                # "auto" and None may stand for a number: numbers are recognised by their looks.
+                kind = type(parameter.default) if isinstance(parameter.default, int | float) else AUTO
+                options.append(
+                    click.Option(
+                        [flag, name], type=kind, default=parameter.default, help="See ConditionalGAN."
+                    )
+                )
+        return [*super().get_params(ctx), *options]
+
+
+class _Auto(click.ParamType):
+    name = "text or int"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        return int(value) if isinstance(value, str) and value.lstrip("-").isdigit() else value
+
+
+AUTO = _Auto()
+
+
+@click.group(
+    cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"], "show_default": True}
+)
+@click.version_option(package_name="ganaug")
+def main() -> None:
+    """Augment data with conditional GANs, for classes with too few examples.
+
+    DATA is a folder with one folder of images for each class, an HDF5 file that ganaug wrote, or
+    an .npz file with arrays X and y.
+    """
+
+
+@main.command()
+@click.option(
+    "--seeds", type=click.IntRange(min=2), default=3, help="Repetitions, each with data drawn anew."
+)
+@click.option("--steps", type=AUTO, default="auto", help="Updates of the generator.")
+@click.option("--probe-steps", type=click.IntRange(min=1), default=600, help="Updates of each classifier.")
+@click.option("-o", "--output", type=PATH, default=Path(), help="Folder for the two files it writes.")
+@as_json
+def demo(seeds: int, steps: Any, probe_steps: int, output: Path, as_json: bool) -> None:
+    """Train on scikit-learn's digits, made long-tailed, and measure whether ganaug helps."""
+    from ganaug.demo import HDF5_FILE, PICTURE_FILE, run_demo
+
+    if not output.is_dir():
+        raise ValueError(f"{output} is not a folder: make it first.")
+    result = run_demo(output, seeds=seeds, gan_steps=steps, probe_steps=probe_steps, verbose=not as_json)
+    if as_json:
+        click.echo(json.dumps(result))
+        return
+    click.echo(f"\n{'trained on':<20}{'balanced accuracy':>18}   ganaug minus it (95 % interval)")
+    for arm, values in result["accuracy"].items():
+        line = f"{arm:<20}{np.mean(values):>17.2f}%"
+        if arm in result["difference"]:
+            mean, half = result["difference"][arm]["mean"], result["difference"][arm]["half_width"]
+            line += f"   {mean:+.2f} ({mean - half:+.2f} to {mean + half:+.2f})"
+        click.echo(line)
+    click.echo(f"\n{result['verdict']}\nWrote {output / HDF5_FILE} and {output / PICTURE_FILE}.")
+
+
+@main.command(cls=EstimatorCommand)
+@click.argument("data", type=PATH)
+@click.option("-o", "--output", type=PATH, required=True, help="Folder for the model.")
+@size
+@click.option("--resume", is_flag=True, help="Go on from the checkpoint of a run that was stopped.")
+@as_json
+def fit(data: Path, output: Path, size: int | None, resume: bool, as_json: bool, **parameters: Any) -> None:
+    """Train a GAN on DATA and save it.
+
+    The model holds its training images: share it only as you would share those.
+    """
+    import shutil
+
+    from ganaug.data import as_arrays
+    from ganaug.gan import ConditionalGAN
+
+    X, y = arrays = as_arrays(data, size=size)
+    gan = ConditionalGAN(**parameters, verbose=not as_json)
+    checkpoint = output / "checkpoint"
+    if checkpoint.exists() and not resume:
+        raise ValueError(f"{checkpoint} is left of a run that was stopped: pass --resume, or delete it.")
+    gan.fit(X, _named(y, arrays.class_names), checkpoint=checkpoint)
+    gan.save(output)
+    shutil.rmtree(checkpoint)
+    classes = dict(zip(gan.classes_.tolist(), gan.class_counts_.tolist(), strict=True))
+    if as_json:
+        click.echo(json.dumps({"model": str(output), "classes": {str(k): v for k, v in classes.items()}}))
+    else:
+        counts = ", ".join(f"{label}: {n}" for label, n in classes.items())
+        click.echo(f"Trained on {len(y)} images ({counts}). Wrote {output}.")
+
+
+@main.command()
+@click.argument("model", type=PATH)
+@click.option("-o", "--output", type=PATH, required=True, help="The HDF5 file to write.")
+@click.option("--per-class", type=click.IntRange(min=1), help="Images of each class.")
+@click.option(
+    "--balance", type=PATH, metavar="DATA", help="Write what each class of DATA lacks to the largest."
+)
+@click.option("--random-state", type=int, help="Seed: the same one writes the same images.")
+@click.option("--device", default="auto", help="As for fit.")
+@overwrite
+@as_json
+def generate(
+    model: Path,
+    output: Path,
+    per_class: int | None,
+    balance: Path | None,
+    random_state: int | None,
+    device: str,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Write synthetic images of MODEL to an HDF5 file."""
+    from ganaug.data import as_arrays
+    from ganaug.gan import ConditionalGAN
+    from ganaug.hdf5 import write_hdf5
+
+    if (per_class is None) == (balance is None):
+        raise click.UsageError("Pass either --per-class N or --balance DATA.")
+    gan = ConditionalGAN.load(model, device=device)
+    if balance is None:
+        counts = dict.fromkeys(gan.classes_.tolist(), per_class or 0)
+    else:
+        _, y = arrays = as_arrays(balance, size=gan.codec_.shape[1:])
+        labels, n = np.unique(_named(y, arrays.class_names), return_counts=True)
+        counts = dict(zip(labels.tolist(), (n.max() - n).tolist(), strict=True))
+    write_hdf5(gan, output, counts, random_state=random_state, overwrite=overwrite, verbose=not as_json)
+    total = sum(counts.values())
+    click.echo(
+        json.dumps({"file": str(output), "images": total})
+        if as_json
+        else f"Wrote {total} images to {output}."
+    )
+
+
+def _named(y: np.ndarray, class_names: list[str] | None) -> np.ndarray:
+    """Return the labels of a folder by their names, which mean more than their order."""
+    return y if class_names is None or y.dtype.kind not in "iu" else np.array(class_names)[y]

@@ -1,0 +1,128 @@
+"""The main job on scikit-learn's digits: train, balance, and measure whether it helped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from imblearn.over_sampling import SMOTE
+from scipy import stats
+from sklearn.datasets import load_digits
+from sklearn.frozen import FrozenEstimator
+from sklearn.metrics import balanced_accuracy_score
+from tqdm.auto import tqdm
+
+from ganaug.data import as_arrays
+from ganaug.gan import ConditionalGAN
+from ganaug.hdf5 import write_hdf5
+from ganaug.probe import ProbeClassifier
+from ganaug.report import contact_sheet
+from ganaug.resample import GANOverSampler
+
+COUNTS = (120, 90, 70, 50, 40, 30, 25, 20, 15, 10)  # training images of the digits 0 to 9
+ARMS = ("as it is", "balanced sampling", "SMOTE", "ganaug")
+PER_CLASS = 300  # images of each class that the ganaug arm trains on, real and synthetic together
+SHARE = 0.8  # of the draws of the ganaug arm that are synthetic
+HDF5_FILE, PICTURE_FILE = "digits-synthetic.h5", "digits-synthetic.png"
+
+
+def long_tailed_digits(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return uint8 images (n, 8, 8) and labels to train on, `COUNTS` of each digit, and the rest."""
+    digits = load_digits()
+    X, y = np.round(digits.images * 255 / 16).astype(np.uint8), digits.target
+    rng = np.random.default_rng(seed)
+    train = np.concatenate([rng.permutation(np.flatnonzero(y == c))[:n] for c, n in enumerate(COUNTS)])
+    test = np.setdiff1d(np.arange(len(y)), train)
+    return X[train], y[train], X[test], y[test]
+
+
+def run_demo(
+    folder: Path,
+    *,
+    seeds: int = 3,
+    gan_steps: Any = "auto",
+    probe_steps: int = 600,
+    verbose: bool = True,
+) -> dict[str, Any]:
+    """Run the demo and write its two files into `folder`.
+
+    Parameters
+    ----------
+    folder : Path
+        Gets ``digits-synthetic.h5`` and ``digits-synthetic.png``, made with the first seed.
+    seeds : int
+        Repetitions, at least 2; each draws the training images, the generator and the classifiers anew.
+    gan_steps, probe_steps : int
+        Updates of the generator and of each classifier.
+    verbose : bool
+        Show progress bars, on terminals only.
+
+    Returns
+    -------
+    dict
+        "accuracy": for each arm its balanced accuracy for each seed, in percent; "difference":
+        for each other arm the mean of ganaug minus it, with the half-width of a 95 % t interval;
+        "verdict": a plain sentence.
+    """
+    accuracy: dict[str, list[float]] = {arm: [] for arm in ARMS}
+    with tqdm(total=seeds * (len(ARMS) + 1), desc="demo", disable=None if verbose else True) as bar:
+        for seed in range(seeds):
+            X, y, X_test, y_test = long_tailed_digits(seed)
+            gan = ConditionalGAN(steps=gan_steps, random_state=seed, verbose=verbose).fit(X, y)
+            bar.update()
+            if seed == 0:
+                _show(gan, X, y, folder)
+            for arm, data in _arms(gan, X, y, seed).items():
+                X_arm, y_arm, weight = data
+                probe = ProbeClassifier(steps=probe_steps, balanced=arm != "as it is", random_state=seed)
+                probe.fit(X_arm, y_arm, sample_weight=weight)
+                accuracy[arm].append(100 * float(balanced_accuracy_score(y_test, probe.predict(X_test))))
+                bar.update()
+    difference = {arm: _interval(accuracy["ganaug"], accuracy[arm]) for arm in ARMS[:-1]}
+    return {"accuracy": accuracy, "difference": difference, "verdict": _verdict(difference)}
+
+
+def _arms(
+    gan: ConditionalGAN, X: np.ndarray, y: np.ndarray, seed: int
+) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
+    """Return the training rows, their labels and weights, of each arm."""
+    # Floats: SMOTE subtracts rows, which wraps around in uint8.
+    smote = SMOTE(k_neighbors=min(5, min(COUNTS) - 1), random_state=seed)
+    flat, y_smote = smote.fit_resample(X.reshape(len(X), -1).astype(float), y)
+    totals = {c: n + PER_CLASS for c, n in enumerate(COUNTS)}
+    sampler = GANOverSampler(FrozenEstimator(gan), sampling_strategy=totals, random_state=seed)
+    X_ganaug, y_ganaug = sampler.fit_resample(X, y)
+    n_real = np.bincount(y)[y_ganaug]
+    weight = np.where(sampler.synthetic_mask_, SHARE / PER_CLASS, (1 - SHARE) / n_real)
+    return {
+        "as it is": (X, y, None),
+        "balanced sampling": (X, y, None),
+        "SMOTE": (flat.round().astype(X.dtype).reshape(-1, *X.shape[1:]), y_smote, None),
+        "ganaug": (X_ganaug, y_ganaug, weight),
+    }
+
+
+def _show(gan: ConditionalGAN, X: np.ndarray, y: np.ndarray, folder: Path) -> None:
+    path = write_hdf5(gan, folder / HDF5_FILE, PER_CLASS, random_state=0, overwrite=True)
+    X_synthetic, y_synthetic = as_arrays(path)
+    contact_sheet(X, y, X_synthetic, y_synthetic, folder / PICTURE_FILE)
+
+
+def _interval(ours: list[float], theirs: list[float]) -> dict[str, float]:
+    """Return the mean paired difference and the half-width of its 95 % t interval."""
+    difference = np.subtract(ours, theirs)
+    half = stats.t.ppf(0.975, len(difference) - 1) * difference.std(ddof=1) / np.sqrt(len(difference))
+    return {"mean": float(difference.mean()), "half_width": float(half)}
+
+
+def _verdict(difference: dict[str, dict[str, float]]) -> str:
+    best = min(difference, key=lambda arm: difference[arm]["mean"])
+    mean, half = difference[best]["mean"], difference[best]["half_width"]
+    interval = f"95 % interval {mean - half:+.2f} to {mean + half:+.2f}"
+    against = f"the strongest other arm, {best}: {mean:+.2f} points ({interval})"
+    if mean - half > 0:
+        return f"ganaug helped, against {against}."
+    if mean + half < 0:
+        return f"ganaug hurt, against {against}."
+    return f"These seeds can't tell whether ganaug helped against {against}."

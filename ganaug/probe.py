@@ -1,0 +1,138 @@
+"""ProbeClassifier: a small convolutional network that measures what a set of images is worth."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ganaug.data import check_labels, encode_labels
+from ganaug.images import ImageCodec
+
+BLOCK = 512  # rows that go through the network at once outside training
+
+
+class ProbeClassifier(ClassifierMixin, BaseEstimator):
+    """A small convolutional classifier with a fixed number of updates.
+
+    Parameters
+    ----------
+    steps : int
+        Updates, each on `batch_size` rows, however many rows there are: so that arms of a
+        comparison that differ in their number of rows train equally long.
+    batch_size : int
+    learning_rate : float
+        Of AdamW; warmed up over 50 steps, then falling to zero on a cosine.
+    balanced : bool
+        Draw every class equally often; otherwise every row.
+    augment : bool
+        Shift each image at random by up to an eighth of its side.
+    width : int
+        Channels of the first convolution.
+    random_state : int
+    """
+
+    def __init__(
+        self,
+        *,
+        steps: int = 1000,
+        batch_size: int = 64,
+        learning_rate: float = 2e-3,
+        balanced: bool = True,
+        augment: bool = True,
+        width: int = 16,
+        random_state: int = 0,
+    ) -> None:
+        self.steps = steps
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.balanced = balanced
+        self.augment = augment
+        self.width = width
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any, sample_weight: np.ndarray | None = None) -> ProbeClassifier:
+        """Train on images `X`, as `ConditionalGAN.fit` takes them, with labels `y`.
+
+        `sample_weight`, of shape (n,), is how often a row is drawn within its class, or, if not
+        `balanced`, among all.
+        """
+        y = check_labels(y, len(X))
+        self.codec_ = ImageCodec.fit(X)
+        self.classes_, labels = encode_labels(y)
+        weights = torch.ones(len(y), dtype=torch.float64)
+        if sample_weight is not None:
+            weights = torch.as_tensor(sample_weight, dtype=torch.float64)
+        targets = torch.from_numpy(labels)
+        if self.balanced:
+            weights = (
+                weights
+                / torch.zeros(len(self.classes_), dtype=torch.float64).index_add(0, targets, weights)[targets]
+            )
+        generator = torch.Generator().manual_seed(self.random_state)
+        bounds = weights.cumsum(0)
+        # Dropout draws from torch's global state: put it back as the user had it.
+        with torch.random.fork_rng(devices=[]):
+            torch.random.manual_seed(self.random_state)
+            self.network_ = _network(self.codec_.shape, len(self.classes_), self.width)
+            optimizer = torch.optim.AdamW(
+                self.network_.parameters(), lr=self.learning_rate, weight_decay=1e-3, fused=True
+            )
+            for step in range(self.steps):
+                for group in optimizer.param_groups:
+                    group["lr"] = self.learning_rate * _rate(step, self.steps)
+                u = torch.rand(self.batch_size, generator=generator, dtype=torch.float64) * bounds[-1]
+                rows = torch.searchsorted(bounds, u, right=True).clamp(max=len(y) - 1)
+                images = self.codec_.encode(X[rows] if isinstance(X, Tensor) else X[rows.numpy()])
+                if self.augment:
+                    images = self.codec_.augment(images, generator)
+                loss = F.cross_entropy(self.network_(images), targets[rows])
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+        self.network_.eval()
+        return self
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return the probability of each class, (n, n_classes)."""
+        return self._apply(X, self.network_).softmax(1).numpy()
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the likeliest label of each image, (n,)."""
+        return self.classes_[self.predict_proba(X).argmax(1)]
+
+    def features(self, X: Any) -> np.ndarray:
+        """Return what the last linear layer sees of each image, (n, n_features)."""
+        return self._apply(X, self.network_[:-2]).numpy()
+
+    @torch.no_grad()
+    def _apply(self, X: Any, network: nn.Module) -> Tensor:
+        check_is_fitted(self)
+        self.codec_.check(X)
+        return torch.cat([network(self.codec_.encode(X[i : i + BLOCK])) for i in range(0, len(X), BLOCK)])
+
+
+def _rate(step: int, steps: int) -> float:
+    return min(1.0, (step + 1) / 50) * 0.5 * (1 + math.cos(math.pi * step / steps))
+
+
+def _network(shape: tuple[int, int, int], n_classes: int, width: int) -> nn.Sequential:
+    """Return three convolutions, pooled until the shorter side is under 8 pixels, and a linear layer."""
+    channels, height, width_px = shape
+    layers: list[nn.Module] = []
+    for i in range(3):
+        after = width * 2**i
+        layers += [nn.Conv2d(channels, after, 3, 1, 1), nn.BatchNorm2d(after), nn.ReLU()]
+        if min(height, width_px) >= 8:
+            layers.append(nn.MaxPool2d(2))
+            height, width_px = height // 2, width_px // 2
+        channels = after
+    return nn.Sequential(
+        *layers, nn.Flatten(), nn.Dropout(0.3), nn.Linear(channels * height * width_px, n_classes)
+    )

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from ganaug import ConditionalGAN, as_arrays
+from ganaug.cli import main
+
+SMALL = ["--steps", "2", "--width", "4", "--code-size", "4", "--random-state", "0"]
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def test_fit_and_generate_from_a_folder(image_folder, tmp_path):
+    model, file = tmp_path / "model", tmp_path / "x.h5"
+    result = run("fit", image_folder, "-o", model, "--size", 8, *SMALL)
+    assert result.exit_code == 0, result.output
+    assert "Trained on 6 images (cat: 3, dog: 3)" in result.output
+    assert sorted(path.name for path in model.iterdir()) == ["config.json", "model.safetensors"]
+    assert ConditionalGAN.load(model).get_params()["steps"] == 2
+    (image_folder / "dog" / "2.png").unlink()
+    result = run("generate", model, "-o", file, "--balance", image_folder, "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.output) == {"file": str(file), "images": 1}
+    X, y = as_arrays(file)
+    assert X.shape == (1, 8, 8, 3)
+    assert y.tolist() == ["dog"]
+
+
+def test_per_class_and_overwrite(tmp_path, fitted):
+    fitted.save(tmp_path / "m")
+    file = tmp_path / "x.h5"
+    assert run("generate", tmp_path / "m", "-o", file, "--per-class", 4, "--random-state", 3).exit_code == 0
+    before = as_arrays(file)
+    assert np.bincount(before[1]).tolist() == [4, 4, 4]
+    result = run("generate", tmp_path / "m", "-o", file, "--per-class", 4)
+    assert result.exit_code == 1
+    assert "--overwrite" in result.output
+    assert np.array_equal(as_arrays(file)[0], before[0])
+    args = ("-o", file, "--per-class", 4, "--random-state", 3, "--overwrite")
+    assert run("generate", tmp_path / "m", *args).exit_code == 0
+    assert np.array_equal(as_arrays(file)[0], before[0])
+
+
+def test_resume(tmp_path, stripes, monkeypatch):
+    monkeypatch.setattr("ganaug.training.SAVE_EVERY", 1)
+    X, y = stripes
+    np.savez(tmp_path / "d.npz", X=X, y=y)
+    fit = ("fit", tmp_path / "d.npz", "-o", tmp_path / "m", *SMALL)
+
+    def stop(self, path):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ConditionalGAN, "save", stop)
+        assert run(*fit).exit_code == 1
+    result = run(*fit)
+    assert result.exit_code == 1
+    assert "pass --resume" in result.output
+    assert run(*fit, "--resume").exit_code == 0
+    assert not (tmp_path / "m" / "checkpoint").exists()
+    whole = ConditionalGAN(steps=2, width=4, code_size=4, random_state=0).fit(X, y)
+    assert np.array_equal(ConditionalGAN.load(tmp_path / "m").sample(y, 0), whole.sample(y, 0))
+
+
+def test_demo(tmp_path):
+    result = run("demo", "-o", tmp_path, "--steps", 3, "--seeds", 2, "--probe-steps", 5)
+    assert result.exit_code == 0, result.output
+    for word in ("as it is", "balanced sampling", "SMOTE", "ganaug", "interval"):
+        assert word in result.output
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["digits-synthetic.h5", "digits-synthetic.png"]
+    assert np.bincount(as_arrays(tmp_path / "digits-synthetic.h5")[1]).tolist() == [300] * 10
+
+
+def test_options_come_from_the_estimator():
+    output = run("fit", "--help").output
+    for flag in ("--steps", "--learning-rate", "--conditioning", "--architecture", "--device"):
+        assert flag in output
+    assert "--callbacks" not in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["fit", "{}/none", "-o", "{}/m"], 1, "No such file or folder"),
+        (["fit", "{}", "-o", "{}/m"], 1, "no image was found"),
+        (["fit", "{}/pets", "-o", "{}/m", "--loss", "hing"], 1, "Did you mean 'hinge'?"),
+        (["fit", "{}/pets", "-o", "{}/m", "--steps", "x"], 1, "`steps` must be an int"),
+        (["generate", "{}/none", "-o", "{}/x.h5", "--per-class", "3"], 1, "no config.json"),
+        (["generate", "{}/none", "-o", "{}/x.h5"], 2, "either --per-class N or --balance DATA"),
+        (["demo", "-o", "{}/none"], 1, "not a folder"),
+    ],
+)
+def test_errors_are_one_line(arguments, code, message, image_folder, tmp_path):
+    if arguments[1] == "{}":
+        (tmp_path / "empty").mkdir()
+        arguments = ["fit", str(tmp_path / "empty"), *arguments[2:]]
+    result = run(*(argument.format(tmp_path) for argument in arguments))
+    assert result.exit_code == code
+    assert message in result.output
+    assert "Traceback" not in result.output
+    assert code == 2 or len(result.output.strip().splitlines()) == 1
+    assert not (tmp_path / "m").exists()
+    assert not (tmp_path / "x.h5").exists()

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from ganaug.probe import ProbeClassifier
+
+
+def test_it_learns(stripes):
+    X, y = stripes
+    probe = ProbeClassifier(steps=60).fit(X, np.array(["a", "b", "c"])[y])
+    assert probe.classes_.tolist() == ["a", "b", "c"]
+    assert np.mean(probe.predict(X) == np.array(["a", "b", "c"])[y]) > 0.95
+    proba = probe.predict_proba(X)
+    assert proba.shape == (60, 3)
+    np.testing.assert_allclose(proba.sum(1), 1, atol=1e-5)
+    assert probe.features(X).shape[0] == 60
+
+
+def test_balanced_draws_classes_alike(stripes):
+    """On pure noise a classifier can only learn how often it saw each class."""
+    X = np.random.default_rng(0).integers(0, 256, (60, 8, 8), dtype=np.uint8)
+    y = stripes[1]
+    new = np.random.default_rng(1).integers(0, 256, (300, 8, 8), dtype=np.uint8)
+    as_it_is, balanced = (
+        ProbeClassifier(steps=40, balanced=balanced).fit(X, y).predict_proba(new).mean(0)
+        for balanced in (False, True)
+    )
+    assert as_it_is[0] > balanced[0] + 0.1
+    assert as_it_is[2] < balanced[2] - 0.05
+
+
+def test_rows_of_no_weight_are_never_seen(stripes):
+    X, y = stripes
+    wrong = np.concatenate([X, X]), np.concatenate([y, 2 - y])
+    weight = np.repeat([1.0, 0.0], 60)
+    first = ProbeClassifier(steps=20).fit(*wrong, sample_weight=weight)
+    assert np.array_equal(first.predict_proba(X), ProbeClassifier(steps=20).fit(X, y).predict_proba(X))
+
+
+def test_seeds_and_global_state(stripes):
+    state = torch.get_rng_state()
+    first, again, other = (
+        ProbeClassifier(steps=5, random_state=seed).fit(*stripes).predict_proba(stripes[0])
+        for seed in (0, 0, 1)
+    )
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_other_images_are_refused(stripes):
+    probe = ProbeClassifier(steps=1).fit(*stripes)
+    with pytest.raises(ValueError, match="as in fit"):
+        probe.predict(stripes[0][:, :7])
