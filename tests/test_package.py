@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import ganaug
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = Path(ganaug.__file__).parent
+# A room imports only from rooms in rows above its own.
+ROWS = [
+    ["data", "images", "networks", "losses"],
+    ["hdf5", "training"],
+    ["generator", "probe"],
+    ["gan"],
+    ["transform", "resample", "report"],
+    ["demo"],
+    ["cli"],
+    ["__main__"],
+]
+LEVEL = {room: level for level, row in enumerate(ROWS) for room in row}
+SURFACE = [
+    "ARCHITECTURES",
+    "LOSSES",
+    "PENALTIES",
+    "ConditionalGAN",
+    "GANAugment",
+    "GANOverSampler",
+    "HDF5Dataset",
+    "as_arrays",
+    "write_hdf5",
+]
+
+
+def rooms_imported(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        yield from (name.split(".")[1] for name in names if name.startswith("ganaug."))
+
+
+def test_layering():
+    files = [path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py"]
+    rooms = {path: path.relative_to(PACKAGE).with_suffix("").parts[0] for path in files}
+    assert set(rooms.values()) == set(LEVEL)
+    for path, room in rooms.items():
+        for other in rooms_imported(path):
+            assert other == room or LEVEL[other] < LEVEL[room], f"{path.name} imports {other}"
+
+
+def test_surface():
+    assert ganaug.__all__ == SURFACE
+    for name in SURFACE:
+        assert getattr(ganaug, name) is not None
+    assert set(SURFACE) <= set(dir(ganaug))
+    with pytest.raises(AttributeError, match="no attribute 'GAN'"):
+        ganaug.GAN  # noqa: B018
+
+
+def test_the_import_is_light():
+    """`import ganaug` loads none of the libraries, and takes under 0.3 s over an empty interpreter."""
+    code = "import sys, ganaug; print([m for m in sys.modules if m in {'torch', 'sklearn', 'numpy', 'h5py'}])"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+    def seconds(code):
+        times = []
+        for _ in range(5):
+            start = time.perf_counter()
+            subprocess.run([sys.executable, "-c", code], check=True)
+            times.append(time.perf_counter() - start)
+        return min(times)
+
+    assert seconds("import ganaug") - seconds("pass") < 0.3
+
+
+def shortened(snippet):
+    """Return a README snippet with tiny `steps`."""
+    return snippet.replace("ConditionalGAN(", "ConditionalGAN(steps=2, ")
+
+
+def test_readme_snippets(tmp_path, monkeypatch):
+    snippets = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert snippets
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    for snippet in snippets:
+        exec(compile(shortened(snippet), "README.md", "exec"), names)
+
+
+@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.stem)
+def test_examples(example):
+    assert len(example.read_text().splitlines()) < 40
+    run = subprocess.run(
+        [sys.executable, example, "--steps", "2"], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout
