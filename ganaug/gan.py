@@ -72,9 +72,11 @@ class ConditionalGAN(BaseEstimator):
     width : int
         Channels of the first convolution.
     learning_rate : float
-        Of encoder and generator.
+        Of encoder and generator; the discriminator's is 0.4 of it.
     adversarial_weight : float
         Of the adversarial loss, beside the loss of turning a row into another of its class.
+    penalty_weight : float
+        Of the gradient penalty.
     noise : float
         Standard deviation of the noise on a code.
     callbacks : sequence of callable, optional
@@ -125,6 +127,7 @@ class ConditionalGAN(BaseEstimator):
         width: int = 32,
         learning_rate: float = 1e-3,
         adversarial_weight: float = 0.1,
+        penalty_weight: float = 0.2,
         noise: float = 0.05,
         callbacks: Sequence[Callback] | None = None,
         random_state: int | np.random.RandomState | None = None,
@@ -142,6 +145,7 @@ class ConditionalGAN(BaseEstimator):
         self.width = width
         self.learning_rate = learning_rate
         self.adversarial_weight = adversarial_weight
+        self.penalty_weight = penalty_weight
         self.noise = noise
         self.callbacks = callbacks
         self.random_state = random_state
@@ -231,6 +235,7 @@ class ConditionalGAN(BaseEstimator):
             noise=self.noise,
             learning_rate=self.learning_rate,
             adversarial_weight=self.adversarial_weight,
+            penalty_weight=self.penalty_weight,
             fabric=fabric,
             generator=torch.Generator().manual_seed(seed),
             checkpoint=checkpoint,

@@ -1,4 +1,4 @@
-"""Adversarial losses and gradient penalties: pure functions of logits and of a discriminator."""
+"""Adversarial losses and penalties: functions of logits and of a discriminator; all but one are pure."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from torch.nn import functional as F
 
 GANLoss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 Penalty = Callable[[nn.Module, Tensor, Tensor, Tensor], Tensor]
+
+CLIP = 0.01  # what `weight_clipping` leaves of a weight
 
 
 def minimax(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
@@ -113,6 +115,23 @@ def wgan_gp(discriminator: nn.Module, real: Tensor, fake: Tensor, labels: Tensor
     return (_gradient(discriminator, rows, labels).norm(dim=1) - 1).square().mean()
 
 
+def weight_clipping(discriminator: nn.Module, real: Tensor, fake: Tensor, labels: Tensor) -> Tensor:
+    """Clip the parameters of the discriminator to [-0.01, 0.01] in place, and return zero [1]_.
+
+    The one penalty that is an act and not a term, so the loop calls it at each step, before it
+    takes the logits; see `EVERY_STEP`. The weight of the penalty has no effect. A discriminator
+    is thus clipped before each of its updates, and afterwards exceeds the bound by that update.
+
+    References
+    ----------
+    .. [1] Arjovsky et al., "Wasserstein generative adversarial networks", ICML 2017, algorithm 1.
+    """
+    with torch.no_grad():
+        for parameter in discriminator.parameters():
+            parameter.clamp_(-CLIP, CLIP)
+    return real.new_zeros(())
+
+
 def no_penalty(discriminator: nn.Module, real: Tensor, fake: Tensor, labels: Tensor) -> Tensor:
     """Return zero."""
     return real.new_zeros(())
@@ -136,5 +155,7 @@ PENALTIES: dict[str, Penalty] = {
     "r1+r2": r1_r2,
     "r1": r1,
     "wgan-gp": wgan_gp,
+    "weight-clipping": weight_clipping,
     "none": no_penalty,
 }
+EVERY_STEP: tuple[Penalty, ...] = (weight_clipping,)  # not to be taken lazily, every few steps

@@ -15,7 +15,7 @@ from lightning_fabric.wrappers import _FabricOptimizer
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from ganaug.losses import GANLoss, Penalty
+from ganaug.losses import EVERY_STEP, GANLoss, Penalty
 from ganaug.networks import Networks
 
 Callback = Callable[[int, dict[str, float]], None]
@@ -99,7 +99,7 @@ def train_gan(
     fabric: Fabric,
     generator: torch.Generator,
     learning_rate: float = 1e-3,
-    discriminator_learning_rate: float = 4e-4,
+    discriminator_rate: float = 0.4,
     adversarial_weight: float = 0.1,
     penalty_weight: float = 0.2,
     penalty_every: int = 4,
@@ -137,13 +137,16 @@ def train_gan(
         Device and precision.
     generator : torch.Generator
         On the CPU; every random number comes from it.
-    learning_rate, discriminator_learning_rate : float
-        Of Adam; the first falls to zero on a cosine.
+    learning_rate : float
+        Of Adam, for generator and encoder; falls to zero on a cosine.
+    discriminator_rate : float
+        The discriminator's learning rate, constant, as a multiple of `learning_rate`.
     adversarial_weight : float
         Of the adversarial loss beside the reconstruction of the other row.
     penalty_weight : float
         Of the gradient penalty, which is taken every `penalty_every` steps at as many times its
-        weight (Karras et al., CVPR 2020, "lazy regularization").
+        weight (Karras et al., CVPR 2020, "lazy regularization"). Those in `losses.EVERY_STEP`
+        are taken at each step.
     class_power : float
         A class of n rows is drawn in proportion to n to this power; 0 draws all alike.
     ema_decay : float
@@ -172,6 +175,7 @@ def train_gan(
         If the losses stop being finite.
     """
     rows = ClassRows(labels)
+    interval = 1 if penalty in EVERY_STEP else penalty_every
     makers = nn.ModuleDict({"generator": networks.generator})
     if networks.encoder is not None:
         makers["encoder"] = networks.encoder
@@ -180,7 +184,7 @@ def train_gan(
     encode = None if networks.encoder is None else fabric.setup_module(networks.encoder)
     judge = fabric.setup_module(networks.discriminator)
     maker_steps = _adam(makers, learning_rate, fabric)
-    judge_steps = _adam(judge, discriminator_learning_rate, fabric)
+    judge_steps = _adam(judge, discriminator_rate * learning_rate, fabric)
     state = {
         "makers": makers,
         "means": means,
@@ -218,10 +222,13 @@ def train_gan(
         shown_real, shown_fake = codec.corrupt(torch.cat([second, fake]), generator).chunk(2)
         shown_real, fixed_fake = shown_real.detach(), shown_fake.detach()
         judge.requires_grad_(True)
-        judge_loss = loss(*_logits(judge, shown_real, fixed_fake, classes))[0]
-        if step % penalty_every == 0:
+        # The penalty comes first: one that changes weights in place may not do so between a
+        # forward pass and its backward pass.
+        judge_loss = torch.zeros((), device=fabric.device)
+        if step % interval == 0:
             size = penalty(judge, shown_real, fixed_fake, classes)
-            judge_loss = judge_loss + penalty_weight * penalty_every * size
+            judge_loss = penalty_weight * interval * size
+        judge_loss = judge_loss + loss(*_logits(judge, shown_real, fixed_fake, classes))[0]
         judge_steps.zero_grad()
         fabric.backward(judge_loss)
         judge_steps.step()

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from ganaug.losses import LOSSES, PENALTIES, r1_r2, wgan_gp
+from ganaug.losses import LOSSES, PENALTIES, r1_r2, weight_clipping, wgan_gp
 
 CLOSED_FORMS = {  # at logits 0 for real and 0 for fake
     "relativistic": (math.log(2), math.log(2)),
@@ -54,7 +54,10 @@ def test_gradients(name):
     assert torch.autograd.gradcheck(LOSSES[name], (real, fake))
 
 
-@pytest.mark.parametrize(("name", "expected"), [("r1", 9.0 * 16), ("r1+r2", 2 * 9.0 * 16), ("none", 0.0)])
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("r1", 9.0 * 16), ("r1+r2", 2 * 9.0 * 16), ("weight-clipping", 0.0), ("none", 0.0)],
+)
 def test_penalty_of_a_linear_discriminator(name, expected):
     rows = torch.randn(4, 1, 4, 4)
     penalty = PENALTIES[name](Linear(3), rows, -rows, torch.zeros(4).long())
@@ -66,6 +69,14 @@ def test_wgan_gp_is_zero_at_slope_one():
     labels = torch.zeros(4).long()
     assert wgan_gp(Linear(1 / 4), rows, -rows, labels).item() == pytest.approx(0, abs=1e-6)
     assert wgan_gp(Linear(1 / 2), rows, -rows, labels).item() == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize(("slope", "expected"), [(3, 0.01), (-3, -0.01), (0.004, 0.004)])
+def test_weight_clipping(slope, expected):
+    discriminator, rows = Linear(slope), torch.randn(4, 1, 4, 4)
+    weight_clipping(discriminator, rows, -rows, torch.zeros(4).long())
+    assert discriminator.slope.item() == pytest.approx(expected)
+    assert discriminator.slope.requires_grad
 
 
 def test_penalties_teach_the_discriminator():

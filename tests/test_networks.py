@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 
 from ganaug.networks import ARCHITECTURES
+from ganaug.networks.r3gan import Residual
 
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 9, 15), (4, 33, 32), (3, 64, 64)]
 
@@ -51,6 +54,10 @@ def test_classes_differ(name):
 def test_every_parameter_learns(name):
     networks = build(name, (1, 9, 12))
     labels = torch.tensor([0, 1, 2, 0])
+    for network in (networks.generator, networks.discriminator):
+        for parameter in network.parameters():  # a layer that starts at zero lets no gradient through
+            if not parameter.any():
+                torch.nn.init.constant_(parameter, 0.01)
     rows = generate(networks, torch.rand(4, 1, 9, 12), labels)
     networks.discriminator(rows, labels).square().sum().backward()
     for network in (networks.generator, networks.discriminator, networks.encoder):
@@ -58,3 +65,41 @@ def test_every_parameter_learns(name):
             assert parameter.grad is not None, parameter_name
             # Batch norm takes away whatever the bias before it adds, so a bias may learn nothing.
             assert parameter_name.endswith("bias") or parameter.grad.abs().sum() > 0, parameter_name
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_copies_and_states_judge_alike(name):
+    networks, rows, labels = build(name, (1, 8, 8)), torch.rand(4, 1, 8, 8), torch.tensor([0, 1, 2, 0])
+    other = ARCHITECTURES[name]((1, 8, 8), 3, 6, 4, torch.tanh).discriminator
+    networks.discriminator(rows, labels)  # a step of power iteration, which is part of the state
+    other.load_state_dict(networks.discriminator.state_dict())
+    twin = copy.deepcopy(networks.discriminator)
+    expected = networks.discriminator(rows, labels)
+    assert torch.equal(other(rows, labels), expected)
+    assert torch.equal(twin(rows, labels), expected)
+
+
+@pytest.mark.parametrize("shape", [(5,), (7, 3), (2, 3, 4, 5)])
+def test_fully_connected_takes_any_shape(shape):
+    networks, labels = build("fully-connected", shape), torch.tensor([0, 1, 2, 0])
+    rows = generate(networks, torch.zeros(4, *shape), labels)
+    assert rows.shape == (4, *shape)
+    assert networks.discriminator(rows, labels).shape == (4,)
+
+
+def test_every_layer_of_sngan_has_a_norm_of_one():
+    discriminator = build("sngan", (3, 16, 16)).discriminator
+    with torch.no_grad():
+        for _ in range(50):
+            discriminator(torch.rand(2, 3, 16, 16), torch.tensor([0, 1]))
+    layers = [module for module in discriminator.modules() if hasattr(module, "parametrizations")]
+    assert len(layers) == 7
+    assert sum(parameter.dim() > 1 for parameter in discriminator.parameters()) == 7
+    for layer in layers:
+        norm = torch.linalg.matrix_norm(layer.weight.flatten(1), 2)
+        assert norm.item() == pytest.approx(1, abs=0.02)
+
+
+def test_the_blocks_of_r3gan_start_as_the_identity():
+    rows = torch.rand(2, 8, 5, 7)
+    assert torch.equal(Residual(8)(rows), rows)

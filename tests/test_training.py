@@ -91,11 +91,30 @@ def weights(networks):
 @pytest.mark.parametrize("loss", ["relativistic", "non-saturating"])
 def test_two_gaussians_are_recovered(loss):
     networks, _ = train(
-        1500, loss=LOSSES[loss], learning_rate=5e-3, discriminator_learning_rate=5e-3, penalty_weight=0.05
+        1500, loss=LOSSES[loss], learning_rate=5e-3, discriminator_rate=1.0, penalty_weight=0.05
     )
     offset, scale = networks.generator.offset, networks.generator.scale.abs()
     assert offset.tolist() == pytest.approx([2, -1], abs=0.15)
     assert scale.tolist() == pytest.approx([0.5, 0.5], abs=0.3)  # it starts at 1
+
+
+def test_weights_are_clipped_at_each_step():
+    networks, _ = train(
+        50, loss=LOSSES["wasserstein"], penalty=PENALTIES["weight-clipping"], penalty_every=1000
+    )
+    largest = max(parameter.abs().max().item() for parameter in networks.discriminator.parameters())
+    assert 0.005 < largest < 0.01 + 5 * 4e-4  # no update of Adam is longer than five learning rates
+
+
+def test_one_learning_rate_scales_both_sides():
+    """The discriminator stays as it was where either factor of its rate is zero."""
+    start = train(1, learning_rate=0.0)[0].discriminator.state_dict()
+    for options in ({"learning_rate": 0.0}, {"discriminator_rate": 0.0}):
+        state = train(5, **options)[0].discriminator.state_dict()
+        assert all(torch.equal(state[name], start[name]) for name in start)
+    assert any(
+        not torch.equal(value, start[name]) for name, value in train(5)[0].discriminator.state_dict().items()
+    )
 
 
 @pytest.mark.parametrize("encoder", [False, True])

@@ -2,9 +2,19 @@
 
 from ganaug.networks._parts import Architecture, Networks
 from ganaug.networks.dcgan import dcgan
+from ganaug.networks.fully_connected import fully_connected
 from ganaug.networks.instance import instance
+from ganaug.networks.r3gan import r3gan
+from ganaug.networks.sngan import sngan
 from ganaug.networks.warping import warping
 
-ARCHITECTURES: dict[str, Architecture] = {"warping": warping, "instance": instance, "dcgan": dcgan}
+ARCHITECTURES: dict[str, Architecture] = {
+    "warping": warping,
+    "instance": instance,
+    "dcgan": dcgan,
+    "fully-connected": fully_connected,
+    "sngan": sngan,
+    "r3gan": r3gan,
+}
 
 __all__ = ["ARCHITECTURES", "Architecture", "Networks"]

@@ -1,0 +1,69 @@
+"""fully-connected: the first conditional GANs, of linear layers, for rows of any shape."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from ganaug.networks._parts import EMBED_SIZE, Activate, Networks
+
+
+class LinearGenerator(nn.Module):
+    """Two hidden layers from noise and a class embedding to a row."""
+
+    def __init__(
+        self, shape: tuple[int, ...], n_classes: int, code_size: int, width: int, activate: Activate
+    ) -> None:
+        super().__init__()
+        self.shape = shape
+        self.embed = nn.Embedding(n_classes, EMBED_SIZE)
+        self.layers = nn.Sequential(
+            nn.Linear(code_size + EMBED_SIZE, 8 * width),
+            nn.ReLU(),
+            nn.Linear(8 * width, 16 * width),
+            nn.ReLU(),
+            nn.Linear(16 * width, math.prod(shape)),
+        )
+        self.activate = activate
+
+    def forward(self, codes: Tensor, labels: Tensor) -> Tensor:
+        """Return rows (n, *shape) for noise (n, code_size) and labels (n,)."""
+        raw = self.layers(torch.cat([codes, self.embed(labels)], dim=1))
+        return self.activate(raw.view(-1, *self.shape))
+
+
+class LinearDiscriminator(nn.Module):
+    """Two hidden layers from a flattened row and a class embedding to a logit."""
+
+    def __init__(self, shape: tuple[int, ...], n_classes: int, width: int) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(n_classes, EMBED_SIZE)
+        self.layers = nn.Sequential(
+            nn.Linear(math.prod(shape) + EMBED_SIZE, 16 * width),
+            nn.LeakyReLU(0.2),
+            nn.Linear(16 * width, 8 * width),
+            nn.LeakyReLU(0.2),
+            nn.Linear(8 * width, 1),
+        )
+
+    def forward(self, rows: Tensor, labels: Tensor) -> Tensor:
+        """Return a logit for each of the rows (n, *shape) with labels (n,)."""
+        return self.layers(torch.cat([rows.flatten(1), self.embed(labels)], dim=1)).squeeze(1)
+
+
+def fully_connected(
+    shape: tuple[int, ...], n_classes: int, code_size: int, width: int, activate: Activate
+) -> Networks:
+    """Build a generator and a discriminator of linear layers; see `warping`.
+
+    After Goodfellow et al., "Generative adversarial nets", NeurIPS 2014, and Mirza & Osindero,
+    "Conditional generative adversarial nets", 2014, who concatenate the class to the inputs of
+    both sides. Leaky ReLUs stand in for the maxout of their discriminators. `shape` may be any;
+    hidden layers have 8 and 16 times `width` units.
+    """
+    return Networks(
+        generator=LinearGenerator(shape, n_classes, code_size, width, activate),
+        discriminator=LinearDiscriminator(shape, n_classes, width),
+    )

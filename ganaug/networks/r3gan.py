@@ -1,0 +1,142 @@
+"""r3gan: residual networks without norms, on both sides."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ganaug.networks._parts import EMBED_SIZE, Activate, Networks
+
+SLOPE = 0.2  # of the leaky ReLUs
+GROUP = 16  # channels that a 3x3 convolution mixes
+
+
+def levels(shape: tuple[int, ...], width: int) -> list[tuple[int, list[int]]]:
+    """Return channels and sides of each resolution, from the full one to about 4 pixels.
+
+    The full one has half of `width`: there the blocks, twice as wide inside, cost the most.
+    """
+    _, *sides = shape
+    depth = max(1, round(math.log2(min(sides) / 4)))
+    return [(max(1, width * 2**i // 2), [-(-side // 2**i) for side in sides]) for i in range(depth + 1)]
+
+
+def conv(before: int, after: int, size: int, bias: bool = False, groups: int = 1) -> nn.Conv2d:
+    """Return a convolution that keeps the side, its weights scaled for leaky ReLUs."""
+    layer = nn.Conv2d(before, after, size, padding=size // 2, bias=bias, groups=groups)
+    nn.init.kaiming_normal_(layer.weight, a=SLOPE)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
+class Residual(nn.Module):
+    """Add to maps what an inverted bottleneck makes of them: at first nothing.
+
+    Without norms, a last layer of zeros keeps the variance from growing with depth (Zhang et al.,
+    "Fixup initialization", ICLR 2019). Biases are only where a nonlinearity follows.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        inner = 2 * channels
+        last = conv(inner, channels, 1)
+        nn.init.zeros_(last.weight)
+        self.layers = nn.Sequential(
+            conv(channels, inner, 1, bias=True),
+            nn.LeakyReLU(SLOPE),
+            conv(inner, inner, 3, bias=True, groups=inner // math.gcd(inner, GROUP)),
+            nn.LeakyReLU(SLOPE),
+            last,
+        )
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Return maps (n, channels, H, W) for such maps."""
+        return rows + self.layers(rows)
+
+
+class Resample(nn.Module):
+    """Resize maps bilinearly; change their channels where they are fewest."""
+
+    def __init__(self, before: int, after: int, sides: list[int]) -> None:
+        super().__init__()
+        self.sides = sides
+        self.mix = nn.Conv2d(before, after, 1, bias=False)
+        # No nonlinearity comes before it, so its weights keep the variance as they are.
+        nn.init.kaiming_normal_(self.mix.weight, nonlinearity="linear")
+        self.grows = after < before
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Return maps (n, after, *sides) for maps (n, before, H, W)."""
+        if self.grows:
+            return self._resize(self.mix(rows))
+        return self.mix(self._resize(rows))
+
+    def _resize(self, rows: Tensor) -> Tensor:
+        return F.interpolate(rows, size=self.sides, mode="bilinear", align_corners=False)
+
+
+class ResidualGenerator(nn.Module):
+    """Scale a learned base by noise and a class embedding, then grow it through residual blocks."""
+
+    def __init__(
+        self, shape: tuple[int, ...], n_classes: int, code_size: int, width: int, activate: Activate
+    ) -> None:
+        super().__init__()
+        (deepest, sides), *rising = reversed(levels(shape, width))
+        self.embed = nn.Embedding(n_classes, EMBED_SIZE)
+        self.gain = nn.Linear(code_size + EMBED_SIZE, deepest, bias=False)
+        nn.init.kaiming_normal_(self.gain.weight, nonlinearity="linear")
+        self.base = nn.Parameter(torch.randn(deepest, *sides))
+        layers: list[nn.Module] = [Residual(deepest), Residual(deepest)]
+        before = deepest
+        for after, after_sides in rising:
+            layers += [Resample(before, after, after_sides), Residual(after)]
+            before = after
+        self.layers = nn.Sequential(*layers, nn.Conv2d(before, shape[0], 1))
+        self.activate = activate
+
+    def forward(self, codes: Tensor, labels: Tensor) -> Tensor:
+        """Return rows (n, C, H, W) for noise (n, code_size) and labels (n,)."""
+        gain = self.gain(torch.cat([codes, self.embed(labels)], dim=1))
+        return self.activate(self.layers(self.base * gain[:, :, None, None]))
+
+
+class ResidualDiscriminator(nn.Module):
+    """The generator in mirror image: shrink, weigh by a learned base, project on the class."""
+
+    def __init__(self, shape: tuple[int, ...], n_classes: int, width: int, n_features: int = 128) -> None:
+        super().__init__()
+        (before, _), *falling = levels(shape, width)
+        layers: list[nn.Module] = [nn.Conv2d(shape[0], before, 1), Residual(before)]
+        sides = list(shape[1:])
+        for after, sides in falling:
+            layers += [Resample(before, after, sides), Residual(after)]
+            before = after
+        self.layers = nn.Sequential(*layers, Residual(before))
+        self.base = nn.Parameter(torch.randn(before, *sides) / math.sqrt(math.prod(sides)))
+        self.project = nn.Linear(before, n_features, bias=False)
+        nn.init.kaiming_normal_(self.project.weight, nonlinearity="linear")
+        self.embed = nn.Embedding(n_classes, n_features)
+
+    def forward(self, rows: Tensor, labels: Tensor) -> Tensor:
+        """Return a logit for each of the rows (n, C, H, W) with labels (n,)."""
+        features = self.project((self.layers(rows) * self.base).sum(dim=(2, 3)))
+        return (features * self.embed(labels)).sum(1) / math.sqrt(features.shape[1])
+
+
+def r3gan(shape: tuple[int, ...], n_classes: int, code_size: int, width: int, activate: Activate) -> Networks:
+    """Build a residual generator from noise and a residual discriminator; see `warping`.
+
+    After Huang et al., "The GAN is dead; long live the GAN! A modern GAN baseline", NeurIPS 2024:
+    leaky ReLUs, grouped convolutions in inverted bottlenecks, bilinear resampling and no norms.
+    To be trainable on a CPU, only the coarsest resolution has two blocks and the others one, and
+    channels double at each halving. Meant for the relativistic loss and the penalty "r1+r2".
+    """
+    return Networks(
+        generator=ResidualGenerator(shape, n_classes, code_size, width, activate),
+        discriminator=ResidualDiscriminator(shape, n_classes, width),
+    )
