@@ -1,0 +1,142 @@
+"""The arms of the gain benchmark: what a user could train on instead of the data as it is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+from imblearn.over_sampling import SMOTE
+from sklearn.frozen import FrozenEstimator
+
+from benchmarks.classifier import TrainingSet
+from benchmarks.deepsmote import deep_smote
+from ganaug import ConditionalGAN, GANOverSampler
+
+SHARE = 0.8  # of the draws of a class that are synthetic, where an arm goes beyond balance
+BEYOND = 1000  # synthetic images added to each class there
+
+
+class Context:
+    """The training rows of one seed, and what several arms share: made when first asked for."""
+
+    def __init__(self, X: np.ndarray, y: np.ndarray, seed: int) -> None:
+        self.X, self.y, self.seed = X, y, seed
+        self.seconds = 0.0  # of fitting the GAN
+        self._gan: ConditionalGAN | None = None
+
+    @property
+    def gan(self) -> ConditionalGAN:
+        """A GAN with default parameters, fitted on the training rows."""
+        if self._gan is None:
+            start = time.perf_counter()
+            self._gan = ConditionalGAN(random_state=self.seed).fit(self.X, self.y)
+            self.seconds = time.perf_counter() - start
+        return self._gan
+
+    def use(self, gan: ConditionalGAN) -> None:
+        """Take a fitted GAN in the place of the default one."""
+        self._gan = gan
+
+
+def as_it_is(context: Context) -> TrainingSet:
+    """Every row equally often."""
+    return TrainingSet(context.X, context.y, np.ones(len(context.y)))
+
+
+def balanced(context: Context) -> TrainingSet:
+    """Every class equally often."""
+    return TrainingSet(context.X, context.y, _evenly(context.y))
+
+
+def deferred_weights(context: Context) -> TrainingSet:
+    """Every row equally often; classes weighted by effective number in the last part.
+
+    DRW of Cao et al., NeurIPS 2019, with the weights of Cui et al., CVPR 2019 (beta 0.9999).
+    """
+    counts = np.bincount(context.y)
+    weight = (1 - 0.9999) / (1 - 0.9999**counts)
+    weight *= len(counts) / weight.sum()
+    return TrainingSet(context.X, context.y, np.ones(len(context.y)), class_weight=weight)
+
+
+def mixup(context: Context) -> TrainingSet:
+    """Every class equally often, images and labels mixed (Zhang et al., ICLR 2018)."""
+    return TrainingSet(context.X, context.y, _evenly(context.y), mixup=0.2)
+
+
+def smote(context: Context) -> TrainingSet:
+    """SMOTE on pixels, filled up to the largest class."""
+    neighbours = min(5, np.bincount(context.y).min() - 1)
+    # Floats: SMOTE subtracts rows, which wraps around in uint8.
+    flat = context.X.reshape(len(context.X), -1).astype(np.float64)
+    rows, y = SMOTE(k_neighbors=neighbours, random_state=context.seed).fit_resample(flat, context.y)
+    X = rows.round().astype(np.uint8).reshape(-1, *context.X.shape[1:])
+    return TrainingSet(X, y, _evenly(y))
+
+
+def deepsmote(context: Context) -> TrainingSet:
+    """DeepSMOTE, filled up to the largest class."""
+    X, y = deep_smote(context.X, context.y, seed=context.seed)
+    return TrainingSet(X, y, _evenly(y))
+
+
+def ganaug(context: Context) -> TrainingSet:
+    """GANOverSampler with its defaults: filled up to the largest class."""
+    sampler = GANOverSampler(FrozenEstimator(context.gan), random_state=context.seed)
+    X, y = sampler.fit_resample(context.X, context.y)
+    return TrainingSet(X, y, _evenly(y))
+
+
+def ganaug_beyond(context: Context) -> TrainingSet:
+    """Synthetic images for every class, the largest too, at `SHARE` of the draws."""
+    totals = {c: int(n) + BEYOND for c, n in enumerate(np.bincount(context.y))}
+    sampler = GANOverSampler(
+        FrozenEstimator(context.gan), sampling_strategy=totals, random_state=context.seed
+    )
+    X, y = sampler.fit_resample(context.X, context.y)
+    return TrainingSet(X, y, _shared(y, sampler.synthetic_mask_))
+
+
+def duplicates(context: Context) -> TrainingSet:
+    """The same as `ganaug_beyond` with copies of real images in the place of synthetic ones."""
+    rng = np.random.default_rng(context.seed)
+    copies = [rng.choice(np.flatnonzero(context.y == c), BEYOND) for c in np.unique(context.y)]
+    rows = np.concatenate([np.arange(len(context.y)), *copies])
+    mask = np.arange(len(rows)) >= len(context.y)
+    return TrainingSet(context.X[rows], context.y[rows], _shared(context.y[rows], mask))
+
+
+def only(context: Context) -> TrainingSet:
+    """Synthetic images alone: train on synthetic, test on real."""
+    labels = np.repeat(np.unique(context.y), BEYOND)
+    X = context.gan.sample(labels, random_state=context.seed)
+    return TrainingSet(X, labels, np.ones(len(labels)))
+
+
+def _evenly(y: np.ndarray) -> np.ndarray:
+    return 1 / np.bincount(y)[y]
+
+
+def _shared(y: np.ndarray, synthetic: np.ndarray) -> np.ndarray:
+    """Return draws by which every class is equally likely, and `SHARE` of its draws synthetic."""
+    draw = np.empty(len(y))
+    for part, share in ((~synthetic, 1 - SHARE), (synthetic, SHARE)):
+        draw[part] = share / np.bincount(y[part])[y[part]]
+    return draw
+
+
+ARMS: dict[str, Callable[[Context], TrainingSet]] = {
+    "as it is": as_it_is,
+    "balanced": balanced,
+    "deferred weights": deferred_weights,
+    "mixup": mixup,
+    "SMOTE": smote,
+    "DeepSMOTE": deepsmote,
+    "duplicates": duplicates,
+    "ganaug": ganaug,
+    "ganaug beyond": ganaug_beyond,
+    "ganaug only": only,
+}
+OURS = ("ganaug", "ganaug beyond", "ganaug only")
+CONTROLS = ("duplicates",)

@@ -1,0 +1,143 @@
+"""The classifiers of the gain benchmark: every arm trains one of these, with the same number of updates."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torchvision
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ganaug.images import ImageCodec
+
+DEFERRED = 0.8  # the share of the updates after which deferred class weights set in
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Of a classifier; tuned once for balanced sampling with augmentation, on validation data."""
+
+    network: str
+    updates: int
+    learning_rate: float
+    batch_size: int = 64
+    flip: bool = False  # augmentation mirrors images, beside shifting them
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """What an arm trains on, and how.
+
+    `draw` is each row's chance of being drawn; `class_weight` multiplies the loss of a class in
+    the last part of the updates (deferred re-weighting, Cao et al., NeurIPS 2019); `mixup` is the
+    parameter of its beta distribution (Zhang et al., ICLR 2018), 0 for none.
+    """
+
+    X: np.ndarray
+    y: np.ndarray
+    draw: np.ndarray
+    class_weight: np.ndarray | None = None
+    mixup: float = 0.0
+
+
+class Classifier:
+    """A trained network."""
+
+    def __init__(self, network: nn.Module, codec: ImageCodec) -> None:
+        self.network, self.codec, self.updates = network, codec, 0
+
+    @torch.no_grad()
+    def predict_proba(self, X: np.ndarray) -> np.ndarray:
+        """Return the probability of each class, (n, n_classes)."""
+        self.network.eval()
+        blocks = [self.network(self._encode(X[i : i + 500])) for i in range(0, len(X), 500)]
+        return torch.cat(blocks).double().softmax(1).cpu().numpy()
+
+    @torch.no_grad()
+    def features(self, X: np.ndarray) -> np.ndarray:
+        """Return what the last layer sees of each image, (n, n_features)."""
+        trunk = nn.Sequential(*list(self.network.children())[:-1]).eval()
+        return np.concatenate(
+            [trunk(self._encode(X[i : i + 500])).flatten(1).cpu().numpy() for i in range(0, len(X), 500)]
+        )
+
+    def _encode(self, X: np.ndarray) -> Tensor:
+        return self.codec.encode(X).to(next(self.network.parameters()).device)
+
+
+def train(
+    data: TrainingSet, settings: Settings, *, augment: bool, seed: int, device: str = "cpu"
+) -> Classifier:
+    """Train a classifier on an arm's data for exactly ``settings.updates`` updates."""
+    generator = torch.Generator().manual_seed(seed)
+    targets = torch.from_numpy(data.y)
+    bounds = torch.from_numpy(data.draw).double().cumsum(0)
+    n_classes = int(data.y.max()) + 1
+    with torch.random.fork_rng(devices=[]):
+        torch.random.manual_seed(seed)
+        codec = ImageCodec.fit(data.X)
+        classifier = Classifier(NETWORKS[settings.network](codec.shape, n_classes).to(device), codec)
+        network = classifier.network.train()
+        optimizer = torch.optim.AdamW(
+            network.parameters(), lr=settings.learning_rate, weight_decay=1e-3, fused=True
+        )
+        for step in range(settings.updates):
+            share = step / settings.updates
+            for group in optimizer.param_groups:
+                group["lr"] = (
+                    settings.learning_rate * min(1, (step + 1) / 50) * (1 + math.cos(math.pi * share)) / 2
+                )
+            u = torch.rand(settings.batch_size, generator=generator, dtype=torch.float64) * bounds[-1]
+            rows = torch.searchsorted(bounds, u, right=True).clamp(max=len(targets) - 1)
+            images = codec.encode(data.X[rows.numpy()])
+            if augment:
+                images = codec.augment(images, generator)
+                if settings.flip:
+                    mirrored = torch.rand(len(images), 1, 1, 1, generator=generator) < 0.5
+                    images = torch.where(mirrored, images.flip(3), images)
+            weight = None
+            if data.class_weight is not None and share >= DEFERRED:
+                weight = torch.from_numpy(data.class_weight).float().to(device)
+            images, labels = images.to(device), targets[rows].to(device)
+            if data.mixup:
+                keep = float(np.random.default_rng([seed, step]).beta(data.mixup, data.mixup))
+                other = torch.randperm(len(labels), generator=generator)
+                logits = network(torch.lerp(images[other], images, keep))
+                loss = keep * F.cross_entropy(logits, labels, weight)
+                loss = loss + (1 - keep) * F.cross_entropy(logits, labels[other], weight)
+            else:
+                loss = F.cross_entropy(network(images), labels, weight)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            classifier.updates += 1
+    return classifier
+
+
+def small(shape: tuple[int, int, int], n_classes: int) -> nn.Module:
+    """Return three convolutions with batch norm, pooled while a side is 8 pixels or more."""
+    channels, *sides = shape
+    layers: list[nn.Module] = []
+    for width in (16, 32, 64):
+        layers += [nn.Conv2d(channels, width, 3, 1, 1), nn.BatchNorm2d(width), nn.ReLU()]
+        if min(sides) >= 8:
+            layers.append(nn.MaxPool2d(2))
+            sides = [side // 2 for side in sides]
+        channels = width
+    return nn.Sequential(
+        *layers, nn.Flatten(), nn.Dropout(0.3), nn.Linear(channels * math.prod(sides), n_classes)
+    )
+
+
+def resnet(shape: tuple[int, int, int], n_classes: int) -> nn.Module:
+    """Return a ResNet-18 whose stem keeps the resolution of small images."""
+    network = torchvision.models.resnet18(weights=None, num_classes=n_classes)
+    network.conv1 = nn.Conv2d(shape[0], 64, 3, 1, 1, bias=False)
+    network.maxpool = nn.Identity()
+    return network
+
+
+NETWORKS = {"small": small, "resnet": resnet}

@@ -1,0 +1,111 @@
+"""The data of the gain benchmark: for each seed rows to train, validate and test on."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+
+from ganaug import as_arrays
+
+# Training images of the classes 0 to 9. MNIST and CIFAR-10 as in Dablain et al. (DeepSMOTE), TNNLS
+# 2022; CIFAR-10-LT as in Cui et al., CVPR 2019, at imbalance 100.
+COUNTS = {
+    "digits": (120, 90, 70, 50, 40, 30, 25, 20, 15, 10),
+    "mnist": (4000, 2000, 1000, 750, 500, 350, 200, 100, 60, 40),
+    "cifar10": (4500, 2000, 1000, 800, 600, 500, 400, 250, 150, 80),
+    "cifar10-lt": (5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50),
+}
+VALIDATION_PER_CLASS = 500  # of MNIST and CIFAR-10: images that are in neither training nor test set
+
+
+@dataclass
+class Split:
+    """Images and labels to train, to choose (validation) and to test on; disjoint."""
+
+    X: np.ndarray
+    y: np.ndarray
+    X_validation: np.ndarray
+    y_validation: np.ndarray
+    X_test: np.ndarray
+    y_test: np.ndarray
+
+
+@dataclass
+class Pool:
+    """A data set to draw splits from.
+
+    With `counts` the training rows are drawn long-tailed; what is left validates and, where there
+    is no test set of its own, tests, half and half. Without, a fifth each of every class
+    validates and tests, and the counts stay as the user's data has them.
+    """
+
+    name: str
+    X: np.ndarray
+    y: np.ndarray
+    counts: Sequence[int] | None = None
+    test: tuple[np.ndarray, np.ndarray] | None = None
+
+    def split(self, seed: int) -> Split:
+        rows = np.arange(len(self.y))
+        if self.counts is None:
+            rest_share = 0.2 if self.test is not None else 0.4
+            train, rest = train_test_split(rows, test_size=rest_share, stratify=self.y, random_state=seed)
+        else:
+            rng = np.random.default_rng(seed)
+            train = np.concatenate(
+                [rng.permutation(np.flatnonzero(self.y == c))[:n] for c, n in enumerate(self.counts)]
+            )
+            rest = np.setdiff1d(rows, train)
+        if self.test is not None:
+            if self.counts is not None:
+                rest = _at_most(rest, self.y, VALIDATION_PER_CLASS, seed)
+            X_test, y_test = self.test
+            validation = rest
+        else:
+            validation, test = train_test_split(rest, test_size=0.5, stratify=self.y[rest], random_state=seed)
+            X_test, y_test = self.X[test], self.y[test]
+        return Split(self.X[train], self.y[train], self.X[validation], self.y[validation], X_test, y_test)
+
+
+def load(name: str, path: Path | None) -> Pool:
+    """Return the data set called `name` ("digits", "mnist", ...), or the user's own at `path`."""
+    if name == "digits":
+        digits = load_digits()
+        return Pool(name, np.round(digits.images * 255 / 16).astype(np.uint8), digits.target, COUNTS[name])
+    if path is None:
+        raise ValueError(f"--data {name} needs --path: the place of the file or folder.")
+    if name == "mnist":
+        with np.load(path) as data:
+            X, y, X_test, y_test = (data[k] for k in ("X_train", "y_train", "X_test", "y_test"))
+        return Pool(name, X, y, COUNTS[name], (X_test, y_test))
+    if name in ("cifar10", "cifar10-lt"):
+        X, y = _from_zip(path, "train/")
+        return Pool(name, X, y, COUNTS[name], _from_zip(path, "test/"))
+    X, labels = as_arrays(path)
+    return Pool(name, np.asarray(X), np.unique(labels, return_inverse=True)[1])
+
+
+def _at_most(rows: np.ndarray, y: np.ndarray, n: int, seed: int) -> np.ndarray:
+    shuffled = np.random.default_rng([seed, 1]).permutation(rows)
+    return np.concatenate([shuffled[y[shuffled] == c][:n] for c in np.unique(y)])
+
+
+def _from_zip(path: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the images of the class folders under `part` of a zip file."""
+    with zipfile.ZipFile(path) as archive:
+        names = sorted(
+            name for name in archive.namelist() if part in name and name.endswith((".jpg", ".png"))
+        )
+        folders = [name.split("/")[-2] for name in names]
+        X = np.stack(
+            [np.asarray(Image.open(io.BytesIO(archive.read(name))).convert("RGB")) for name in names]
+        )
+    return X, np.unique(folders, return_inverse=True)[1]

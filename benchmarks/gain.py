@@ -1,0 +1,213 @@
+"""What synthetic images do to a classifier, against what users do already.
+
+    python -m benchmarks.gain --data digits --seeds 20
+    python -m benchmarks.gain --data mnist --path mnist.npz --seeds 5
+    python -m benchmarks.gain --data cifar10 --path cifar10.zip --device cuda
+    python -m benchmarks.gain --data my-images --path FOLDER --arms balanced,SMOTE,ganaug
+
+Each run of an arm is written to benchmarks/results/gain-DATA.json as it ends; runs that are there
+are not repeated. Several processes may share the work: --first-seed. See benchmarks/README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import fcntl
+import json
+import os
+import platform
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from imblearn.metrics import geometric_mean_score
+from sklearn.metrics import f1_score, log_loss, recall_score
+from torchmetrics.functional.classification import multiclass_calibration_error
+
+from benchmarks.arms import ARMS, Context
+from benchmarks.classifier import Settings, TrainingSet, train
+from benchmarks.datasets import COUNTS, Pool, load
+
+RESULTS = Path(__file__).parent / "results"
+
+# Tuned with --tune: balanced sampling with augmentation, on validation images of seeds from 1000 on.
+SETTINGS = {
+    "digits": Settings("small", updates=1000, learning_rate=2e-3),
+    "mnist": Settings("small", updates=2000, learning_rate=2e-3),
+    "cifar10": Settings("resnet", updates=6000, learning_rate=2e-3, flip=True),
+    "cifar10-lt": Settings("resnet", updates=6000, learning_rate=2e-3, flip=True),
+}
+OWN_DATA = Settings("small", updates=2000, learning_rate=2e-3)
+TUNING_SEED = 1000
+GRID = [(updates, rate) for updates in (500, 1000, 2000, 4000) for rate in (1e-3, 2e-3, 4e-3)]
+
+
+def metrics(proba: np.ndarray, y: np.ndarray) -> dict[str, Any]:
+    """Return the scores of predicted probabilities (n, n_classes) against class indices."""
+    predicted = proba.argmax(1)
+    recalls = recall_score(y, predicted, average=None, labels=np.arange(proba.shape[1]))
+    error = multiclass_calibration_error(torch.from_numpy(proba), torch.from_numpy(y), proba.shape[1])
+    return {
+        "acsa": 100 * float(recalls.mean()),
+        "gm_multiclass": 100 * float(geometric_mean_score(y, predicted, average="multiclass")),
+        "gm_macro": 100 * float(geometric_mean_score(y, predicted, average="macro")),
+        "macro_f1": 100 * float(f1_score(y, predicted, average="macro")),
+        "log_loss": float(log_loss(y, proba, labels=np.arange(proba.shape[1]))),
+        "calibration_error": float(error),
+        "recall": (100 * recalls).round(3).tolist(),
+    }
+
+
+def check_disjoint(X: np.ndarray, held_out: np.ndarray, shared: set[bytes]) -> None:
+    """Raise ValueError if an image to train on is one of the held-out ones.
+
+    `shared` are digests of images that the data set itself has twice, on both sides of the split.
+    """
+    leaked = ({row.tobytes() for row in X} & {row.tobytes() for row in held_out}) - shared
+    if leaked:
+        raise ValueError(f"{len(leaked)} validation or test images are among those to train on.")
+
+
+def run_arm(pool: Pool, name: str, seed: int, settings: Settings, contexts: dict, device: str) -> list[dict]:
+    """Train and test the classifiers of an arm, without and with augmentation."""
+    split = pool.split(seed)
+    if seed not in contexts:
+        contexts.clear()  # of the seed before
+        contexts[seed] = Context(split.X, split.y, seed)
+    context = contexts[seed]
+    start = time.perf_counter()
+    data = ARMS[name](context)
+    prepared = time.perf_counter() - start
+    held_out = np.concatenate([split.X_validation, split.X_test])
+    twice = {row.tobytes() for row in split.X} & {row.tobytes() for row in held_out}
+    check_disjoint(data.X, held_out, twice)
+    runs = []
+    for augment in (False, True):
+        start = time.perf_counter()
+        classifier = train(data, settings, augment=augment, seed=seed, device=device)
+        runs.append(
+            {
+                "arm": name,
+                "augment": augment,
+                "seed": seed,
+                "updates": classifier.updates,
+                "validation": metrics(classifier.predict_proba(split.X_validation), split.y_validation),
+                "test": metrics(classifier.predict_proba(split.X_test), split.y_test),
+                "rows": len(data.y),
+                "prepare_seconds": round(max(prepared, context.seconds if "ganaug" in name else 0), 2),
+                "train_seconds": round(time.perf_counter() - start, 2),
+            }
+        )
+    return runs
+
+
+def store(path: Path, header: dict[str, Any], new: list[dict]) -> list[dict]:
+    """Add runs to the results at `path`, under a lock, and return all that are there.
+
+    Raises
+    ------
+    ValueError
+        If the file holds runs under other settings, or a run had another number of updates.
+    """
+    for run in new:
+        if run["updates"] != header["settings"]["updates"]:
+            raise ValueError(
+                f"Arm {run['arm']!r} had {run['updates']} updates instead of {header['settings']['updates']}."
+            )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        old = json.loads(path.read_text()) if path.exists() else {**header, "runs": []}
+        for key in ("data", "settings", "counts"):
+            if old[key] != header[key]:
+                raise ValueError(f"{path} was made with other {key}: {old[key]} instead of {header[key]}.")
+        if new:
+            old["runs"] = sorted(old["runs"] + new, key=lambda r: (r["seed"], r["arm"], r["augment"]))
+            partial = path.with_suffix(".partial")
+            partial.write_text(json.dumps(old, indent=0) + "\n")
+            partial.replace(path)
+    return old["runs"]
+
+
+def header(pool: Pool, settings: Settings, device: str) -> dict[str, Any]:
+    """Return what a results file says of how its runs were made."""
+    packages = ("ganaug", "torch", "torchvision", "scikit-learn", "imbalanced-learn", "numpy")
+    return {
+        "data": pool.name,
+        "settings": dataclasses.asdict(settings),
+        "counts": None if pool.counts is None else list(pool.counts),
+        "machine": {
+            "processor": platform.processor() or platform.machine(),
+            "cores": os.cpu_count(),
+            "python": platform.python_version(),
+            "device": torch.cuda.get_device_name() if device == "cuda" else device,
+        },
+        "versions": {name: version(name) for name in packages},
+    }
+
+
+def tune(pool: Pool, network: Settings, device: str) -> None:
+    """Print the validation score of balanced sampling with augmentation over the grid."""
+    for updates, rate in GRID:
+        settings = dataclasses.replace(network, updates=updates, learning_rate=rate)
+        scores = []
+        for seed in range(TUNING_SEED, TUNING_SEED + 3):
+            split = pool.split(seed)
+            data: TrainingSet = ARMS["balanced"](Context(split.X, split.y, seed))
+            classifier = train(data, settings, augment=True, seed=seed, device=device)
+            proba = classifier.predict_proba(split.X_validation)
+            scores.append(metrics(proba, split.y_validation)["acsa"])
+        print(
+            f"updates {updates:>5}  learning rate {rate:g}  validation ACSA {np.mean(scores):.2f}", flush=True
+        )
+
+
+def main() -> None:
+    """Run what is missing."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--data", required=True, help=f"one of {', '.join(COUNTS)}, or a name for your own")
+    parser.add_argument("--path", type=Path, help="the .npz, .zip or folder of the data set")
+    parser.add_argument("--arms", default=",".join(ARMS), help="comma-separated")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument(
+        "--quick", action="store_true", help="a tenth of the updates, the small network, two seeds"
+    )
+    parser.add_argument("--tune", action="store_true", help="print validation scores over a grid of settings")
+    parser.add_argument("--threads", type=int, help="of torch, for several processes on one machine")
+    arguments = parser.parse_args()
+    unknown = set(arguments.arms.split(",")) - set(ARMS)
+    if unknown:
+        parser.error(f"--arms: {sorted(unknown)} are unknown; there are {list(ARMS)}")
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    pool = load(arguments.data, arguments.path)
+    settings = SETTINGS.get(arguments.data, OWN_DATA)
+    name, seeds = arguments.data, arguments.seeds
+    if arguments.quick:
+        settings = dataclasses.replace(settings, network="small", updates=max(100, settings.updates // 10))
+        name, seeds = f"{name}-quick", min(2, seeds)
+    if arguments.tune:
+        tune(pool, settings, arguments.device)
+        return
+    path = RESULTS / f"gain-{name}.json"
+    head = header(pool, settings, arguments.device)
+    contexts: dict = {}
+    for seed in range(arguments.first_seed, arguments.first_seed + seeds):
+        for arm in arguments.arms.split(","):
+            done = {(run["arm"], run["seed"]) for run in store(path, head, [])}
+            if (arm, seed) in done:
+                continue
+            for run in (runs := run_arm(pool, arm, seed, settings, contexts, arguments.device)):
+                how = "augmented" if run["augment"] else "plain"
+                print(f"seed {seed}  {arm:<17} {how:<10} ACSA {run['test']['acsa']:.2f}", flush=True)
+            store(path, head, runs)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,210 @@
+"""Write the tables of benchmarks/README.md and README.md, and the plot, from the committed JSON.
+
+python -m benchmarks.tables
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from scipy import stats
+
+from benchmarks.arms import CONTROLS, OURS
+from benchmarks.gain import RESULTS
+
+ROOT = Path(__file__).parents[1]
+Key = tuple[str, bool]  # an arm, and whether its classifier was augmented
+
+
+def by_arm(runs: list[dict]) -> dict[Key, dict[int, dict]]:
+    """Return the runs of each arm, by seed."""
+    arms: dict[Key, dict[int, dict]] = {}
+    for run in runs:
+        arms.setdefault((run["arm"], run["augment"]), {})[run["seed"]] = run
+    return arms
+
+
+def rival(arms: dict[Key, dict[int, dict]]) -> Key:
+    """Return the arm a user would pick instead of ours: the best on validation data."""
+    theirs = [key for key in arms if key[0] not in (*OURS, *CONTROLS)]
+    return max(theirs, key=lambda key: np.mean([run["validation"]["acsa"] for run in arms[key].values()]))
+
+
+def interval(ours: dict[int, dict], theirs: dict[int, dict], score: str = "acsa") -> tuple[float, float, int]:
+    """Return the mean paired difference on test data, the half-width of its 95 % t interval, and n."""
+    seeds = sorted(ours.keys() & theirs.keys())
+    difference = np.array([ours[seed]["test"][score] - theirs[seed]["test"][score] for seed in seeds])
+    if len(seeds) < 2:
+        return float(difference.mean()), float("nan"), len(seeds)
+    half = stats.t.ppf(0.975, len(seeds) - 1) * difference.std(ddof=1) / np.sqrt(len(seeds))
+    return float(difference.mean()), float(half), len(seeds)
+
+
+def gain_table(result: dict[str, Any]) -> str:
+    """Return a data set's arms as a Markdown table, best first."""
+    arms = by_arm(result["runs"])
+    against = rival(arms)
+    settings = result["settings"]
+    lines = [
+        f"{settings['updates']} updates of the {settings['network']} classifier, learning rate"
+        f" {settings['learning_rate']:g}, batch {settings['batch_size']}. The rival, best on validation"
+        f" data, is **{_title(against)}**.",
+        "",
+        "| arm | seeds | ACSA | minus the rival (95 % interval) | GM multiclass / macro | macro F1 |"
+        " smallest class | log-loss | calibration error | seconds to prepare |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for key in sorted(arms, key=lambda key: -_mean(arms[key], "acsa")):
+        runs = arms[key]
+        mean, half, _ = interval(runs, arms[against])
+        difference = "" if key == against else f"{mean:+.2f} ({mean - half:+.2f} to {mean + half:+.2f})"
+        title = f"**{_title(key)}**" if key[0] in OURS else _title(key)
+        smallest = np.mean([run["test"]["recall"][-1] for run in runs.values()])
+        seconds = np.median([run["prepare_seconds"] for run in runs.values()])
+        lines.append(
+            f"| {title} | {len(runs)} | {_mean(runs, 'acsa'):.2f} | {difference} |"
+            f" {_mean(runs, 'gm_multiclass'):.2f} / {_mean(runs, 'gm_macro'):.2f} |"
+            f" {_mean(runs, 'macro_f1'):.2f} | {smallest:.1f} | {_mean(runs, 'log_loss'):.3f} |"
+            f" {_mean(runs, 'calibration_error'):.3f} | {seconds:.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def generator_table(result: dict[str, Any]) -> str:
+    """Return the comparison of generators as a Markdown table."""
+    rows: dict[str, list[dict]] = {}
+    for run in result["runs"]:
+        rows.setdefault(run["arm"], []).append(run)
+    base = np.mean([run["balanced"]["acsa"] for run in result["runs"]])
+    lines = [
+        f"{result['seconds']:g} seconds of training for each of two learning rates. Balanced sampling of"
+        f" the real images gives {base:.2f}.",
+        "",
+        "| generator | seeds | only | added | diversity | steps | seconds |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, runs in sorted(rows.items(), key=lambda item: -np.mean([r["only"]["acsa"] for r in item[1]])):
+        only, added = (np.mean([run[k]["acsa"] for run in runs]) for k in ("only", "added"))
+        diversity, steps, seconds = (
+            np.mean([run[k] for run in runs]) for k in ("diversity", "steps", "seconds")
+        )
+        title = f"**{name}**" if name.startswith("ganaug") else name
+        lines.append(
+            f"| {title} | {len(runs)} | {only:.2f} | {added:.2f} | {diversity:.2f} | {steps:.0f} |"
+            f" {seconds:.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def summary_table(results: dict[str, dict[str, Any]]) -> str:
+    """Return one line for each data set: as it is, the rival, ours."""
+    lines = [
+        "| data (training images of a class) | seeds | as it is | best rival | ganaug |"
+        " difference (95 % interval) | synthetic only |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, result in results.items():
+        arms = by_arm(result["runs"])
+        against = rival(arms)
+        if HEADLINE not in arms:
+            continue
+        mean, half, n = interval(arms[HEADLINE], arms[against])
+        counts = result["counts"]
+        only = arms.get(("ganaug only", True))
+        lines.append(
+            f"| {name}{f' ({counts[0]} to {counts[-1]})' if counts else ''} | {n} |"
+            f" {_mean(arms[('as it is', True)], 'acsa'):.2f} |"
+            f" {_mean(arms[against], 'acsa'):.2f} ({_title(against)}) | {_mean(arms[HEADLINE], 'acsa'):.2f} |"
+            f" {mean:+.2f} ({mean - half:+.2f} to {mean + half:+.2f}) |"
+            f" {'' if only is None else format(_mean(only, 'acsa'), '.2f')} |"
+        )
+    return "\n".join(lines)
+
+
+HEADLINE: Key = ("ganaug beyond", True)
+PLOTTED: tuple[Key, ...] = (
+    ("as it is", True),
+    ("balanced", True),
+    ("mixup", True),
+    ("SMOTE", True),
+    ("DeepSMOTE", True),
+    ("ganaug only", True),
+    ("ganaug beyond", True),
+)
+
+
+def plot(results: dict[str, dict[str, Any]], path: Path) -> None:
+    """Write recall by class size, arm by arm, minus that of balanced sampling."""
+    figure = Figure(figsize=(5.2 * len(results), 4), dpi=130)
+    for axis, (name, result) in zip(
+        figure.subplots(1, len(results), squeeze=False)[0], results.items(), strict=True
+    ):
+        arms = by_arm(result["runs"])
+        base = _recall(arms[("balanced", True)])
+        order = np.argsort(-np.array(result["counts"]))
+        for key in PLOTTED:
+            if key in arms:
+                ours = key[0] in OURS
+                axis.plot(
+                    (_recall(arms[key]) - base)[order],
+                    marker="o",
+                    markersize=3,
+                    linewidth=2.5 if ours else 1,
+                    label=key[0],
+                )
+        axis.axhline(0, color="grey", linewidth=0.5)
+        axis.set_xticks(range(len(order)), [f"{result['counts'][c]}" for c in order], rotation=45)
+        axis.set_xlabel("training images of the class")
+        axis.set_ylabel("recall minus balanced sampling's, points")
+        axis.set_title(name)
+        axis.legend(fontsize=7)
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Software": None})
+
+
+def insert(page: Path, name: str, text: str) -> None:
+    """Replace what stands between the markers of a name in a Markdown page."""
+    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+    content = page.read_text()
+    if not pattern.search(content):
+        raise ValueError(f"{page} has no place for {name}: write {begin} and {end} in it.")
+    page.write_text(pattern.sub(lambda _: f"{begin}\n{text}\n{end}", content))
+
+
+def _title(key: Key) -> str:
+    return key[0] + (", augmented" if key[1] else "")
+
+
+def _mean(runs: dict[int, dict], score: str) -> float:
+    return float(np.mean([run["test"][score] for run in runs.values()]))
+
+
+def _recall(runs: dict[int, dict]) -> np.ndarray:
+    return np.mean([run["test"]["recall"] for run in runs.values()], axis=0)
+
+
+def main() -> None:
+    """Write everything."""
+    gains, generators = (
+        {path.stem.split("-", 1)[1]: json.loads(path.read_text()) for path in sorted(RESULTS.glob(pattern))}
+        for pattern in ("gain-*.json", "generators-*.json")
+    )
+    page = ROOT / "benchmarks" / "README.md"
+    insert(page, "gain", "\n\n".join(f"### {name}\n\n{gain_table(result)}" for name, result in gains.items()))
+    insert(
+        page,
+        "generators",
+        "\n\n".join(f"### {name}\n\n{generator_table(r)}" for name, r in generators.items()),
+    )
+    insert(ROOT / "README.md", "summary", summary_table(gains))
+    plot({k: v for k, v in gains.items() if v["counts"]}, ROOT / "benchmarks" / "recall.png")
+
+
+if __name__ == "__main__":
+    main()

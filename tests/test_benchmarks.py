@@ -1,0 +1,188 @@
+"""The instrument itself: what it measures, and that it can't be flattered."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+
+import numpy as np
+import pytest
+
+from benchmarks import arms, gain, tables
+from benchmarks.arms import ARMS, SHARE, Context
+from benchmarks.classifier import Settings, TrainingSet, train
+from benchmarks.datasets import Pool, load
+from ganaug import ConditionalGAN
+
+QUICK = Settings("small", updates=20, learning_rate=2e-3)
+
+
+@pytest.fixture(scope="module")
+def pool():
+    digits = load("digits", None)
+    return Pool("little", digits.X, digits.y, [20, 15, 12, 10, 8, 8, 6, 6, 5, 4])
+
+
+@pytest.fixture(scope="module")
+def context(pool):
+    split = pool.split(0)
+    context = Context(split.X, split.y, 0)
+    context.use(ConditionalGAN(steps=2, random_state=0).fit(split.X, split.y))
+    return context
+
+
+def rows(X):
+    return {row.tobytes() for row in X}
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_splits_are_disjoint_and_long_tailed(pool, seed):
+    split = pool.split(seed)
+    assert np.bincount(split.y).tolist() == list(pool.counts)
+    assert len(split.y) + len(split.y_validation) + len(split.y_test) == len(pool.y)
+    assert not rows(split.X) & rows(split.X_validation)
+    assert not rows(split.X_validation) & rows(split.X_test)
+    assert not np.array_equal(split.X, pool.split(seed + 5).X)
+
+
+def test_own_data_keep_their_counts():
+    X = np.random.default_rng(0).integers(0, 256, (100, 8, 8), dtype=np.uint8)
+    split = Pool("own", X, np.repeat([0, 1], [80, 20])).split(0)
+    assert np.bincount(split.y).tolist() == [48, 12]
+    assert np.bincount(split.y_test).tolist() == [16, 4]
+
+
+@pytest.mark.parametrize("name", ARMS)
+def test_arms(name, context, monkeypatch):
+    monkeypatch.setattr(arms, "deep_smote", functools.partial(arms.deep_smote, steps=5))
+    data = ARMS[name](context)
+    n_real = np.sum([row.tobytes() in rows(context.X) for row in data.X])
+    counts = np.bincount(data.y)
+    share = np.bincount(data.y, weights=data.draw) / data.draw.sum()
+    assert data.X.dtype == np.uint8
+    assert data.X.shape[1:] == (8, 8)
+    if name in ("as it is", "deferred weights"):
+        np.testing.assert_allclose(share, counts / counts.sum())
+    else:
+        np.testing.assert_allclose(share, 0.1)
+    if name in ("SMOTE", "DeepSMOTE", "ganaug"):
+        assert set(counts) == {20}
+    if name == "duplicates":
+        assert n_real == len(data.y)
+    if name == "ganaug only":
+        assert n_real < len(data.y) * 0.01
+    if name in ("ganaug beyond", "duplicates"):
+        np.testing.assert_allclose(data.draw[len(context.y) :].sum() / data.draw.sum(), SHARE)
+
+
+def test_a_copied_test_image_is_caught(pool, monkeypatch):
+    def cheat(context):
+        leaked = pool.split(context.seed).X_test[:1]
+        return TrainingSet(np.r_[context.X, leaked], np.r_[context.y, 0], np.ones(len(context.y) + 1))
+
+    monkeypatch.setitem(ARMS, "cheat", cheat)
+    with pytest.raises(ValueError, match="1 validation or test images are among"):
+        gain.run_arm(pool, "cheat", 0, QUICK, {}, "cpu")
+
+
+def test_twice_the_updates_are_caught(pool, monkeypatch, tmp_path):
+    def longer(data, settings, **options):
+        return train(data, dataclasses.replace(settings, updates=2 * settings.updates), **options)
+
+    monkeypatch.setattr(gain, "train", longer)
+    runs = gain.run_arm(pool, "balanced", 0, QUICK, {}, "cpu")
+    with pytest.raises(ValueError, match="'balanced' had 40 updates instead of 20"):
+        gain.store(tmp_path / "x.json", gain.header(pool, QUICK, "cpu"), runs)
+    assert not (tmp_path / "x.json").exists()
+
+
+def test_store_resumes_and_refuses_other_settings(pool, tmp_path):
+    path, head = tmp_path / "x.json", gain.header(pool, QUICK, "cpu")
+    runs = gain.run_arm(pool, "balanced", 0, QUICK, {}, "cpu")
+    assert [run["augment"] for run in runs] == [False, True]
+    gain.store(path, head, runs)
+    assert gain.store(path, head, []) == json.loads(json.dumps(runs))
+    other = gain.header(pool, dataclasses.replace(QUICK, updates=9), "cpu")
+    with pytest.raises(ValueError, match="other settings"):
+        gain.store(path, other, [])
+
+
+def test_a_seed_decides_the_scores(pool):
+    first, again, other = (
+        gain.run_arm(pool, "mixup", seed, QUICK, {}, "cpu")[1]["test"] for seed in (0, 0, 1)
+    )
+    assert first == again
+    assert first != other
+
+
+def test_metrics():
+    proba = np.array([[0.9, 0.1], [0.6, 0.4], [0.8, 0.2], [0.3, 0.7]])
+    scores = gain.metrics(proba, np.array([0, 0, 1, 1]))
+    assert scores["acsa"] == 75
+    assert scores["recall"] == [100, 50]
+    assert scores["gm_multiclass"] == pytest.approx(100 * np.sqrt(0.5))
+    assert scores["log_loss"] == pytest.approx(-np.log([0.9, 0.6, 0.2, 0.7]).mean())
+
+
+def test_deferred_weights_and_mixup_change_training(pool):
+    split = pool.split(0)
+    base = TrainingSet(split.X, split.y, np.ones(len(split.y)))
+    weight = np.r_[np.full(9, 0.1), 10.0]
+    settings = dataclasses.replace(QUICK, updates=60)
+    plain, deferred, mixed = (
+        train(data, settings, augment=False, seed=0).predict_proba(split.X_test)
+        for data in (
+            base,
+            dataclasses.replace(base, class_weight=weight),
+            dataclasses.replace(base, mixup=1.0),
+        )
+    )
+    assert deferred[:, 9].mean() > 1.2 * plain[:, 9].mean()
+    assert np.max(mixed, 1).mean() < np.max(plain, 1).mean()
+
+
+def fake_runs(arm, scores, validation=None):
+    def scored(acsa):
+        keys = ("gm_multiclass", "gm_macro", "macro_f1", "log_loss", "calibration_error")
+        return {"acsa": acsa, "recall": [acsa] * 3, **dict.fromkeys(keys, 0.5)}
+
+    return [
+        {
+            "arm": arm,
+            "augment": True,
+            "seed": seed,
+            "validation": scored(validation or score),
+            "test": scored(score),
+            "prepare_seconds": 1,
+        }
+        for seed, score in enumerate(scores)
+    ]
+
+
+def test_the_rival_is_chosen_on_validation_data():
+    runs = fake_runs("balanced", [90, 91], validation=95) + fake_runs("SMOTE", [94, 94], validation=90)
+    runs += fake_runs("ganaug", [99, 99]) + fake_runs("duplicates", [98, 98])
+    runs_of = tables.by_arm(runs)
+    assert tables.rival(runs_of) == ("balanced", True)
+    mean, half, n = tables.interval(runs_of[("ganaug", True)], runs_of[("balanced", True)])
+    assert (mean, n) == (8.5, 2)
+    assert half == pytest.approx(12.706 * 0.5, rel=1e-3)
+
+
+def test_tables_show_losses_too():
+    runs = fake_runs("as it is", [80, 81]) + fake_runs("balanced", [90, 91]) + fake_runs("ganaug", [88, 88])
+    settings = dataclasses.asdict(QUICK)
+    table = tables.gain_table({"runs": runs, "settings": settings, "counts": [5, 4, 3], "data": "x"})
+    assert "**ganaug, augmented** | 2 | 88.00 | -2.50 (" in table
+    assert table.index("balanced, augmented | 2") < table.index("ganaug, augmented")
+
+
+def test_the_committed_tables_are_those_of_the_committed_results():
+    gains = {p.stem.split("-", 1)[1]: json.loads(p.read_text()) for p in tables.RESULTS.glob("gain-*.json")}
+    page = (tables.ROOT / "benchmarks" / "README.md").read_text()
+    for result in gains.values():
+        assert tables.gain_table(result) in page
+        for run in result["runs"]:
+            assert run["updates"] == result["settings"]["updates"]
+    assert tables.summary_table(dict(sorted(gains.items()))) in (tables.ROOT / "README.md").read_text()
