@@ -30,8 +30,8 @@ from ganaug.training import Callback, train_gan
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
 FORMAT = 1  # of what `save` writes
-DEFAULT_STEPS = 800
 SMALL = 16  # pixels: images with a shorter side are too coarse to be bent
+STEPS, SMALL_STEPS = 800, 1500  # updates by default; small images are cheap
 NOT_SAVED = ("callbacks", "device", "verbose", "random_state")
 
 
@@ -65,7 +65,8 @@ class ConditionalGAN(BaseEstimator):
         One network for all classes, or one for each. Only a shared one can borrow the variety
         of a rich class for a poor one.
     steps : "auto" or int
-        Updates of the networks (of each, if "per-class").
+        Updates of the networks (of each, if "per-class"). "auto": 800, or 1,500 for images with a
+        side under 16 pixels.
     batch_size : int
     code_size : int
         Numbers in the code of a row.
@@ -229,7 +230,7 @@ class ConditionalGAN(BaseEstimator):
             self._build(codec, int(labels.max()) + 1, seed),
             loss=_choose("loss", self.loss, LOSSES, "relativistic"),
             penalty=_choose("penalty", self.penalty, PENALTIES, "r1+r2"),
-            steps=DEFAULT_STEPS if self.steps == "auto" else self.steps,
+            steps=self._steps(codec),
             batch_size=self.batch_size,
             code_size=self.code_size,
             noise=self.noise,
@@ -245,6 +246,11 @@ class ConditionalGAN(BaseEstimator):
         )
         sizes: dict[str, Any] = {"code_size": self.code_size, "noise": self.noise}
         return TrainedGenerator(trained, codec, labels, _copy(X), **sizes), history
+
+    def _steps(self, codec: ImageCodec) -> int:
+        if self.steps == "auto":
+            return SMALL_STEPS if min(codec.shape[1:]) < SMALL else STEPS
+        return self.steps
 
     def _build(self, codec: ImageCodec, n_classes: int, seed: int) -> Networks:
         default = "instance" if min(codec.shape[1:]) < SMALL else "warping"
