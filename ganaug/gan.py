@@ -28,9 +28,10 @@ from ganaug.losses import LOSSES, PENALTIES, GANLoss, Penalty
 from ganaug.networks import ARCHITECTURES, Architecture, Networks
 from ganaug.training import Callback, train_gan
 
-CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
+CONFIG_FILE, WEIGHTS_FILE, SEED_FILE = "config.json", "model.safetensors", "seed"
 FORMAT = 1  # of what `save` writes
 SMALL = 16  # pixels: images with a shorter side are too coarse to be bent
+DEFAULT_LOSS, DEFAULT_PENALTY = "relativistic", "r1+r2"
 STEPS, SMALL_STEPS = 800, 1500  # updates by default; small images are cheap
 NOT_SAVED = ("callbacks", "device", "verbose", "random_state")
 
@@ -182,15 +183,14 @@ class ConditionalGAN(BaseEstimator):
         self._check_parameters()
         codec = ImageCodec.fit(X)
         classes, labels = encode_labels(y)
-        seed = _seed(self.random_state)
-        folder, digest = None, ""
-        if checkpoint is not None:
-            folder, digest = Path(checkpoint), self._digest(X, labels, seed)
+        fabric = _fabric(self.device)
+        folder = None if checkpoint is None else Path(checkpoint)
+        seed = _seed(self.random_state) if folder is None else _kept_seed(folder, self.random_state)
+        digest = "" if folder is None else self._digest(X, labels, seed)
         if self.conditioning == "shared":
             parts = [np.arange(len(labels))]
         else:
             parts = [np.flatnonzero(labels == c) for c in range(len(classes))]
-        fabric = _fabric(self.device)
         members, history = [], []
         for i, part in enumerate(parts):
             whole = len(parts) == 1
@@ -228,8 +228,8 @@ class ConditionalGAN(BaseEstimator):
             labels,
             codec,
             self._build(codec, int(labels.max()) + 1, seed),
-            loss=_choose("loss", self.loss, LOSSES, "relativistic"),
-            penalty=_choose("penalty", self.penalty, PENALTIES, "r1+r2"),
+            loss=_choose("loss", self.loss, LOSSES, DEFAULT_LOSS),
+            penalty=_choose("penalty", self.penalty, PENALTIES, DEFAULT_PENALTY),
             steps=self._steps(codec),
             batch_size=self.batch_size,
             code_size=self.code_size,
@@ -265,6 +265,14 @@ class ConditionalGAN(BaseEstimator):
             _check_count(name, getattr(self, name), least)
         if self.steps != "auto":
             _check_count("steps", self.steps)
+        # Before anything is written: what these name is looked up again where it is used.
+        _choose("architecture", self.architecture, ARCHITECTURES, "warping")
+        _choose("loss", self.loss, LOSSES, DEFAULT_LOSS)
+        _choose("penalty", self.penalty, PENALTIES, DEFAULT_PENALTY)
+        for name in ("learning_rate", "adversarial_weight", "penalty_weight", "noise"):
+            value = getattr(self, name)
+            if not isinstance(value, int | float | np.number) or not 0 <= value < np.inf:
+                raise ValueError(f"`{name}` must be a number from 0 up, got {value!r}.")
         for name, allowed in (("modality", ("auto", "images")), ("conditioning", ("shared", "per-class"))):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"`{name}` must be one of {list(allowed)}, got {getattr(self, name)!r}.")
@@ -468,6 +476,20 @@ def _seed(random_state: int | np.random.RandomState | None) -> int:
     if random_state is None:
         return int(np.random.SeedSequence().generate_state(1)[0])
     return int(check_random_state(random_state).randint(2**31 - 1))
+
+
+def _kept_seed(folder: Path, random_state: int | np.random.RandomState | None) -> int:
+    """Return a seed; without a `random_state` that of the run whose checkpoints are in `folder`."""
+    path = folder / SEED_FILE
+    if random_state is not None:
+        return _seed(random_state)
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(str(_seed(None)))
+    try:
+        return int(path.read_text())
+    except ValueError as exc:
+        raise ValueError(f"{path} must hold the seed of a run: delete {folder} to start anew.") from exc
 
 
 def _fabric(device: str) -> Fabric:

@@ -234,6 +234,9 @@ def test_an_architecture_may_be_the_users_own(stripes):
         ({"width": True}, "`width` .* got True"),
         ({"conditioning": "class"}, r"`conditioning` must be one of \['shared', 'per-class'\], got 'class'"),
         ({"modality": "sound"}, "`modality` must be"),
+        ({"learning_rate": -1e-3}, "`learning_rate` must be a number from 0 up, got -0.001"),
+        ({"noise": "some"}, "`noise` must be a number from 0 up, got 'some'"),
+        ({"penalty_weight": float("nan")}, "`penalty_weight` .* got nan"),
         ({"device": "abacus"}, "`device` must be .* got 'abacus'"),
     ],
 )
@@ -297,3 +300,12 @@ def test_checkpoint_resumes_and_refuses_others(stripes, tmp_path):
         small(steps=300).fit(255 - X, y, checkpoint=tmp_path / "c")
     with pytest.raises(ValueError, match="other data or other parameters"):
         small(steps=301).fit(X, y, checkpoint=tmp_path / "c")
+
+
+def test_a_checkpoint_keeps_the_seed_that_nobody_gave(stripes, tmp_path):
+    first, again, other = (
+        small(random_state=None).fit(*stripes, checkpoint=tmp_path / name).sample([0, 1, 2], 0)
+        for name in ("a", "a", "b")
+    )
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
