@@ -77,7 +77,7 @@ def train(
     bounds = torch.from_numpy(data.draw).double().cumsum(0)
     n_classes = int(data.y.max()) + 1
     with torch.random.fork_rng(devices=[]):
-        torch.random.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         codec = ImageCodec.fit(data.X)
         classifier = Classifier(NETWORKS[settings.network](codec.shape, n_classes).to(device), codec)
         network = classifier.network.train()

@@ -60,7 +60,7 @@ def deep_smote(
     members = [torch.from_numpy(np.flatnonzero(labels == c)) for c in range(len(classes))]
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
-        torch.random.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         encoder, decoder = _networks(codec.shape)
     parameters = [*encoder.parameters(), *decoder.parameters()]
     optimizer = torch.optim.Adam(parameters, lr=learning_rate, fused=True)

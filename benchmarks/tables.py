@@ -189,12 +189,15 @@ def _recall(runs: dict[int, dict]) -> np.ndarray:
     return np.mean([run["test"]["recall"] for run in runs.values()], axis=0)
 
 
+def read(kind: str) -> dict[str, dict[str, Any]]:
+    """Return the results of a kind by data set, without those of quick runs."""
+    paths = sorted(path for path in RESULTS.glob(f"{kind}-*.json") if not path.stem.endswith("-quick"))
+    return {path.stem.split("-", 1)[1]: json.loads(path.read_text()) for path in paths}
+
+
 def main() -> None:
     """Write everything."""
-    gains, generators = (
-        {path.stem.split("-", 1)[1]: json.loads(path.read_text()) for path in sorted(RESULTS.glob(pattern))}
-        for pattern in ("gain-*.json", "generators-*.json")
-    )
+    gains, generators = read("gain"), read("generators")
     page = ROOT / "benchmarks" / "README.md"
     insert(page, "gain", "\n\n".join(f"### {name}\n\n{gain_table(result)}" for name, result in gains.items()))
     insert(

@@ -101,7 +101,7 @@ def as_arrays(source: Any, size: int | tuple[int, int] | None = None) -> Arrays:
 
 def check_labels(y: Any, n_rows: int) -> np.ndarray:
     """Return `y` as a 1-D ndarray, or raise ValueError if it can't label `n_rows` rows."""
-    y = y.detach().cpu().numpy() if isinstance(y, Tensor) else np.asarray(y)
+    y = _label_array(y)
     if y.ndim != 1 or len(y) != n_rows:
         raise ValueError(
             f"`y` must have one label for each of the {n_rows} rows of `X`, got shape {y.shape}."
@@ -143,20 +143,26 @@ def label_indices(labels: Any, classes: np.ndarray) -> np.ndarray:
     ValueError
         If a label is not one of `classes`.
     """
-    values = np.atleast_1d(
-        labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
-    )
+    values = np.atleast_1d(_label_array(labels))
     if values.ndim != 1:
         raise ValueError(f"`labels` must be one-dimensional, got shape {values.shape}.")
     if len(values) == 0:
         return np.empty(0, np.int64)
-    if (values.dtype.kind in "US") == (classes.dtype.kind in "US"):
+    if values.dtype != object and (values.dtype.kind in "US") == (classes.dtype.kind in "US"):
         where = np.minimum(np.searchsorted(classes, values), len(classes) - 1)
         unknown = classes[where] != values
         if not np.any(unknown):
             return where
         values = values[unknown]
     raise ValueError(f"`labels` must be among {classes.tolist()}, got {values.tolist()[0]!r}.")
+
+
+def _label_array(labels: Any) -> np.ndarray:
+    """Return labels as an ndarray; strings as numpy's, however pandas or a list held them."""
+    values = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
+    if values.dtype == object and values.size and all(isinstance(value, str) for value in values.flat):
+        return values.astype(str)
+    return values
 
 
 def _height_width(size: int | tuple[int, int] | None) -> tuple[int, int] | None:
@@ -176,9 +182,14 @@ def _resize(X: Any, size: tuple[int, int] | None) -> Any:
     rows = rows[:, None] if flat else rows if tensor else rows.permute(0, 3, 1, 2)
     if tuple(rows.shape[2:]) == size:
         return X
-    rows = torch.cat([tvf.resize(block, list(size), antialias=True) for block in rows.split(1024)])
+    rows = torch.cat([_resize_tensor(block, size) for block in rows.split(1024)])
     rows = rows[:, 0] if flat else rows if tensor else rows.permute(0, 2, 3, 1)
     return rows if tensor else np.ascontiguousarray(rows.numpy())
+
+
+def _resize_tensor(rows: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize (..., C, H, W); rounding may not carry floats out of the range they had."""
+    return tvf.resize(rows, list(size), antialias=True).clamp(rows.min(), rows.max())
 
 
 def _from_path(path: Path, size: tuple[int, int] | None) -> Arrays:
@@ -331,7 +342,7 @@ def _stack(images: list[Any], size: tuple[int, int] | None) -> Any:
         return _fill((np.asarray(_converted(image, mode, size)) for image in images), len(images))
     if all(isinstance(image, Tensor) for image in images):
         if size is not None:
-            images = [tvf.resize(image, list(size), antialias=True) for image in images]
+            images = [_resize_tensor(image, size) for image in images]
         _check_same_size([tuple(image.shape[-2:]) for image in images], items)
         return torch.stack([image.as_subclass(Tensor) for image in images])
     if all(isinstance(image, np.ndarray) for image in images):

@@ -255,9 +255,9 @@ class ConditionalGAN(BaseEstimator):
     def _build(self, codec: ImageCodec, n_classes: int, seed: int) -> Networks:
         default = "instance" if min(codec.shape[1:]) < SMALL else "warping"
         build = _choose("architecture", self.architecture, ARCHITECTURES, default)
-        # Initial weights come from torch's global state: put it back as the user had it.
+        # Initial weights come from torch's global state on the CPU: put it back as the user had it.
         with torch.random.fork_rng(devices=[]):
-            torch.random.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)
             return build(codec.shape, n_classes, self.code_size, self.width, codec.activate)
 
     def _check_parameters(self) -> None:
@@ -271,7 +271,11 @@ class ConditionalGAN(BaseEstimator):
         _choose("penalty", self.penalty, PENALTIES, DEFAULT_PENALTY)
         for name in ("learning_rate", "adversarial_weight", "penalty_weight", "noise"):
             value = getattr(self, name)
-            if not isinstance(value, int | float | np.number) or not 0 <= value < np.inf:
+            if (
+                isinstance(value, bool)
+                or not isinstance(value, int | float | np.number)
+                or not 0 <= value < np.inf
+            ):
                 raise ValueError(f"`{name}` must be a number from 0 up, got {value!r}.")
         for name, allowed in (("modality", ("auto", "images")), ("conditioning", ("shared", "per-class"))):
             if getattr(self, name) not in allowed:
@@ -281,7 +285,7 @@ class ConditionalGAN(BaseEstimator):
         """Return a digest of the data and of all that decides what training makes of it."""
         digest = hashlib.sha256()
         settings = {k: v for k, v in self.get_params().items() if k not in NOT_SAVED}
-        settings = {k: v.__qualname__ if callable(v) else v for k, v in settings.items()}
+        settings = {k: getattr(v, "__qualname__", repr(v)) if callable(v) else v for k, v in settings.items()}
         digest.update(json.dumps({**settings, "seed": seed, "shape": list(X.shape)}, default=str).encode())
         for i in range(0, len(labels), BLOCK):
             digest.update(np.ascontiguousarray(X[i : i + BLOCK]).tobytes())
@@ -394,18 +398,24 @@ class ConditionalGAN(BaseEstimator):
             "members": len(self.members_),
             "history": self.history_,
         }
+        try:
+            text = json.dumps(config, indent=1)
+        except TypeError as exc:
+            raise ValueError(f"A label or a parameter has no place in a JSON file: {exc}") from exc
         folder = Path(path)
         folder.mkdir(parents=True, exist_ok=True)
         tensors: dict[str, Tensor] = {}
         for i, member in enumerate(self.members_):
             tensors |= {f"{i}.{name}": tensor for name, tensor in member.tensors().items()}
-        for name, write in (
-            (WEIGHTS_FILE, lambda file: safetensors.torch.save_file(tensors, file)),
-            (CONFIG_FILE, lambda file: file.write_text(json.dumps(config, indent=1))),
-        ):
-            partial = folder / (name + ".partial")
-            write(partial)
-            partial.replace(folder / name)
+        partials = [folder / (name + ".partial") for name in (WEIGHTS_FILE, CONFIG_FILE)]
+        try:
+            safetensors.torch.save_file(tensors, partials[0])
+            partials[1].write_text(text)
+            for partial in partials:
+                partial.replace(partial.with_suffix(""))
+        finally:
+            for partial in partials:
+                partial.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: str | Path, device: str = "auto") -> ConditionalGAN:
@@ -429,11 +439,13 @@ class ConditionalGAN(BaseEstimator):
         for name in (CONFIG_FILE, WEIGHTS_FILE):
             if not (folder / name).is_file():
                 raise FileNotFoundError(f"{folder} is not a saved model: it has no {name}.")
+        _fabric(device)  # so that a wrong device is not taken for a damaged file
         try:
             config = json.loads((folder / CONFIG_FILE).read_text())
             if config["format"] != FORMAT:
                 raise ValueError(f"format {config['format']} instead of {FORMAT}")
             gan = cls(**config["parameters"], device=device)
+            gan._check_parameters()
             gan.codec_ = ImageCodec.from_config(config["codec"])
             gan.classes_ = np.array(config["classes"], dtype=config["classes_dtype"])
             gan.history_ = config["history"]
@@ -445,6 +457,9 @@ class ConditionalGAN(BaseEstimator):
                 groups[int(member)][name] = tensor
             gan.members_ = [gan._restored(group) for group in groups]
             gan.class_counts_ = np.concatenate([member.rows.counts.numpy() for member in gan.members_])
+            n_classes = len(gan.class_counts_)
+            if len(gan.classes_) != n_classes or not np.array_equal(gan.classes_, np.unique(gan.classes_)):
+                raise ValueError(f"classes {gan.classes_.tolist()} for weights of {n_classes}")
         except (
             ValueError,
             LookupError,
@@ -468,28 +483,34 @@ class ConditionalGAN(BaseEstimator):
 
 def _copy(X: Any) -> Any:
     """Return rows that stay as they are, whatever the user does with theirs."""
-    return X.clone() if isinstance(X, Tensor) else X.copy()
+    return X.detach().cpu().clone() if isinstance(X, Tensor) else X.copy()
 
 
 def _seed(random_state: int | np.random.RandomState | None) -> int:
     """Return a seed as scikit-learn understands `random_state`, but None leaves numpy's state alone."""
     if random_state is None:
         return int(np.random.SeedSequence().generate_state(1)[0])
-    return int(check_random_state(random_state).randint(2**31 - 1))
+    try:
+        return int(check_random_state(random_state).randint(2**31 - 1))
+    except ValueError as exc:
+        raise ValueError(
+            f"`random_state` must be an int from 0 to 2**32 - 1, a RandomState or None, got {random_state!r}."
+        ) from exc
 
 
 def _kept_seed(folder: Path, random_state: int | np.random.RandomState | None) -> int:
     """Return a seed; without a `random_state` that of the run whose checkpoints are in `folder`."""
     path = folder / SEED_FILE
-    if random_state is not None:
-        return _seed(random_state)
+    folder.mkdir(parents=True, exist_ok=True)
+    if random_state is None and path.exists():
+        try:
+            return int(path.read_text())
+        except ValueError as exc:
+            raise ValueError(f"{path} must hold the seed of a run: delete {folder} to start anew.") from exc
+    seed = _seed(random_state)
     if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(str(_seed(None)))
-    try:
-        return int(path.read_text())
-    except ValueError as exc:
-        raise ValueError(f"{path} must hold the seed of a run: delete {folder} to start anew.") from exc
+        path.write_text(str(seed))
+    return seed
 
 
 def _fabric(device: str) -> Fabric:

@@ -66,9 +66,13 @@ def write_hdf5(
     path = Path(path)
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists: pass overwrite=True (--overwrite) to replace it.")
+    if path.is_dir():
+        raise FileExistsError(f"{path} is a folder: name a file.")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path.parent} is not a folder: make it first.")
     per_class = _per_class(counts, sampler.classes_)
+    if random_state is not None and not (isinstance(random_state, int) and 0 <= random_state < 2**63):
+        raise ValueError(f"`random_state` must be an int from 0 to 2**63 - 1 or None, got {random_state!r}.")
     seed = int(np.random.SeedSequence(random_state).generate_state(1)[0])
     n_blocks = max(1, -(-int(per_class.sum()) // BLOCK))
     partial = path.with_name(path.name + ".partial")
@@ -104,7 +108,7 @@ def _per_class(counts: int | Mapping[Any, int], classes: np.ndarray) -> np.ndarr
     if isinstance(counts, Mapping):
         wanted = {int(label_indices([label], classes)[0]): count for label, count in counts.items()}
     for index, count in wanted.items():
-        if not isinstance(count, int | np.integer) or count < 0:
+        if not isinstance(count, int | np.integer) or isinstance(count, bool) or count < 0:
             raise ValueError(
                 f"`counts` must be ints from 0 up, got {count!r} for class {classes.tolist()[index]!r}."
             )

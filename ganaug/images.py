@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 MIN_SIDE, MAX_SIDE = 8, 64
+DTYPES = ("uint8", "float16", "float32", "float64")
 
 
 class ImageCodec:
@@ -73,8 +74,8 @@ class ImageCodec:
     def _check_values(self, X: Any) -> None:
         if self.dtype == "uint8":
             return
-        if not self.dtype.startswith("float"):
-            raise ValueError(f"Images must be uint8 or float in [0, 1], got dtype {self.dtype}.")
+        if self.dtype not in DTYPES:
+            raise ValueError(f"Images must be one of {DTYPES}, floats in [0, 1], got dtype {self.dtype}.")
         if len(X) == 0:
             return
         low, high = float(X.min()), float(X.max())
@@ -178,4 +179,6 @@ class ImageCodec:
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> ImageCodec:
         """Restore a codec from what `to_config` returned."""
+        if config["dtype"] not in DTYPES or config["tensor"] not in (True, False):
+            raise ValueError(f"a codec of dtype {config['dtype']!r}, tensor {config['tensor']!r}")
         return cls(tuple(config["shape"]), tuple(config["row_shape"]), config["dtype"], config["tensor"])

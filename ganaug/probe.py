@@ -79,7 +79,7 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):
         bounds = weights.cumsum(0)
         # Dropout draws from torch's global state: put it back as the user had it.
         with torch.random.fork_rng(devices=[]):
-            torch.random.manual_seed(self.random_state)
+            torch.default_generator.manual_seed(self.random_state)
             self.network_ = _network(self.codec_.shape, len(self.classes_), self.width)
             optimizer = torch.optim.AdamW(
                 self.network_.parameters(), lr=self.learning_rate, weight_decay=1e-3, fused=True
@@ -101,19 +101,21 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the probability of each class, (n, n_classes)."""
-        return self._apply(X, self.network_).softmax(1).numpy()
+        return self._apply(X, slice(None)).softmax(1).numpy()
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the likeliest label of each image, (n,)."""
-        return self.classes_[self.predict_proba(X).argmax(1)]
+        proba = self.predict_proba(X)
+        return self.classes_[proba.argmax(1)]
 
     def features(self, X: Any) -> np.ndarray:
         """Return what the last linear layer sees of each image, (n, n_features)."""
-        return self._apply(X, self.network_[:-2]).numpy()
+        return self._apply(X, slice(-2)).numpy()
 
     @torch.no_grad()
-    def _apply(self, X: Any, network: nn.Module) -> Tensor:
+    def _apply(self, X: Any, layers: slice) -> Tensor:
         check_is_fitted(self)
+        network = self.network_[layers]
         self.codec_.check(X)
         return torch.cat([network(self.codec_.encode(X[i : i + BLOCK])) for i in range(0, len(X), BLOCK)])
 

@@ -53,6 +53,8 @@ class GANOverSampler(BaseOverSampler):
     (48, 452, 904)
     """
 
+    gan_: Sampler
+
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseOverSampler._parameter_constraints,
         "gan": [None, object],
@@ -81,6 +83,8 @@ class GANOverSampler(BaseOverSampler):
     def _fit_resample(self, X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         images = self._as_images(X)
         n_new = sum(self.sampling_strategy_.values())
+        if hasattr(self, "gan_"):
+            del self.gan_  # of a call before
         self.synthetic_mask_ = np.arange(len(X) + n_new) >= len(X)
         if n_new == 0:
             return X.copy(), y.copy()
@@ -89,6 +93,7 @@ class GANOverSampler(BaseOverSampler):
             np.array(list(self.sampling_strategy_), dtype=y.dtype), list(self.sampling_strategy_.values())
         )
         synthetic = self.gan_.sample(labels, random_state=self._seed())
+        _check_alike(synthetic, images, len(labels))
         return np.concatenate([X, synthetic.reshape(-1, *X.shape[1:])]), np.concatenate([y, labels])
 
     def _as_images(self, X: np.ndarray) -> np.ndarray:
@@ -113,9 +118,22 @@ class GANOverSampler(BaseOverSampler):
 
     def _fitted_gan(self, images: np.ndarray, y: np.ndarray) -> Sampler:
         gan = ConditionalGAN() if self.gan is None else self.gan
+        if not hasattr(gan, "sample"):
+            raise ValueError(f"`gan` must be None, a ConditionalGAN or a sampler, got {gan!r}.")
         if isinstance(gan, FrozenEstimator) or not hasattr(gan, "fit"):
             return gan
         gan = clone(gan)
         if self.random_state is not None:
             gan.set_params(random_state=self._seed())
         return gan.fit(images, y)
+
+
+def _check_alike(synthetic: Any, images: np.ndarray, n: int) -> None:
+    """Raise ValueError unless a sampler gave `n` rows of the kind of `images`."""
+    got = (type(synthetic).__name__, str(synthetic.dtype), tuple(synthetic.shape))
+    wanted = ("ndarray", str(images.dtype), (n, *images.shape[1:]))
+    if got != wanted:
+        raise ValueError(
+            f"`gan` must make images of the kind of `X`, {wanted[0]} {wanted[1]} {wanted[2]},"
+            f" got {got[0]} {got[1]} {got[2]}: fit it on such images."
+        )

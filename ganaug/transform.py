@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
@@ -53,8 +54,6 @@ class GANAugment(v2.Transform):
         If `p` is outside [0, 1], or "auto" with a sampler that doesn't know its class sizes.
     """
 
-    _transformed_types = (Image.Image, tv_tensors.Image, Tensor)
-
     def __init__(
         self,
         sampler: Sampler,
@@ -88,7 +87,7 @@ class GANAugment(v2.Transform):
         sample = inputs if len(inputs) > 1 else inputs[0]
         labels = self._labels(sample)
         leaves, spec = pytree.tree_flatten(sample)
-        where = next((i for i, leaf in enumerate(leaves) if _is_image(leaf) and leaf is not labels), None)
+        where = _image_index([None if leaf is labels else leaf for leaf in leaves])
         if where is None:
             raise ValueError(
                 "The sample has no image: expected a PIL image or a Tensor of at least 3 dimensions."
@@ -104,8 +103,8 @@ class GANAugment(v2.Transform):
                 if key in sample:
                     return sample[key]
         if isinstance(sample, tuple | list):
-            image = next((i for i, item in enumerate(sample) if _is_image(item)), len(sample))
-            if image + 1 < len(sample):
+            image = _image_index(sample)
+            if image is not None and image + 1 < len(sample):
                 return sample[image + 1]
         raise ValueError(
             "GANAugment needs the label beside the image, got a sample without one. Call it with"
@@ -118,32 +117,36 @@ class GANAugment(v2.Transform):
         n = 1 if single else len(image)
         if len(classes) != n:
             raise ValueError(f"`labels` must have one label for each of {n} images, got {len(classes)}.")
+        self._check_image(image)
         chosen = torch.rand(n, dtype=torch.float64) < self._rates[classes]
         which = torch.randint(self._pool.shape[1], (n,))
         if not chosen.any():
             return image
         if isinstance(image, Image.Image):
-            return self._as_pil(self._pool[classes[0], which[0]], image)
+            return tvf.to_pil_image(tvf.to_dtype(self._pool[classes[0], which[0]], torch.uint8, scale=True))
         images = image[None] if single else image
-        if images.shape[1:] != self._pool.shape[2:]:
-            raise ValueError(self._wrong_size(tuple(images.shape[1:])))
         new = tvf.to_dtype(self._pool[classes[chosen], which[chosen]], images.dtype, scale=True)
         out = images.as_subclass(Tensor).clone()
         out[chosen] = new.to(out.device)
         out = out[0] if single else out
         return tv_tensors.wrap(out, like=image) if isinstance(image, tv_tensors.Image) else out
 
-    def _as_pil(self, row: Tensor, like: Image.Image) -> Image.Image:
-        image = tvf.to_pil_image(tvf.to_dtype(row, torch.uint8, scale=True))
-        if (image.size, image.mode) != (like.size, like.mode):
-            raise ValueError(self._wrong_size((len(like.getbands()), like.height, like.width)))
-        return image
-
-    def _wrong_size(self, got: tuple[int, ...]) -> str:
-        return (
-            f"Images must have the synthetic ones' (channels, height, width), {tuple(self._pool.shape[2:])},"
-            f" got {got}: put GANAugment after `Resize`."
-        )
+    def _check_image(self, image: Any) -> None:
+        """Raise ValueError unless the synthetic images can stand in for this one, or for this batch."""
+        wanted = tuple(self._pool.shape[2:])
+        if isinstance(image, Image.Image):
+            got: tuple[int, ...] = (len(image.getbands()), image.height, image.width)
+            if image.mode not in ("L", "RGB", "RGBA"):
+                raise ValueError(
+                    f"PIL images must be of mode L, RGB or RGBA, got mode {image.mode}: convert them."
+                )
+        else:
+            got = tuple(image.shape[-3:])
+        if got != wanted:
+            raise ValueError(
+                f"Images must have the synthetic ones' (channels, height, width), {wanted}, got {got}: put"
+                " GANAugment after `Resize`."
+            )
 
 
 def _rates(p: Any, sampler: Sampler) -> list[float]:
@@ -161,13 +164,20 @@ def _rates(p: Any, sampler: Sampler) -> list[float]:
     else:
         rates = dict.fromkeys(range(len(classes)), p)
     for rate in rates.values():
-        if not 0 <= rate <= 1:
+        if not isinstance(rate, Real) or not 0 <= rate <= 1:
             raise ValueError(f"`p` must lie in [0, 1], got {rate!r}.")
     return [float(rates[index]) for index in range(len(classes))]
 
 
-def _is_image(item: Any) -> bool:
-    return isinstance(item, Image.Image) or (isinstance(item, Tensor) and item.ndim in (3, 4))
+def _image_index(items: Sequence[Any]) -> int | None:
+    """Return where the image is: as torchvision does, a plain Tensor counts if nothing else is one."""
+    for i, item in enumerate(items):
+        if isinstance(item, Image.Image | tv_tensors.Image):
+            return i
+    for i, item in enumerate(items):
+        if tvf.is_pure_tensor(item) and item.ndim in (3, 4):
+            return i
+    return None
 
 
 def _channels_first(rows: Any) -> Tensor:

@@ -212,13 +212,27 @@ def test_encode_labels():
         (["a", "b"], ["b"], [1]),
         ([False, True], [True, False], [1, 0]),
         ([1, 3, 5], [], []),
+        (["a", "b"], np.array(["b", "a"], dtype=object), [1, 0]),
     ],
 )
 def test_label_indices(classes, labels, expected):
     assert label_indices(labels, np.array(classes)).tolist() == expected
 
 
-@pytest.mark.parametrize(("labels", "got"), [([2], "2"), ([9], "9"), ([3, -1], "-1"), (["1"], "'1'")])
+@pytest.mark.parametrize(
+    ("labels", "got"), [([2], "2"), ([9], "9"), ([3, -1], "-1"), (["1"], "'1'"), ([None], "None")]
+)
 def test_unknown_labels_are_named(labels, got):
     with pytest.raises(ValueError, match=rf"among \[1, 3, 5\], got {got}"):
         label_indices(labels, np.array([1, 3, 5]))
+
+
+def test_object_strings_are_strings():
+    y = as_arrays((np.zeros((2, 8, 8), np.uint8), np.array(["b", "a"], dtype=object)))[1]
+    assert y.dtype.kind == "U"
+    assert label_indices(["a"], np.unique(y)).tolist() == [0]
+
+
+def test_resized_floats_stay_in_range():
+    X = as_arrays((np.ones((5, 28, 28), np.float32), [0, 1, 0, 1, 0]), size=17)[0]
+    assert X.max() == 1

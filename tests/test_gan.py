@@ -161,6 +161,10 @@ def edit_tensors(folder, change):
         (lambda f: (f / "config.json").write_text("[]"), ValueError, "holds no model"),
         (lambda f: edit_config(f, format=99), ValueError, "format 99 instead of 1"),
         (lambda f: edit_config(f, parameters={"witdh": 3}), ValueError, "witdh"),
+        (lambda f: edit_config(f, classes=[0, 1]), ValueError, r"classes \[0, 1\] for weights of 3"),
+        (lambda f: edit_config(f, classes=[1, 0, 2]), ValueError, "classes"),
+        (lambda f: edit_config(f, codec={"dtype": "banana", "tensor": True}), ValueError, "banana"),
+        (lambda f: edit_config(f, parameters={"noise": -5}), ValueError, "`noise` must be"),
         (lambda f: (f / "model.safetensors").write_bytes(b"x" * 50), ValueError, "holds no model"),
         (
             lambda f: edit_tensors(f, lambda t: t.pop("0.generator.decode.start.bias")),
@@ -237,6 +241,7 @@ def test_an_architecture_may_be_the_users_own(stripes):
         ({"learning_rate": -1e-3}, "`learning_rate` must be a number from 0 up, got -0.001"),
         ({"noise": "some"}, "`noise` must be a number from 0 up, got 'some'"),
         ({"penalty_weight": float("nan")}, "`penalty_weight` .* got nan"),
+        ({"random_state": -1}, "`random_state` must be an int from 0 .* got -1"),
         ({"device": "abacus"}, "`device` must be .* got 'abacus'"),
     ],
 )
@@ -309,3 +314,17 @@ def test_a_checkpoint_keeps_the_seed_that_nobody_gave(stripes, tmp_path):
     )
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
+
+
+def test_a_failed_save_leaves_nothing(stripes, tmp_path):
+    days = np.array(["2020-01-01", "2020-01-02", "2020-01-03"], dtype="datetime64[D]")
+    gan = small().fit(stripes[0], days[stripes[1]])
+    with pytest.raises(ValueError, match="no place in a JSON file"):
+        gan.save(tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_checkpoint_names_its_own_seed(stripes, tmp_path):
+    first = small(random_state=3).fit(*stripes, checkpoint=tmp_path / "c").sample([0, 1], 0)
+    resumed = small(random_state=None).fit(*stripes, checkpoint=tmp_path / "c").sample([0, 1], 0)
+    assert np.array_equal(first, resumed)

@@ -148,3 +148,12 @@ def test_dataset_refuses_other_files(tmp_path):
     (tmp_path / "text.h5").write_text("x")
     with pytest.raises(ValueError, match=r"text\.h5 is not a data set that write_hdf5 wrote"):
         HDF5Dataset(tmp_path / "text.h5")
+
+
+def test_bad_targets_and_seeds(tmp_path):
+    with pytest.raises(FileExistsError, match="is a folder"):
+        write_hdf5(StripeSampler([0, 1]), tmp_path, 2, overwrite=True)
+    for seed in (-1, 2**70, "x"):
+        with pytest.raises(ValueError, match="`random_state` must be"):
+            write_hdf5(StripeSampler([0, 1]), tmp_path / "x.h5", 2, random_state=seed)
+    assert list(tmp_path.iterdir()) == []

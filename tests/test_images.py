@@ -69,7 +69,7 @@ def test_config_restores(stripes):
         (np.zeros((4, 7, 9), np.uint8), "8 to 64 pixels a side, got 7 x 9"),
         (np.zeros((4, 9, 65, 3), np.uint8), "8 to 64 pixels a side, got 9 x 65"),
         (np.zeros((4, 9), np.uint8), r"must hold images.*\(4, 9\)"),
-        (np.zeros((4, 8, 8), np.int64), "uint8 or float in .*int64"),
+        (np.zeros((4, 8, 8), np.int64), "one of .*uint8.*floats in .*int64"),
         (np.full((4, 8, 8), np.nan), "NaN"),
         (np.full((4, 8, 8), np.inf), "infinite"),
         (np.full((4, 8, 8), 16.0), "divide by 16"),

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from sklearn.exceptions import NotFittedError
 
 from ganaug.probe import ProbeClassifier
 
@@ -51,6 +52,8 @@ def test_seeds_and_global_state(stripes):
 
 
 def test_other_images_are_refused(stripes):
+    with pytest.raises(NotFittedError):
+        ProbeClassifier().predict(stripes[0])
     probe = ProbeClassifier(steps=1).fit(*stripes)
     with pytest.raises(ValueError, match="as in fit"):
         probe.predict(stripes[0][:, :7])

@@ -131,3 +131,25 @@ def test_one_class_and_a_single_row(stripes):
         GANOverSampler(quick()).fit_resample(X, y * 0)
     with pytest.raises(ValueError, match="Class 2 has 1 row"):
         GANOverSampler(quick()).fit_resample(X[:56], y[:56])
+
+
+@pytest.mark.parametrize(
+    ("gan", "message"),
+    [
+        (StripeSampler([0, 1, 2], (16, 16)), r"uint8 \(60, 8, 8\), got ndarray uint8 \(60, 16, 16\)"),
+        ("gan", "`gan` must be None, a ConditionalGAN or a sampler, got 'gan'"),
+    ],
+)
+def test_a_sampler_of_other_images_is_refused(gan, message, stripes):
+    with pytest.raises(ValueError, match=message):
+        GANOverSampler(gan).fit_resample(*stripes)
+
+
+def test_gan_is_of_the_last_call(stripes):
+    X, y = stripes
+    keep = np.r_[:5, 40:45, 55:60]
+    sampler = GANOverSampler(StripeSampler([0, 1, 2]))
+    sampler.fit_resample(X, y)
+    assert hasattr(sampler, "gan_")
+    sampler.fit_resample(X[keep], y[keep])
+    assert not hasattr(sampler, "gan_")

@@ -156,6 +156,8 @@ def test_a_fitted_gan(fitted, stripes):
         ({"p": 1.5}, r"`p` must lie in \[0, 1\], got 1.5"),
         ({"p": {1: -0.1}}, r"got -0.1"),
         ({"p": {7: 0.1}}, r"among \[0, 1\], got 7"),
+        ({"p": {1: "a"}}, "got 'a'"),
+        ({"p": None}, "got None"),
         ({"p": "often"}, "`p` must be .* got 'often'"),
         ({"mode": "mix"}, "`mode` must be 'replace', got 'mix'"),
         ({"labels_getter": "y"}, "`labels_getter` must be"),
@@ -181,8 +183,22 @@ def test_auto_needs_class_sizes():
         ((torch.zeros(3, 8, 8), 1), r"got \(3, 8, 8\)"),
         ((Image.new("RGB", (8, 8)), 1), r"got \(3, 8, 8\)"),
         ((torch.zeros(4, 1, 8, 8), torch.tensor([1, 1])), "one label for each of 4 images, got 2"),
+        ((Image.new("P", (8, 8)), 1), "L, RGB or RGBA, got mode P"),
     ],
 )
 def test_bad_samples(sample, message):
     with pytest.raises(ValueError, match=message):
         GANAugment(sampler(), p=1.0)(*sample)
+
+
+def test_wrong_images_are_refused_even_where_none_is_replaced():
+    with pytest.raises(ValueError, match="after `Resize`"):
+        GANAugment(sampler(), p=0.0)(torch.zeros(1, 9, 8), 1)
+
+
+def test_masks_are_no_images():
+    mask = tv_tensors.Mask(torch.zeros(1, 8, 8))
+    image = tv_tensors.Image(torch.zeros(1, 8, 8))
+    new = GANAugment(sampler(), p=1.0)({"mask": mask, "image": image, "label": 1})
+    assert new["mask"] is mask
+    assert new["image"].min() > 0.9

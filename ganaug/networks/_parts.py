@@ -44,7 +44,7 @@ EMBED_SIZE = 16  # numbers that tell a generator its class
 
 
 def halvings(height: int, width: int) -> int:
-    """Return how often to halve an image so that its shorter side ends at 2 to 8 pixels."""
+    """Return how often to halve an image so that its shorter side ends at 2 to 11 pixels."""
     shorter = min(height, width)
     return 2 if shorter < 32 else round(math.log2(shorter / 8))
 
