@@ -36,7 +36,8 @@ def deep_smote(
     Encoder and decoder learn to rebuild batches of all classes, and, by the method's penalty, the
     images of one class from each other's codes: the codes are permuted before decoding, as
     interpolation will have it. The paper trains for 50 to 350 epochs at a learning rate of 2e-4;
-    here it is 1e-3 on a cosine for fewer steps, which takes a minute or two on a CPU.
+    here it is 1e-3 on a cosine for fewer steps, which takes a minute or two on a CPU. Batches hold
+    every class equally often, so that the small ones are not rebuilt worst.
 
     Parameters
     ----------
@@ -58,6 +59,7 @@ def deep_smote(
     images = codec.encode(X)
     classes, labels = np.unique(y, return_inverse=True)
     members = [torch.from_numpy(np.flatnonzero(labels == c)) for c in range(len(classes))]
+    evenly = torch.from_numpy(1 / np.bincount(labels)[labels])
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
@@ -66,7 +68,7 @@ def deep_smote(
     optimizer = torch.optim.Adam(parameters, lr=learning_rate, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps))
     for _ in range(steps):
-        batch = images[torch.randint(len(images), (batch_size,), generator=generator)]
+        batch = images[torch.multinomial(evenly, batch_size, replacement=True, generator=generator)]
         rebuilding = F.mse_loss(decoder(encoder(batch)), batch)
         own = members[int(torch.randint(len(members), (), generator=generator))]
         group = images[own[torch.randperm(len(own), generator=generator)[:batch_size]]]

@@ -61,8 +61,7 @@ def gain_table(result: dict[str, Any]) -> str:
     ]
     for key in sorted(arms, key=lambda key: -_mean(arms[key], "acsa")):
         runs = arms[key]
-        mean, half, _ = interval(runs, arms[against])
-        difference = "" if key == against else f"{mean:+.2f} ({mean - half:+.2f} to {mean + half:+.2f})"
+        difference = "" if key == against else _shown(interval(runs, arms[against]))
         title = f"**{_title(key)}**" if key[0] in OURS else _title(key)
         smallest = np.mean([run["test"]["recall"][-1] for run in runs.values()])
         seconds = np.median([run["prepare_seconds"] for run in runs.values()])
@@ -104,23 +103,25 @@ def generator_table(result: dict[str, Any]) -> str:
 def summary_table(results: dict[str, dict[str, Any]]) -> str:
     """Return one line for each data set: as it is, the rival, ours."""
     lines = [
-        "| data (training images of a class) | seeds | as it is | best rival | ganaug |"
-        " difference (95 % interval) | synthetic only |",
-        "|---|---|---|---|---|---|---|",
+        "| data (training images of a class) | seeds | as it is | balanced sampling | rival | ganaug |"
+        " minus the rival (95 % interval) | minus balanced sampling | synthetic only |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for name, result in results.items():
         arms = by_arm(result["runs"])
         against = rival(arms)
         if HEADLINE not in arms:
             continue
-        mean, half, n = interval(arms[HEADLINE], arms[against])
+        seeds = arms[HEADLINE].keys() & arms[against].keys()
+        shown = (("as it is", True), ("balanced", True), against, HEADLINE)
+        means = [_mean({seed: arms[key][seed] for seed in seeds}, "acsa") for key in shown]
         counts = result["counts"]
         only = arms.get(("ganaug only", True))
         lines.append(
-            f"| {name}{f' ({counts[0]} to {counts[-1]})' if counts else ''} | {n} |"
-            f" {_mean(arms[('as it is', True)], 'acsa'):.2f} |"
-            f" {_mean(arms[against], 'acsa'):.2f} ({_title(against)}) | {_mean(arms[HEADLINE], 'acsa'):.2f} |"
-            f" {mean:+.2f} ({mean - half:+.2f} to {mean + half:+.2f}) |"
+            f"| {name}{f' ({counts[0]} to {counts[-1]})' if counts else ''} | {len(seeds)} | {means[0]:.2f} |"
+            f" {means[1]:.2f} | {means[2]:.2f} ({_title(against)}) | **{means[3]:.2f}** |"
+            f" {_shown(interval(arms[HEADLINE], arms[against]))} |"
+            f" {_shown(interval(arms[HEADLINE], arms[('balanced', True)]))} |"
             f" {'' if only is None else format(_mean(only, 'acsa'), '.2f')} |"
         )
     return "\n".join(lines)
@@ -145,16 +146,17 @@ def plot(results: dict[str, dict[str, Any]], path: Path) -> None:
         figure.subplots(1, len(results), squeeze=False)[0], results.items(), strict=True
     ):
         arms = by_arm(result["runs"])
-        base = _recall(arms[("balanced", True)])
         order = np.argsort(-np.array(result["counts"]))
-        for key in PLOTTED:
+        for color, key in enumerate(PLOTTED):
             if key in arms:
                 ours = key[0] in OURS
+                base = {seed: arms[("balanced", True)][seed] for seed in arms[key]}
                 axis.plot(
-                    (_recall(arms[key]) - base)[order],
+                    (_recall(arms[key]) - _recall(base))[order],
                     marker="o",
                     markersize=3,
                     linewidth=2.5 if ours else 1,
+                    color=f"C{color}",
                     label=key[0],
                 )
         axis.axhline(0, color="grey", linewidth=0.5)
@@ -175,6 +177,11 @@ def insert(page: Path, name: str, text: str) -> None:
     if not pattern.search(content):
         raise ValueError(f"{page} has no place for {name}: write {begin} and {end} in it.")
     page.write_text(pattern.sub(lambda _: f"{begin}\n{text}\n{end}", content))
+
+
+def _shown(difference: tuple[float, float, int]) -> str:
+    mean, half, n = difference
+    return f"{mean:+.2f} (one seed)" if n < 2 else f"{mean:+.2f} ({mean - half:+.2f} to {mean + half:+.2f})"
 
 
 def _title(key: Key) -> str:

@@ -17,6 +17,7 @@ from torchvision.transforms.v2 import functional as tvf
 
 from ganaug.data import Sampler, label_indices
 
+AUTO_RATE = 0.8
 LABEL_KEYS = ("label", "labels", "target", "targets")
 
 
@@ -37,8 +38,9 @@ class GANAugment(v2.Transform):
         A fitted `ConditionalGAN`, or anything with ``classes_`` and ``sample``. Its images have
         the height, width and channels of those that come in.
     p : "auto", float in [0, 1], or dict of label to float
-        How often an image is replaced. "auto": 1 - n / (largest n) for a class of n training
-        rows, so that under balanced sampling each real image is seen equally often.
+        How often an image is replaced. "auto": 0.8 in every class. Rates that differ between
+        classes teach a classifier to tell synthetic from real and to take that for the class:
+        measured, in docs/recipe.md.
     labels_getter : "default" or callable
         How to find the labels in a sample. "default": the item after the image in a tuple or
         list, or the value under "label", "labels", "target" or "targets" in a dict.
@@ -51,7 +53,7 @@ class GANAugment(v2.Transform):
     Raises
     ------
     ValueError
-        If `p` is outside [0, 1], or "auto" with a sampler that doesn't know its class sizes.
+        If `p` is outside [0, 1] or names a class that the sampler doesn't know.
     """
 
     def __init__(
@@ -152,20 +154,14 @@ class GANAugment(v2.Transform):
 def _rates(p: Any, sampler: Sampler) -> list[float]:
     """Return the rate of replacement for each class."""
     classes = sampler.classes_.tolist()
-    if isinstance(p, str):
-        counts = getattr(sampler, "class_counts_", None)
-        if p != "auto" or counts is None:
-            reason = "this sampler doesn't know its class sizes" if p == "auto" else f"got {p!r}"
-            raise ValueError(f"`p` must be a number in [0, 1] or a dict of them, or 'auto'; {reason}.")
-        return (1 - np.asarray(counts) / np.max(counts)).tolist()
     if isinstance(p, Mapping):
         rates = dict.fromkeys(range(len(classes)), 0.0)
         rates |= {int(label_indices([label], sampler.classes_)[0]): rate for label, rate in p.items()}
     else:
-        rates = dict.fromkeys(range(len(classes)), p)
+        rates = dict.fromkeys(range(len(classes)), AUTO_RATE if p == "auto" else p)
     for rate in rates.values():
         if not isinstance(rate, Real) or not 0 <= rate <= 1:
-            raise ValueError(f"`p` must lie in [0, 1], got {rate!r}.")
+            raise ValueError(f"`p` must be 'auto', or lie in [0, 1] or be a dict of such, got {rate!r}.")
     return [float(rates[index]) for index in range(len(classes))]
 
 

@@ -18,11 +18,9 @@ torch.set_num_threads(1)
 class StripeSampler:
     """A sampler without a GAN: class k of n is a flat image of brightness k / (n - 1), plus noise."""
 
-    def __init__(self, classes: Any, shape: tuple[int, ...] = (8, 8), counts: Any = None) -> None:
+    def __init__(self, classes: Any, shape: tuple[int, ...] = (8, 8)) -> None:
         self.classes_ = np.asarray(classes)
         self.shape = shape
-        if counts is not None:
-            self.class_counts_ = np.asarray(counts)
 
     def sample(self, labels: Any, random_state: Any = None) -> np.ndarray:
         index = np.searchsorted(self.classes_, np.asarray(labels))

@@ -27,8 +27,8 @@ class Shades(Dataset):
         return self.transform(torch.zeros(1, 8, 8, dtype=torch.uint8), i % 2)
 
 
-def sampler(shape=(8, 8), classes=(0, 1), counts=(10, 5)):
-    return StripeSampler(classes, shape, counts)
+def sampler(shape=(8, 8), classes=(0, 1)):
+    return StripeSampler(classes, shape)
 
 
 def image_of(kind):
@@ -72,7 +72,7 @@ def test_rates_by_class(p):
     new, same = augment(images, labels)
     assert same is labels
     replaced = new.flatten(1).max(1).values > 0
-    expected = {0.3: (0.3, 0.3), "auto": (0.0, 0.5)}.get(p if not isinstance(p, dict) else None, (0.0, 0.5))
+    expected = (0.0, 0.5) if isinstance(p, dict) else (0.8, 0.8) if p == "auto" else (p, p)
     for label in (0, 1):
         assert replaced[labels == label].float().mean().item() == pytest.approx(expected[label], abs=0.03)
     assert images.max() == 0
@@ -146,14 +146,12 @@ def test_a_fitted_gan(fitted, stripes):
     augment = GANAugment(fitted, p=1.0, pool_size=4)
     image = torch.zeros(1, 8, 8, dtype=torch.uint8)
     assert augment(image, 2)[0].shape == (1, 8, 8)
-    rates = GANAugment(fitted)._rates
-    assert rates.tolist() == [0, 1 - 15 / 40, 1 - 5 / 40]
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"p": 1.5}, r"`p` must lie in \[0, 1\], got 1.5"),
+        ({"p": 1.5}, r"`p` must be .* lie in \[0, 1\] .* got 1.5"),
         ({"p": {1: -0.1}}, r"got -0.1"),
         ({"p": {7: 0.1}}, r"among \[0, 1\], got 7"),
         ({"p": {1: "a"}}, "got 'a'"),
@@ -167,11 +165,6 @@ def test_a_fitted_gan(fitted, stripes):
 def test_bad_parameters(options, message):
     with pytest.raises(ValueError, match=message):
         GANAugment(sampler(), **options)
-
-
-def test_auto_needs_class_sizes():
-    with pytest.raises(ValueError, match="doesn't know its class sizes"):
-        GANAugment(StripeSampler([0, 1]))
 
 
 @pytest.mark.parametrize(
