@@ -136,9 +136,10 @@ def main_job_table(result: dict[str, Any]) -> str:
     ]
     return "\n".join(
         [
-            f"Fit in {result['fit_seconds']:.0f} s, fit and balance in {result['fit_and_balance_seconds']:.0f} s on"
-            f" two CPU cores. Trained on synthetic images alone a small classifier reaches {100 * result['only']:.2f}"
-            f" on the test images, on the real ones {100 * result['real_only']:.2f}.",
+            f"Fit in {result['fit_seconds']:.0f} s, fit and balance in"
+            f" {result['fit_and_balance_seconds']:.0f} s on two CPU cores. Trained on synthetic images alone,"
+            f" a small classifier reaches {100 * result['only']:.2f} on the test images, on the real ones"
+            f" {100 * result['real_only']:.2f}.",
             "",
             classes,
             "|---" * 11 + "|",
