@@ -96,7 +96,8 @@ class ConditionalGAN(BaseEstimator):
         Training rows of each class.
     n_features_in_ : int
     history_ : list of dict
-        Losses by step.
+        Losses by step, and the "spread" of the class that varies least: 1 where generated rows
+        differ as much as real ones.
     codec_ : ImageCodec
 
     References
@@ -177,7 +178,13 @@ class ConditionalGAN(BaseEstimator):
             If X, y or a parameter is not of the kind described, or if `checkpoint` belongs to
             other data or parameters.
         RuntimeError
-            If training diverges.
+            If training diverges again and again.
+
+        Warns
+        -----
+        ConvergenceWarning
+            Where training went wrong and goes on from its last good state with gentler settings;
+            see `ganaug.training.train_gan`.
         """
         X, y = as_arrays((X, y))
         self._check_parameters()
@@ -202,6 +209,7 @@ class ConditionalGAN(BaseEstimator):
                 seed=seed + i,
                 checkpoint=None if folder is None else folder / f"state-{i}.pt",
                 digest=digest,
+                names=[str(c) for c in (classes if whole else [classes[i]])],
                 title="training" if whole else f"training class {classes[i]}",
             )
             members.append(member)
@@ -221,6 +229,7 @@ class ConditionalGAN(BaseEstimator):
         seed: int,
         checkpoint: Path | None,
         digest: str,
+        names: list[str],
         title: str,
     ) -> tuple[TrainedGenerator, list[dict[str, Any]]]:
         trained, history = train_gan(
@@ -239,6 +248,7 @@ class ConditionalGAN(BaseEstimator):
             penalty_weight=self.penalty_weight,
             fabric=fabric,
             generator=torch.Generator().manual_seed(seed),
+            class_names=names,
             checkpoint=checkpoint,
             digest=digest,
             callbacks=tuple(self.callbacks or ()),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -12,16 +13,20 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.wrappers import _FabricOptimizer
+from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from ganaug.losses import EVERY_STEP, GANLoss, Penalty
 from ganaug.networks import Networks
+from ganaug.watch import Watch
 
 Callback = Callable[[int, dict[str, float]], None]
 
 REPORT_EVERY = 25  # steps between two entries of the history
-SAVE_EVERY = 250  # steps between two checkpoints
+SAVE_EVERY = 100  # steps between two checkpoints, in memory and on disk; whole reports
+ROLLBACKS = 3  # tries with gentler settings
+ADVICE = "Lower `learning_rate`, or leave architecture, loss and penalty at their defaults, the steadiest."
 
 
 class Codec(Protocol):
@@ -105,6 +110,7 @@ def train_gan(
     penalty_every: int = 4,
     class_power: float = 0.0,
     ema_decay: float = 0.995,
+    class_names: Sequence[str] | None = None,
     checkpoint: Path | None = None,
     digest: str = "",
     callbacks: Sequence[Callback] = (),
@@ -116,6 +122,10 @@ def train_gan(
     class, given the difference of their codes, and to change it by the difference of two rows of
     any class in such a way that the discriminator takes the result for one of the first row's
     class. Without one, codes are noise and only the discriminator teaches.
+
+    Where losses explode or stop being finite, or the rows of a class become all alike (see
+    `ganaug.watch`), training goes back to its last good state and on from there with half the
+    learning rates and twice the penalty, `ROLLBACKS` times at most.
 
     Parameters
     ----------
@@ -151,6 +161,8 @@ def train_gan(
         A class of n rows is drawn in proportion to n to this power; 0 draws all alike.
     ema_decay : float
         Of the running mean of the weights, which is what is returned.
+    class_names : sequence of str, optional
+        What warnings call the classes; their indices if None.
     checkpoint : Path, optional
         A file for the full state, written every `SAVE_EVERY` steps; resumed from if it is there.
     digest : str
@@ -165,14 +177,21 @@ def train_gan(
     networks : Networks
         Encoder and generator with averaged weights, in eval mode; the discriminator as it is.
     history : list of dict
-        Losses by step.
+        Means since the entry before: of both losses, and of the "spread" of the class whose rows
+        vary least, against that of real rows.
+
+    Warns
+    -----
+    ConvergenceWarning
+        At each return to a good state, and where training stops there because a class collapses
+        again and again.
 
     Raises
     ------
     ValueError
         Where `checkpoint` belongs to other data or parameters.
     RuntimeError
-        If the losses stop being finite.
+        If losses still explode after all rollbacks.
     """
     rows = ClassRows(labels)
     interval = 1 if penalty in EVERY_STEP else penalty_every
@@ -185,23 +204,29 @@ def train_gan(
     judge = fabric.setup_module(networks.discriminator)
     maker_steps = _adam(makers, learning_rate, fabric)
     judge_steps = _adam(judge, discriminator_rate * learning_rate, fabric)
+    watch = Watch(class_names or [str(c) for c in range(len(rows.counts))], fabric.device)
     state = {
         "makers": makers,
         "means": means,
         "discriminator": networks.discriminator,
         "maker_steps": maker_steps,
         "judge_steps": judge_steps,
+        "watch": watch,
     }
-    start = 0
-    history: list[dict[str, Any]] = []
+    good = _snapshot(state, generator, digest, step=0, rollbacks=0, history=[])
     if checkpoint is not None and checkpoint.exists():
-        start, history = _load_state(checkpoint, state, generator, digest)
+        good = _read(checkpoint, digest)
+        _restore(state, good)
+        generator.set_state(good["random"])
+    step, rollbacks, history = good["step"], good["rollbacks"], list(good["history"])
+    bar = tqdm(desc=progress, initial=step, total=steps, disable=_quiet(progress))
 
-    for step in tqdm(
-        range(start, steps), desc=progress, initial=start, total=steps, disable=_quiet(progress)
-    ):
+    while step < steps:
+        gentle = 0.5**rollbacks
+        for group in judge_steps.param_groups:
+            group["lr"] = gentle * discriminator_rate * learning_rate
         for group in maker_steps.param_groups:
-            group["lr"] = learning_rate * 0.5 * (1 + math.cos(math.pi * step / steps))
+            group["lr"] = gentle * learning_rate * 0.5 * (1 + math.cos(math.pi * step / steps))
 
         classes = rows.draw_classes(batch_size, class_power, generator)
         pairs = torch.cat(rows.draw_pairs(classes, generator))
@@ -227,7 +252,7 @@ def train_gan(
         judge_loss = torch.zeros((), device=fabric.device)
         if step % interval == 0:
             size = penalty(judge, shown_real, fixed_fake, classes)
-            judge_loss = penalty_weight * interval * size
+            judge_loss = penalty_weight / gentle * interval * size
         judge_loss = judge_loss + loss(*_logits(judge, shown_real, fixed_fake, classes))[0]
         judge_steps.zero_grad()
         fabric.backward(judge_loss)
@@ -244,15 +269,36 @@ def train_gan(
         maker_steps.step()
         _average(means, makers, min(ema_decay, (1 + step) / (10 + step)))
 
-        done = step + 1
-        if done % REPORT_EVERY == 0 or done == steps:
-            metrics = {"discriminator": float(judge_loss.detach()), "generator": float(maker_loss.detach())}
-            _check_finite(metrics, done)
-            history.append({"step": done, **metrics})
-            for callback in callbacks:
-                callback(done, metrics)
-        if checkpoint is not None and (done % SAVE_EVERY == 0 or done == steps):
-            _save_state(checkpoint, state, generator, digest, done, history)
+        step += 1
+        bar.update()
+        watch.see({"discriminator": judge_loss, "generator": maker_loss}, second, fake, classes)
+        if step % REPORT_EVERY and step < steps:
+            continue
+        metrics, trouble = watch.report()
+        if trouble is not None:
+            what = f"Training went wrong at step {step}: {trouble.what}."
+            rollbacks += 1
+            _restore(state, good)
+            if rollbacks > ROLLBACKS:
+                if not trouble.collapse or good["step"] == 0:
+                    raise RuntimeError(f"{what} {ROLLBACKS} tries with gentler settings failed. {ADVICE}")
+                stopped = f"Training stops with the state of step {good['step']}, the last good one."
+                warnings.warn(f"{what} {stopped} {ADVICE}", ConvergenceWarning, stacklevel=2)
+                history = list(good["history"])
+                break
+            again = f"Going on from step {good['step']} with learning rates halved and the penalty doubled."
+            warnings.warn(f"{what} {again}", ConvergenceWarning, stacklevel=2)
+            step, history = good["step"], list(good["history"])
+            bar.update(step - bar.n)
+            continue
+        history.append({"step": step, **metrics})
+        for callback in callbacks:
+            callback(step, metrics)
+        if step % SAVE_EVERY == 0 or step == steps:
+            good = _snapshot(state, generator, digest, step, rollbacks, history)
+            if checkpoint is not None:
+                _write(checkpoint, good)
+    bar.close()
 
     judge.requires_grad_(True)
     means.eval()
@@ -292,33 +338,38 @@ def _average(means: nn.Module, networks: nn.Module, decay: float) -> None:
         statistic.copy_(now)  # the statistics of batch norm are running means already
 
 
-def _check_finite(metrics: dict[str, float], step: int) -> None:
-    if not all(math.isfinite(value) for value in metrics.values()):
-        raise RuntimeError(
-            f"Training diverged at step {step}: {metrics}. Lower `learning_rate`, or choose another"
-            " `loss` or `penalty`."
-        )
-
-
-def _save_state(
-    path: Path,
+def _snapshot(
     state: dict[str, Any],
     generator: torch.Generator,
     digest: str,
     step: int,
-    history: list[dict[str, float]],
-) -> None:
-    content = {name: part.state_dict() for name, part in state.items()}
-    content |= {"random": generator.get_state(), "digest": digest, "step": step, "history": history}
+    rollbacks: int,
+    history: list[dict[str, Any]],
+) -> dict[str, Any]:
+    """Return a copy of all that training needs to go on from here."""
+    content = {name: copy.deepcopy(part.state_dict()) for name, part in state.items()}
+    return content | {
+        "random": generator.get_state(),
+        "digest": digest,
+        "step": step,
+        "rollbacks": rollbacks,
+        "history": list(history),
+    }
+
+
+def _restore(state: dict[str, Any], content: dict[str, Any]) -> None:
+    for name, part in state.items():
+        part.load_state_dict(copy.deepcopy(content[name]))
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     torch.save(content, partial)
     partial.replace(path)
 
 
-def _load_state(
-    path: Path, state: dict[str, Any], generator: torch.Generator, digest: str
-) -> tuple[int, list[dict[str, float]]]:
+def _read(path: Path, digest: str) -> dict[str, Any]:
     try:
         content = torch.load(path, weights_only=True, map_location="cpu")
         same = content["digest"] == digest
@@ -329,7 +380,4 @@ def _load_state(
             f"{path} is a checkpoint of other data or other parameters: pass those it was made with,"
             " or another `checkpoint` folder."
         )
-    for name, part in state.items():
-        part.load_state_dict(content[name])
-    generator.set_state(content["random"])
-    return content["step"], content["history"]
+    return content

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = Path(ganaug.__file__).parent
 # A room imports only from rooms in rows above its own.
 ROWS = [
-    ["data", "images", "networks", "losses"],
+    ["data", "images", "networks", "losses", "watch"],
     ["hdf5", "training"],
     ["generator", "probe"],
     ["gan"],

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import random
+import warnings
 
 import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
+from sklearn.exceptions import ConvergenceWarning
 from torch import nn
 
 from ganaug.losses import LOSSES, PENALTIES
@@ -59,7 +61,7 @@ class Judge(nn.Module):
         return self.layers(torch.cat([rows, nn.functional.one_hot(labels, 2).float()], dim=1)).squeeze(1)
 
 
-def train(steps=50, seed=0, encoder=False, **options):
+def train(steps=50, seed=0, encoder=False, networks=None, **options):
     torch.manual_seed(seed)
     rng = np.random.default_rng(0)
     X = np.concatenate([rng.normal(2, 0.5, (200, 1)), rng.normal(-1, 0.5, (200, 1))])
@@ -68,7 +70,7 @@ def train(steps=50, seed=0, encoder=False, **options):
         X,
         labels,
         NumberCodec(),
-        Networks(Shift(), Judge(), nn.Linear(1, 1)) if encoder else Networks(Affine(), Judge()),
+        networks or (Networks(Shift(), Judge(), nn.Linear(1, 1)) if encoder else Networks(Affine(), Judge())),
         **{
             "loss": LOSSES["relativistic"],
             "penalty": PENALTIES["r1+r2"],
@@ -158,13 +160,13 @@ def test_global_states_are_left_alone():
 
 
 def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path, monkeypatch):
-    monkeypatch.setattr("ganaug.training.SAVE_EVERY", 20)
+    monkeypatch.setattr("ganaug.training.SAVE_EVERY", 25)
 
     class Stop(Exception):
         pass
 
     def stop(step, metrics):
-        if step == 50:
+        if step == 75:
             raise Stop
 
     path = tmp_path / "folder" / "state.pt"
@@ -174,7 +176,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path, monkeypatch):
     resumed, history = train(
         100, encoder=True, checkpoint=path, digest="a", callbacks=[lambda step, _: steps.append(step)]
     )
-    assert steps == [50, 75, 100]  # from the checkpoint at 40
+    assert steps == [75, 100]  # from the checkpoint at 50
     whole, whole_history = train(100, encoder=True)
     assert torch.equal(weights(resumed), weights(whole))
     assert torch.equal(resumed.encoder.weight, whole.encoder.weight)
@@ -192,9 +194,110 @@ def test_foreign_and_damaged_checkpoints(tmp_path):
         train(5, checkpoint=path, digest="a")
 
 
-def test_divergence_is_told():
-    with pytest.raises(RuntimeError, match="diverged at step"):
-        train(50, loss=lambda real, fake: (real.mean() * float("nan"), fake.mean()))
+def planted(step, harm, times):
+    """Return a callback that does harm at `step` whenever it is reached, so many times at most."""
+    left = [times]
+
+    def callback(now, metrics):
+        if now == step and left[0]:
+            left[0] -= 1
+            harm()
+
+    return callback
+
+
+def networks_with(harm):
+    torch.manual_seed(0)
+    networks = Networks(Affine(), Judge())
+    return networks, lambda: harm(networks)
+
+
+def set_nan(networks):
+    networks.discriminator.layers[0].weight.data.fill_(float("nan"))
+
+
+def explode(networks):
+    networks.discriminator.layers[-1].weight.data.mul_(1e6)
+
+
+def collapse(networks):
+    networks.generator.scale.data[1] = 0.0
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        (set_nan, "no longer finite"),
+        (explode, "exploded"),
+        (collapse, "what is generated of class nine became all alike"),
+    ],
+)
+def test_trouble_is_rolled_back(harm, words):
+    networks, act = networks_with(harm)
+    with pytest.warns(ConvergenceWarning, match=rf"step 175: .*{words}.* Going on from step 100"):
+        trained, history = train(
+            300,
+            networks=networks,
+            class_names=["four", "nine"],
+            learning_rate=1e-4,  # too slow to mend what was planted
+            callbacks=[planted(150, act, 1)],
+        )
+    assert [entry["step"] for entry in history] == list(range(25, 301, 25))
+    assert all(np.isfinite(list(entry.values())).all() for entry in history)
+    assert trained.generator.scale.abs().min() > 0.5
+    assert torch.isfinite(trained.discriminator.layers[0].weight).all()
+
+
+def test_settings_get_gentler(monkeypatch):
+    networks, act = networks_with(set_nan)
+    rates = []
+    step = torch.optim.Adam.step
+    monkeypatch.setattr(
+        torch.optim.Adam, "step", lambda self, *a: (rates.append(self.param_groups[0]["lr"]), step(self, *a))
+    )
+    with pytest.warns(ConvergenceWarning):
+        _, history = train(
+            200,
+            networks=networks,
+            learning_rate=1e-4,
+            penalty=lambda judge, real, fake, labels: 1 + 0 * judge(real, labels).sum(),
+            penalty_every=1,
+            loss=lambda real, fake: (0 * real.sum(), -fake.mean()),
+            callbacks=[planted(150, act, 2)],
+        )
+    judge_rates = rates[::2]
+    assert [judge_rates[0], judge_rates[-1]] == pytest.approx([4e-5, 1e-5])
+    assert [history[0]["discriminator"], history[-1]["discriminator"]] == pytest.approx([0.2, 0.8])
+
+
+@pytest.mark.parametrize("harm", [set_nan, explode])
+def test_lasting_divergence_is_an_error(harm):
+    networks, act = networks_with(harm)
+    with (
+        pytest.warns(ConvergenceWarning),
+        pytest.raises(RuntimeError, match="3 tries with gentler settings failed. Lower `learning_rate`"),
+    ):
+        train(300, networks=networks, callbacks=[planted(150, act, 99)])
+
+
+def test_lasting_collapse_ends_with_the_last_good_state():
+    networks, act = networks_with(collapse)
+    with warnings.catch_warnings(record=True, action="always") as told:
+        trained, history = train(
+            300, networks=networks, learning_rate=1e-4, callbacks=[planted(150, act, 99)]
+        )
+    assert len(told) == 4
+    assert "stops with the state of step 100, the last good one. Lower" in str(told[-1].message)
+    assert history[-1]["step"] == 100
+    assert trained.generator.scale.abs().min() > 0.5
+
+
+def test_a_generator_that_never_varied_is_left_to_learn():
+    networks, _ = networks_with(collapse)
+    networks.generator.scale.data.zero_()
+    _, history = train(100, networks=networks, learning_rate=1e-4)
+    assert history[0]["spread"] < 0.15
+    assert len(history) == 4
 
 
 def test_history_and_callbacks():

@@ -1,0 +1,123 @@
+"""Watch: notices, while a GAN trains, that its losses explode or that a class loses its variety."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+EXPLODED = 20.0  # times the largest loss of the healthy start (or 1, if that is smaller)
+SETTLING = 4  # reports by which a loss counts as started
+VARIED, ALIKE = 0.5, 0.15  # of the spread of real rows: a class that had the one has collapsed at the other
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What is wrong, in words; and whether a class lost its variety, or else losses exploded."""
+
+    what: str
+    collapse: bool = False
+
+
+class Watch:
+    """Gathers losses and the spread of generated rows, and judges both at each report.
+
+    The spread of a class is the mean distance between two generated rows of it, divided by that
+    between two real ones: 1 where they vary as much, 0 where they are all the same.
+
+    Parameters
+    ----------
+    class_names : sequence of str
+        What to call the classes.
+    device : torch.device
+        Of the rows. Sums are kept there, so that a step doesn't wait for them.
+    """
+
+    def __init__(self, class_names: Sequence[str], device: torch.device) -> None:
+        self.class_names, self.device = class_names, device
+        self.largest: dict[str, float] = {}
+        self.most_varied = torch.zeros(len(class_names))
+        self.reports = 0
+        self._reset()
+
+    def _reset(self) -> None:
+        self.sums: dict[str, Tensor] = {}
+        self.steps = 0
+        self.apart = torch.zeros(2, len(self.class_names), device=self.device)
+
+    @torch.no_grad()
+    def see(self, losses: dict[str, Tensor], real: Tensor, fake: Tensor, classes: Tensor) -> None:
+        """Take in one step.
+
+        Parameters
+        ----------
+        losses : dict of Tensor of shape ()
+        real, fake : Tensor of shape (n, ...)
+        classes : Tensor of shape (n,)
+            Of the rows of both.
+        """
+        self.steps += 1
+        for name, loss in losses.items():
+            self.sums[name] = self.sums.get(name, 0) + loss.detach()
+        order = classes.argsort()
+        classes = classes[order]
+        same = classes[1:] == classes[:-1]
+        for sums, rows in zip(self.apart, (real, fake), strict=True):
+            rows = rows[order].flatten(1)
+            distances = (rows[1:] - rows[:-1]).norm(dim=1)
+            sums.index_add_(0, classes[1:], torch.where(same, distances, 0.0))
+
+    def report(self) -> tuple[dict[str, float], Trouble | None]:
+        """Return the means since the last report, and what is wrong, or None.
+
+        Returns
+        -------
+        metrics : dict of float
+            Each loss, and "spread": that of the class that varies least.
+        trouble : Trouble or None
+        """
+        metrics = {name: float(total) / self.steps for name, total in self.sums.items()}
+        real, fake = self.apart.cpu()
+        known = real > 0  # classes of which two different rows were drawn together
+        spread = torch.where(known, fake / real, 1.0)
+        metrics["spread"] = float(spread.min())
+        trouble = self._losses(metrics) or self._collapse(spread)
+        if trouble is None:
+            self.reports += 1
+            self.most_varied = torch.where(known, torch.maximum(self.most_varied, spread), self.most_varied)
+        self._reset()
+        return metrics, trouble
+
+    def _losses(self, metrics: dict[str, float]) -> Trouble | None:
+        if not all(math.isfinite(value) for value in metrics.values()):
+            return Trouble("the losses are no longer finite")
+        for name in self.sums:
+            value, largest = abs(metrics[name]), self.largest.get(name, 1.0)
+            if self.reports < SETTLING:
+                self.largest[name] = max(largest, value)
+            elif value > EXPLODED * largest:
+                return Trouble(f"the loss of the {name} exploded to {metrics[name]:.3g}")
+        return None
+
+    def _collapse(self, spread: Tensor) -> Trouble | None:
+        collapsed = ((self.most_varied > VARIED) & (spread < ALIKE)).nonzero().flatten().tolist()
+        names = ", ".join(self.class_names[c] for c in collapsed)
+        return Trouble(f"what is generated of class {names} became all alike", True) if collapsed else None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint needs, taken right after a report."""
+        return {
+            "largest": dict(self.largest),
+            "most_varied": self.most_varied.clone(),
+            "reports": self.reports,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        self.largest, self.reports = dict(state["largest"]), state["reports"]
+        self.most_varied = state["most_varied"].clone()
+        self._reset()
