@@ -15,13 +15,14 @@ from ganaug import ConditionalGAN, GANOverSampler
 
 SHARE = 0.8  # of the draws of a class that are synthetic, where an arm goes beyond balance
 BEYOND = 1000  # synthetic images added to each class there
+QUICK_STEPS = 100  # of training a generator, where a run shall only show that it runs
 
 
 class Context:
     """The training rows of one seed, and what several arms share: made when first asked for."""
 
-    def __init__(self, X: np.ndarray, y: np.ndarray, seed: int) -> None:
-        self.X, self.y, self.seed = X, y, seed
+    def __init__(self, X: np.ndarray, y: np.ndarray, seed: int, *, quick: bool = False) -> None:
+        self.X, self.y, self.seed, self.quick = X, y, seed, quick
         self.seconds = 0.0  # of fitting the GAN
         self._gan: ConditionalGAN | None = None
 
@@ -30,7 +31,10 @@ class Context:
         """A GAN with default parameters, fitted on the training rows."""
         if self._gan is None:
             start = time.perf_counter()
-            self._gan = ConditionalGAN(random_state=self.seed).fit(self.X, self.y)
+            gan = ConditionalGAN(random_state=self.seed)
+            if self.quick:
+                gan.set_params(steps=QUICK_STEPS)
+            self._gan = gan.fit(self.X, self.y)
             self.seconds = time.perf_counter() - start
         return self._gan
 
@@ -77,7 +81,8 @@ def smote(context: Context) -> TrainingSet:
 
 def deepsmote(context: Context) -> TrainingSet:
     """DeepSMOTE, filled up to the largest class."""
-    X, y = deep_smote(context.X, context.y, seed=context.seed)
+    few = {"steps": QUICK_STEPS} if context.quick else {}
+    X, y = deep_smote(context.X, context.y, seed=context.seed, **few)
     return TrainingSet(X, y, _evenly(y))
 
 

@@ -72,12 +72,14 @@ def check_disjoint(X: np.ndarray, held_out: np.ndarray, shared: set[bytes]) -> N
         raise ValueError(f"{len(leaked)} validation or test images are among those to train on.")
 
 
-def run_arm(pool: Pool, name: str, seed: int, settings: Settings, contexts: dict, device: str) -> list[dict]:
+def run_arm(
+    pool: Pool, name: str, seed: int, settings: Settings, contexts: dict, device: str, *, quick: bool = False
+) -> list[dict]:
     """Train and test the classifiers of an arm, without and with augmentation."""
     split = pool.split(seed)
     if seed not in contexts:
         contexts.clear()  # of the seed before
-        contexts[seed] = Context(split.X, split.y, seed)
+        contexts[seed] = Context(split.X, split.y, seed, quick=quick)
     context = contexts[seed]
     # An arm that finds the GAN fitted by another still owes its seconds.
     fitted = context.seconds if name in OURS else 0.0
@@ -178,7 +180,9 @@ def main() -> None:
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
     parser.add_argument(
-        "--quick", action="store_true", help="a tenth of the updates, the small network, two seeds"
+        "--quick",
+        action="store_true",
+        help="to see that it runs: small network, a tenth of the updates, generators of 100 steps, two seeds",
     )
     parser.add_argument("--tune", action="store_true", help="print validation scores over a grid of settings")
     parser.add_argument("--threads", type=int, help="of torch, for several processes on one machine")
@@ -205,7 +209,8 @@ def main() -> None:
             done = {(run["arm"], run["seed"]) for run in store(path, head, [])}
             if (arm, seed) in done:
                 continue
-            for run in (runs := run_arm(pool, arm, seed, settings, contexts, arguments.device)):
+            runs = run_arm(pool, arm, seed, settings, contexts, arguments.device, quick=arguments.quick)
+            for run in runs:
                 how = "augmented" if run["augment"] else "plain"
                 print(f"seed {seed}  {arm:<17} {how:<10} ACSA {run['test']['acsa']:.2f}", flush=True)
             store(path, head, runs)

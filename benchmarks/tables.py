@@ -218,24 +218,42 @@ def _recall(runs: dict[int, dict]) -> np.ndarray:
 
 
 def read(kind: str) -> dict[str, dict[str, Any]]:
-    """Return the results of a kind by data set, without those of quick runs."""
-    paths = sorted(path for path in RESULTS.glob(f"{kind}-*.json") if not path.stem.endswith("-quick"))
+    """Return the results of a kind by data set; those of quick runs under NAME-quick."""
+    paths = sorted(RESULTS.glob(f"{kind}-*.json"))
     return {path.stem.split("-", 1)[1]: json.loads(path.read_text()) for path in paths}
+
+
+def not_shown(name: str, result: dict[str, Any]) -> str:
+    """Return what stands in the place of a table of which there is only a quick run."""
+    arms = {run["arm"] for run in result["runs"]}
+    seconds = sum(run["prepare_seconds"] + run["train_seconds"] for run in result["runs"])
+    return (
+        f"Not shown. Only `--quick` was run, {len(arms)} arms in {seconds / 60:.0f} minutes: the command"
+        f" works, and its figures say nothing of {name}."
+    )
+
+
+def gain_tables(gains: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """Return the table of each data set, or why there is none."""
+    full = {name: gain_table(result) for name, result in gains.items() if not name.endswith("-quick")}
+    quick = {name.removesuffix("-quick"): r for name, r in gains.items() if name.endswith("-quick")}
+    return full | {name: not_shown(name, result) for name, result in quick.items() if name not in full}
 
 
 def main() -> None:
     """Write everything."""
     gains, generators = read("gain"), read("generators")
     page = ROOT / "benchmarks" / "README.md"
-    insert(page, "gain", "\n\n".join(f"### {name}\n\n{gain_table(result)}" for name, result in gains.items()))
+    insert(page, "gain", "\n\n".join(f"### {name}\n\n{text}" for name, text in gain_tables(gains).items()))
     insert(
         page,
         "generators",
         "\n\n".join(f"### {name}\n\n{generator_table(r)}" for name, r in generators.items()),
     )
     insert(page, "main job", main_job_table(json.loads((RESULTS / "main_job.json").read_text())))
-    insert(ROOT / "README.md", "summary", summary_table(gains))
-    plot({k: v for k, v in gains.items() if v["counts"]}, ROOT / "benchmarks" / "recall.png")
+    full = {name: result for name, result in gains.items() if not name.endswith("-quick")}
+    insert(ROOT / "README.md", "summary", summary_table(full))
+    plot({k: v for k, v in full.items() if v["counts"]}, ROOT / "benchmarks" / "recall.png")
 
 
 if __name__ == "__main__":

@@ -178,12 +178,27 @@ def test_tables_show_losses_too():
     assert table.index("balanced, augmented | 2") < table.index("ganaug, augmented")
 
 
+def test_a_quick_run_shows_no_figures():
+    quick = {"runs": fake_runs("balanced", [90, 91]) + fake_runs("ganaug", [92, 92])}
+    for run in quick["runs"]:
+        run |= {"prepare_seconds": 30.0, "train_seconds": 15.0}
+    text = tables.gain_tables({"cats-quick": quick})["cats"]
+    assert text.startswith("Not shown. Only `--quick` was run, 2 arms in 3 minutes")
+    assert "9" not in text
+    own = {"runs": quick["runs"], "settings": dataclasses.asdict(QUICK), "counts": None, "data": "cats"}
+    assert "| **ganaug" in tables.gain_tables({"cats-quick": quick, "cats": own})["cats"]
+
+
 def test_the_committed_tables_are_those_of_the_committed_results():
     gains = tables.read("gain")
     assert gains
     page = (tables.ROOT / "benchmarks" / "README.md").read_text()
+    for table in tables.gain_tables(gains).values():
+        assert table in page
     for result in gains.values():
-        assert tables.gain_table(result) in page
         for run in result["runs"]:
             assert run["updates"] == result["settings"]["updates"]
-    assert tables.summary_table(gains) in (tables.ROOT / "README.md").read_text()
+    for result in tables.read("generators").values():
+        assert tables.generator_table(result) in page
+    full = {name: result for name, result in gains.items() if not name.endswith("-quick")}
+    assert tables.summary_table(full) in (tables.ROOT / "README.md").read_text()
