@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ganaug.data import as_arrays
     from ganaug.gan import ConditionalGAN
+    from ganaug.gate import QualityGate
     from ganaug.hdf5 import HDF5Dataset, write_hdf5
     from ganaug.losses import LOSSES, PENALTIES
     from ganaug.networks import ARCHITECTURES
@@ -23,6 +24,7 @@ _ROOMS = {
     "HDF5Dataset": "hdf5",
     "LOSSES": "losses",
     "PENALTIES": "losses",
+    "QualityGate": "gate",
     "as_arrays": "data",
     "write_hdf5": "hdf5",
 }
@@ -35,6 +37,7 @@ __all__ = [
     "GANAugment",
     "GANOverSampler",
     "HDF5Dataset",
+    "QualityGate",
     "as_arrays",
     "write_hdf5",
 ]

@@ -17,8 +17,9 @@ PACKAGE = Path(ganaug.__file__).parent
 ROWS = [
     ["data", "images", "networks", "losses", "watch"],
     ["hdf5", "training"],
-    ["generator", "probe"],
+    ["generator", "probe", "neighbours"],
     ["gan"],
+    ["gate"],
     ["transform", "resample", "report"],
     ["demo"],
     ["cli"],
@@ -33,6 +34,7 @@ SURFACE = [
     "GANAugment",
     "GANOverSampler",
     "HDF5Dataset",
+    "QualityGate",
     "as_arrays",
     "write_hdf5",
 ]

@@ -1,0 +1,268 @@
+"""QualityGate: a sampler around a sampler that rejects wrong-class rows, copies and repetitions."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, clone
+from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import StratifiedKFold
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from ganaug.data import Sampler, check_labels, encode_labels, label_indices
+from ganaug.neighbours import Neighbours, Points
+from ganaug.probe import ProbeClassifier
+
+FOLDS = 3  # of the data, each judged by a classifier that never saw it
+PROBE_STEPS = 333  # of the classifier of a fold: together they cost one ProbeClassifier
+DOUBT = 0.1  # of the real rows of a class are as doubtful to a classifier that never saw them
+UNLIKELY = 0.1  # is too little for a class, however doubtful its real rows are
+NEAR = 0.01  # of the real rows lie as near to another real one
+HEADROOM = 1.1  # rows proposed for each one that is missing, beside those expected to be rejected
+LEAST_RATE = 0.1  # of acceptance that is planned for
+REASONS = ("contradicted", "copied", "repeated")
+
+
+class QualityGate(BaseEstimator):
+    """Pass on only those rows of a sampler that are of their class, and new.
+
+    A row is rejected as
+
+    - *contradicted*, if classifiers trained on the real rows take it for another class, and give
+      its own less than a tenth, or less than they give to nine in ten real rows that they never saw;
+    - *copied*, if it lies as near to a training row of its class as hardly any two real rows (one
+      in a hundred) lie to each other; images may be shifted by a pixel meanwhile;
+    - *repeated*, if it lies so near to an earlier row of the same call.
+
+    What was rejected is proposed anew until every label has its row. After `max_rounds` the best
+    of the rejected fill the places that are left, and a warning names the class.
+
+    Parameters
+    ----------
+    gan : sampler or estimator
+        An estimator that is not fitted yet is cloned and fitted by `fit`; one that is, or a
+        sampler without ``fit``, is used as it is.
+    classifier : classifier, optional
+        Any with ``predict_proba``; cloned. None: `ProbeClassifier` for images, extremely
+        randomised trees for tables.
+    max_rounds : int
+    random_state : int, RandomState or None
+        Of the folds; set on the classifiers too.
+
+    Attributes
+    ----------
+    gan_ : sampler
+    classes_ : ndarray of shape (n_classes,)
+    threshold_ : ndarray of shape (n_classes,)
+        The probability of its class under which a row is contradicted, if another is likelier.
+    nearest_ : float
+        The distance up to which two rows count as the same.
+    report_ : dict
+        After `sample`: for each label asked for a dict of "proposed", "accepted", "filled" and the
+        reasons of rejection, in rows.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from ganaug import ConditionalGAN, QualityGate
+    >>> X = (load_digits().images / 16).astype("float32")
+    >>> gate = QualityGate(ConditionalGAN(steps=2, random_state=0)).fit(X, load_digits().target)
+    >>> gate.sample([3, 9], random_state=0).shape
+    (2, 8, 8)
+    """
+
+    def __init__(
+        self,
+        gan: Any,
+        *,
+        classifier: Any = None,
+        max_rounds: int = 5,
+        random_state: int | np.random.RandomState | None = 0,
+    ) -> None:
+        self.gan = gan
+        self.classifier = classifier
+        self.max_rounds = max_rounds
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any) -> QualityGate:
+        """Learn from real rows what belongs to a class and what is a copy.
+
+        Parameters
+        ----------
+        X : array or Tensor of shape (n, ...)
+            The rows that the GAN was, or is to be, trained on: images as for `ConditionalGAN`, or
+            a table of numbers, (n, n_features).
+        y : array-like of shape (n,)
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If a parameter is not of the kind described, or a label is unknown to a fitted `gan`.
+        """
+        if not hasattr(self.gan, "sample"):
+            raise ValueError(f"`gan` must be a sampler or a ConditionalGAN, got {self.gan!r}.")
+        if (
+            isinstance(self.max_rounds, bool)
+            or self.max_rounds != int(self.max_rounds)
+            or self.max_rounds < 1
+        ):
+            raise ValueError(f"`max_rounds` must be an integer from 1 up, got {self.max_rounds!r}.")
+        X = X if isinstance(X, Tensor) else np.asarray(X)
+        y = check_labels(y, len(X))
+        classes, labels = encode_labels(y)
+        self.gan_: Sampler = _fitted(self.gan, X, y)
+        unknown = set(classes.tolist()) - set(np.asarray(self.gan_.classes_).tolist())
+        if unknown:
+            raise ValueError(f"`y` holds labels that `gan` doesn't know: {sorted(unknown)[:5]}.")
+        self.classes_ = classes
+        self._fit_classifiers(X, labels)
+        self.neighbours_ = Neighbours(X)
+        self.rows_ = [self.neighbours_.encode(X[labels == c]) for c in range(len(classes))]
+        apart = torch.cat([self.neighbours_.nearest(own, own, "rest") for own in self.rows_])
+        apart = apart[
+            (apart > 0) & apart.isfinite()
+        ]  # a real row that is there twice says nothing of how near is too near
+        self.nearest_ = float(apart.quantile(NEAR)) if len(apart) else 0.0
+        return self
+
+    def _fit_classifiers(self, X: Any, labels: np.ndarray) -> None:
+        random = check_random_state(self.random_state)
+        model = self.classifier
+        if model is None:
+            model = (
+                ProbeClassifier(steps=PROBE_STEPS)
+                if X.ndim > 2
+                else ExtraTreesClassifier(class_weight="balanced")
+            )
+        folds = min(FOLDS, int(np.bincount(labels).min()))
+        split = StratifiedKFold(folds, shuffle=True, random_state=random.randint(2**31 - 1))
+        self.classifiers_ = []
+        own = np.empty(len(labels))
+        for inside, outside in split.split(np.zeros(len(labels)), labels):
+            classifier = clone(model)
+            if "random_state" in classifier.get_params():
+                classifier.set_params(random_state=random.randint(2**31 - 1))
+            self.classifiers_.append(classifier.fit(X[inside], labels[inside]))
+            own[outside] = classifier.predict_proba(X[outside])[np.arange(len(outside)), labels[outside]]
+        usual = [np.quantile(own[labels == c], DOUBT) for c in range(len(self.classes_))]
+        self.threshold_ = np.maximum(usual, UNLIKELY)
+
+    def sample(self, labels: Any, random_state: int | np.random.RandomState | None = None) -> Any:
+        """Return one accepted row for each of `labels`, in order; as ``gan.sample``.
+
+        Warns
+        -----
+        UserWarning
+            If rejected rows had to fill places after `max_rounds`.
+        """
+        check_is_fitted(self)
+        wanted = label_indices(labels, self.classes_)
+        random = check_random_state(random_state)
+        piles = [
+            _Pile(self.neighbours_, np.flatnonzero(wanted == c), real, self.nearest_)
+            for c, real in enumerate(self.rows_)
+        ]
+        for _ in range(self.max_rounds):
+            proposed = [pile.to_propose() for pile in piles]
+            asked = np.repeat(np.arange(len(piles)), proposed)
+            if not len(asked):
+                break
+            rows = self.gan_.sample(self.classes_[asked], random_state=random.randint(2**31 - 1))
+            proba = np.mean([model.predict_proba(rows) for model in self.classifiers_], axis=0)
+            for c in np.flatnonzero(proposed).tolist():
+                own = asked == c
+                contradicted = (proba[own].argmax(1) != c) & (proba[own, c] < self.threshold_[c])
+                piles[c].judge(rows[own], proba[own, c], contradicted)
+        self.report_ = {self.classes_[c]: pile.report for c, pile in enumerate(piles) if len(pile.places)}
+        for c, pile in enumerate(piles):
+            pile.fill(self.classes_[c], self.max_rounds)
+        if not len(wanted):
+            return self.gan_.sample(wanted)
+        order = np.argsort(np.concatenate([pile.places for pile in piles]))
+        parts = [block for pile in piles for block in pile.accepted]
+        return torch.cat(parts)[order] if isinstance(parts[0], Tensor) else np.concatenate(parts)[order]
+
+
+class _Pile:
+    """What was proposed for one class in a call: the accepted rows, and the best of the others.
+
+    Parameters
+    ----------
+    places : ndarray of shape (n,)
+        Where in the result the rows of the class go.
+    real : Points
+        The training rows of the class.
+    nearest : float
+    """
+
+    def __init__(self, neighbours: Neighbours, places: np.ndarray, real: Points, nearest: float) -> None:
+        self.neighbours, self.places, self.real, self.nearest = neighbours, places, real, nearest
+        self.accepted: list[Any] = []  # blocks of rows
+        self.spare: list[tuple[float, Any]] = []  # rejected rows with their scores, best first
+        self.seen: Points | None = None
+        self.report = dict.fromkeys(("proposed", "accepted", *REASONS, "filled"), 0)
+
+    @property
+    def missing(self) -> int:
+        return len(self.places) - self.report["accepted"]
+
+    def to_propose(self) -> int:
+        """Return how many rows to ask for, by the rate of acceptance so far."""
+        rate = self.report["accepted"] / self.report["proposed"] if self.report["proposed"] else 1.0
+        return math.ceil(HEADROOM * self.missing / max(rate, LEAST_RATE))
+
+    def judge(self, rows: Any, score: np.ndarray, contradicted: np.ndarray) -> None:
+        """Accept as many of the rows as are missing and good."""
+        points = self.neighbours.encode(rows)
+        self.seen = points if self.seen is None else Points.join(self.seen, points)
+        copied = (self.neighbours.nearest(points, self.real) <= self.nearest).numpy()
+        repeated = (self.neighbours.nearest(points, self.seen, "earlier") <= self.nearest).numpy()
+        repeated &= ~copied & ~contradicted
+        copied &= ~contradicted
+        good = ~(contradicted | copied | repeated)
+        self.report["proposed"] += len(rows)
+        for reason, mask in zip(REASONS, (contradicted, copied, repeated), strict=True):
+            self.report[reason] += int(mask.sum())
+        taken = np.flatnonzero(good)[: self.missing]
+        self.accepted.append(rows[taken])
+        self.report["accepted"] += len(taken)
+        # A copy is of its class at least, but adds nothing: the last resort.
+        score = np.where(contradicted, score, score - 1)
+        self.spare += [(float(score[i]), rows[i : i + 1]) for i in np.flatnonzero(~good)]
+        self.spare = sorted(self.spare, key=lambda item: -item[0])[: self.missing]
+
+    def fill(self, label: Any, rounds: int) -> None:
+        """Take the best of the rejected for what is still missing."""
+        if not self.missing:
+            return
+        self.report["filled"] = self.missing
+        most = max(REASONS, key=lambda reason: self.report[reason])
+        warnings.warn(
+            f"Class {label}: only {self.report['accepted']} of {len(self.places)} rows passed the gate in"
+            f" {rounds} rounds, most of the others were {most}; the best of them fill up. Train longer,"
+            " or add fewer rows to this class.",
+            stacklevel=3,
+        )
+        self.accepted += [row for _, row in self.spare]
+
+
+def _fitted(gan: Any, X: Any, y: np.ndarray) -> Any:
+    if isinstance(gan, FrozenEstimator) or not hasattr(gan, "fit"):
+        return gan
+    try:
+        check_is_fitted(gan)
+    except NotFittedError:
+        return clone(gan).fit(X, y)
+    return gan

@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from conftest import StripeSampler
+from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer, load_digits
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+
+from ganaug import ConditionalGAN, QualityGate
+
+
+class Planted:
+    """Fresh real rows, each once; every third is spoilt by ``spoil(label, rng)``, which may see `real`."""
+
+    def __init__(self, fresh, spoil=None):
+        self.rows = {c: list(rows) for c, rows in fresh.items()}
+        self.classes_ = np.array(sorted(fresh))
+        self.spoil, self.bad, self.good = spoil, set(), set()
+
+    def sample(self, labels, random_state=None):
+        rng = np.random.default_rng(random_state)
+        rows = []
+        for label in np.atleast_1d(labels):
+            spoilt = self.spoil is not None and rng.random() < 0.3
+            row = self.spoil(label, rng) if spoilt else self.rows[label].pop()
+            (self.bad if spoilt else self.good).add((label, row.tobytes()))
+            rows.append(row)
+        return np.stack(rows)
+
+    def shares(self, X, y):
+        """Return which part of the bad rows is not in X, and which of the good is."""
+        out = {(label, row.tobytes()) for label, row in zip(y, X, strict=True)}
+        return 1 - len(out & self.bad) / len(self.bad), len(out & self.good) / len(self.good)
+
+
+class Quick(LogisticRegression):
+    """A classifier of scikit-learn's, for images."""
+
+    def fit(self, X, y):
+        return super().fit(np.asarray(X).reshape(len(X), -1) / 255, y)
+
+    def predict_proba(self, X):
+        return super().predict_proba(np.asarray(X).reshape(len(X), -1) / 255)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """Training rows, as many for all but the last class, and fresh ones of each class."""
+    data = load_digits()
+    X = (data.images / 16 * 255).round().astype(np.uint8)
+    rng = np.random.default_rng(0)
+    order = rng.permutation(len(X))
+    rows = {c: X[order][data.target[order] == c] for c in range(10)}
+    counts = [70] * 9 + [20]
+    X_train = np.concatenate([rows[c][:n] for c, n in enumerate(counts)])
+    return X_train, np.repeat(np.arange(10), counts), {c: rows[c][n:] for c, n in enumerate(counts)}
+
+
+@pytest.fixture(scope="module")
+def gate(digits):
+    X, y, fresh = digits
+    return QualityGate(Planted(fresh)).fit(X, y)
+
+
+def spoilers(digits):
+    X, y, fresh = digits
+    everything = np.concatenate(list(fresh.values()))
+    origin = np.repeat(list(fresh), [len(rows) for rows in fresh.values()])
+
+    def wrong(label, rng):
+        return everything[rng.choice(np.flatnonzero(origin != label))]
+
+    def copy(label, rng):
+        return X[rng.choice(np.flatnonzero(y == label))]
+
+    def shifted(label, rng):
+        return np.roll(copy(label, rng), rng.integers(-1, 2, 2), axis=(0, 1))
+
+    def same(label, rng):
+        return fresh[label][0]
+
+    return {"wrong": wrong, "copy": copy, "shifted": shifted, "same": same}
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [("wrong", "contradicted"), ("copy", "copied"), ("shifted", "copied"), ("same", "repeated")],
+)
+def test_planted_rows_are_rejected_and_good_ones_kept(kind, reason, digits, gate):
+    planted = Planted(digits[2], spoilers(digits)[kind])
+    gate.gan_ = planted
+    labels = np.repeat(np.arange(10), 40)
+    X = gate.sample(labels, random_state=0)
+    assert X.shape == (400, 8, 8)
+    rejected, kept = planted.shares(X, labels)
+    assert kept > 0.8 * 0.95  # headroom: some good rows are proposed beyond what was asked for
+    if kind != "same":  # the first of them is good
+        assert rejected >= 0.95
+    counts = {name: sum(entry[name] for entry in gate.report_.values()) for name in gate.report_[0]}
+    assert counts[reason] > 0.8 * sum(counts[name] for name in ("contradicted", "copied", "repeated"))
+    assert counts["accepted"] == 400
+    assert counts["filled"] == 0
+
+
+def test_rows_stay_with_their_labels(digits):
+    X, y, fresh = digits
+    gate = QualityGate(Planted(fresh), classifier=Quick()).fit(X, y)
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(10), 20))
+    rows = gate.sample(labels, random_state=0)
+    origin = {row.tobytes(): c for c, own in fresh.items() for row in own}
+    assert [origin[row.tobytes()] for row in rows] == labels.tolist()
+    assert set(gate.report_) == set(range(10))
+
+
+def test_the_best_of_the_rejected_fill_up_with_a_warning(digits):
+    X, y, _ = digits
+    copies = {c: list(X[y == c]) * 20 for c in range(10)}
+    copies[3] = list(X[y == 4]) * 20
+    gate = QualityGate(Planted(copies), classifier=Quick(), max_rounds=2).fit(X, y)
+    with pytest.warns(UserWarning) as told:
+        rows = gate.sample([3] * 10 + [7] * 10, random_state=0)
+    assert len(rows) == 20
+    assert (
+        "Class 3: only 0 of 10 rows passed the gate in 2 rounds, most of the others were contradicted"
+        in str(told[0].message)
+    )
+    assert "Class 7" in str(told[1].message)
+    assert gate.report_[7]["filled"] == gate.report_[7]["proposed"] - gate.report_[7]["copied"] + 10
+
+
+def test_an_unfitted_gan_is_fitted_and_a_fitted_one_left_alone(stripes):
+    X, y = stripes
+    gan = ConditionalGAN(steps=2, width=4, code_size=4, random_state=0)
+    gate = QualityGate(gan, classifier=Quick()).fit(X, y)
+    assert not hasattr(gan, "members_")
+    assert hasattr(gate.gan_, "members_")
+    fitted = clone(gan).fit(X, y)
+    assert QualityGate(fitted, classifier=Quick()).fit(X, y).gan_ is fitted
+    frozen = FrozenEstimator(fitted)
+    assert QualityGate(frozen, classifier=Quick()).fit(X, y).gan_ is frozen
+    sampler = StripeSampler([0, 1, 2])
+    assert QualityGate(sampler, classifier=Quick()).fit(X, y).gan_ is sampler
+
+
+@pytest.mark.filterwarnings("ignore:Class")
+def test_a_seed_decides_the_rows(stripes):
+    X, y = stripes
+    gan = ConditionalGAN(steps=2, width=4, code_size=4, random_state=0)
+    first, again = (
+        QualityGate(gan, classifier=Quick()).fit(X, y).sample([0, 2, 1] * 5, random_state=1) for _ in "ab"
+    )
+    assert np.array_equal(first, again)
+    assert not np.array_equal(
+        first, QualityGate(gan, classifier=Quick()).fit(X, y).sample([0, 2, 1] * 5, random_state=2)
+    )
+
+
+@pytest.mark.filterwarnings("ignore:Class")
+def test_tensors_stay_tensors(stripes):
+    X, y = torch.from_numpy(stripes[0])[:, None], stripes[1]
+    gan = ConditionalGAN(steps=2, width=4, code_size=4, random_state=0)
+    rows = QualityGate(gan, classifier=Quick()).fit(X, y).sample([0, 1], random_state=0)
+    assert isinstance(rows, torch.Tensor)
+    assert rows.shape == (2, 1, 8, 8)
+    assert rows.dtype == torch.uint8
+    assert QualityGate(gan, classifier=Quick()).fit(X, y).sample([]).shape == (0, 1, 8, 8)
+
+
+def test_tables():
+    X, y = load_breast_cancer(return_X_y=True)
+    fresh = {c: X[y == c][100:] for c in (0, 1)}
+    rows = {c: X[y == c][:100] for c in (0, 1)}
+    X_train, y_train = np.concatenate([rows[0], rows[1]]), np.repeat([0, 1], 100)
+    for spoil, least in (
+        (lambda label, rng: rng.permutation(fresh[1 - label])[0], 0.85),  # the classes overlap
+        (lambda label, rng: rng.permutation(rows[label])[0] * 1.0001, 1.0),
+    ):
+        planted = Planted(fresh, spoil)
+        gate = QualityGate(planted).fit(X_train, y_train)
+        labels = np.repeat([0, 1], 50)
+        rejected, kept = planted.shares(gate.sample(labels, random_state=0), labels)
+        assert rejected >= least
+        assert kept > 0.75
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"gan": 5}, "`gan` must be a sampler or a ConditionalGAN, got 5"),
+        ({"max_rounds": 0}, "`max_rounds` must be an integer from 1 up, got 0"),
+        ({"max_rounds": 1.5}, "`max_rounds` must be an integer from 1 up, got 1.5"),
+        ({"gan": StripeSampler([0, 1])}, r"labels that `gan` doesn't know: \[2\]"),
+    ],
+)
+def test_bad_parameters(change, message, stripes):
+    with pytest.raises(ValueError, match=message):
+        QualityGate(**{"gan": StripeSampler([0, 1, 2]), **change}).fit(*stripes)
+
+
+def test_a_class_of_one_row_is_named(stripes):
+    X, y = stripes
+    y = y.copy()
+    y[0] = 9
+    with pytest.raises(ValueError, match="Class 9 has 1 row"):
+        QualityGate(StripeSampler([0, 1, 2, 9])).fit(X, y)

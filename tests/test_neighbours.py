@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from ganaug.neighbours import Neighbours
+
+
+def images(n, shape=(12, 10), seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (n, *shape), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("shape", [(12, 10), (8, 8, 3), (28, 28)])
+def test_images_are_the_same_after_a_shift_by_a_pixel(shape):
+    X = images(40, shape)
+    neighbours = Neighbours(X)
+    for shift in ((1, 0), (-1, 1), (0, 0)):
+        moved = neighbours.encode(np.roll(X, shift, axis=(1, 2)))
+        assert neighbours.nearest(moved, neighbours.encode(X)).tolist() == pytest.approx([0] * 40, abs=1e-3)
+    far = neighbours.encode(np.roll(X, (3, 0), axis=(1, 2)))
+    assert neighbours.nearest(far, neighbours.encode(X)).min() > 1
+
+
+def test_the_distance_is_that_of_inner_pixels():
+    X = np.zeros((2, 8, 8), dtype=np.float32)
+    X[1, 3:5, 3:5] = 1.0  # two in the range of [-1, 1], on four pixels
+    points = Neighbours(X).encode(X)
+    assert Neighbours(X).nearest(points, points, "rest").tolist() == pytest.approx([4.0, 4.0])
+
+
+def test_among():
+    X = np.repeat(images(3), 2, axis=0)
+    neighbours = Neighbours(X)
+    points = neighbours.encode(X)
+    assert neighbours.nearest(points, points).max() < 1e-3
+    assert neighbours.nearest(points, points, "rest").max() < 1e-3
+    earlier = neighbours.nearest(points, points, "earlier")
+    assert earlier[0].isinf()
+    assert (earlier < 1e-3).tolist() == [False, True] * 3
+    last = neighbours.nearest(points[4:], points, "earlier")
+    assert (last < 1e-3).tolist() == [False, True]
+    assert neighbours.nearest(points, points[:0]).isinf().all()
+
+
+def test_the_nearest_is_found_as_brute_force_finds_it():
+    rng = np.random.default_rng(0)
+    X, others = rng.normal(size=(300, 5)) * [1, 2, 3, 4, 100], rng.normal(size=(500, 5)) * [1, 2, 3, 4, 100]
+    neighbours = Neighbours(X)
+    found = neighbours.nearest(neighbours.encode(X), neighbours.encode(others))
+    scaled, others = torch.from_numpy(X / X.std(0)), torch.from_numpy(others / X.std(0))
+    assert found.double().tolist() == pytest.approx(torch.cdist(scaled, others).amin(1).tolist(), rel=1e-4)
+
+
+def test_constant_columns_count_nothing():
+    X = np.column_stack([np.arange(5.0), np.full(5, 7.0)])
+    points = Neighbours(X).encode(X)
+    assert Neighbours(X).nearest(points, points, "rest").isfinite().all()
