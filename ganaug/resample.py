@@ -15,6 +15,7 @@ from sklearn.utils.validation import validate_data
 
 from ganaug.data import Sampler
 from ganaug.gan import ConditionalGAN
+from ganaug.gate import QualityGate
 
 
 class GANOverSampler(BaseOverSampler):
@@ -23,14 +24,14 @@ class GANOverSampler(BaseOverSampler):
     Parameters
     ----------
     gan : estimator or sampler, optional
-        None: ``ConditionalGAN()``. An estimator is cloned and fitted on the data at hand. One in
-        a ``FrozenEstimator``, or a sampler without ``fit``, is used as it is.
+        None: ``QualityGate(ConditionalGAN())``. An estimator is cloned and fitted on the data at
+        hand. One in a ``FrozenEstimator``, or a sampler without ``fit``, is used as it is.
     sampling_strategy : float, str, dict or callable
         As everywhere in imbalanced-learn; a dict gives the final number of rows of each class.
     image_shape : (H, W) or (H, W, C), optional
         The shape of an image, where X holds one in each flat row.
     random_state : int, RandomState or None
-        If not None, set on the clone of `gan` too.
+        If not None, set on the clone of `gan` too, and on what it holds.
 
     Attributes
     ----------
@@ -117,14 +118,15 @@ class GANOverSampler(BaseOverSampler):
         return int(check_random_state(self.random_state).randint(2**31 - 1))
 
     def _fitted_gan(self, images: np.ndarray, y: np.ndarray) -> Sampler:
-        gan = ConditionalGAN() if self.gan is None else self.gan
+        gan = QualityGate(ConditionalGAN()) if self.gan is None else self.gan
         if not hasattr(gan, "sample"):
             raise ValueError(f"`gan` must be None, a ConditionalGAN or a sampler, got {gan!r}.")
         if isinstance(gan, FrozenEstimator) or not hasattr(gan, "fit"):
             return gan
         gan = clone(gan)
         if self.random_state is not None:
-            gan.set_params(random_state=self._seed())
+            names = [name for name in gan.get_params() if name.split("__")[-1] == "random_state"]
+            gan.set_params(**dict.fromkeys(names, self._seed()))
         return gan.fit(images, y)
 
 

@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.preprocessing import FunctionTransformer
 
-from ganaug import ConditionalGAN, GANOverSampler
+from ganaug import ConditionalGAN, GANOverSampler, QualityGate
 
 
 def quick():
@@ -47,6 +47,18 @@ def test_sampling_strategy(strategy, expected, stripes):
 def test_rows_come_from_their_class(stripes):
     X_out, y_out = GANOverSampler(StripeSampler([0, 1, 2])).fit_resample(*stripes)
     assert (X_out[60:] // 100).max(axis=(1, 2)).tolist() == y_out[60:].tolist()
+
+
+@pytest.mark.filterwarnings("ignore:Class")
+def test_the_default_is_a_gated_gan(stripes, monkeypatch):
+    monkeypatch.setattr("ganaug.resample.ConditionalGAN", quick)
+    monkeypatch.setattr("ganaug.gate.PROBE_STEPS", 5)
+    sampler = GANOverSampler(random_state=7).fit(*stripes)
+    first, again = (sampler.fit_resample(*stripes)[0] for _ in range(2))
+    assert isinstance(sampler.gan_, QualityGate)
+    assert sampler.gan_.random_state == sampler.gan_.gan.random_state
+    assert sampler.gan_.report_[2]["accepted"] + sampler.gan_.report_[2]["filled"] == 35
+    assert np.array_equal(first, again)
 
 
 @pytest.mark.parametrize("labels", [["a", "b", "c"], [True, False], [-5, 0, 7]])
