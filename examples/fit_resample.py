@@ -8,7 +8,7 @@ from sklearn.metrics import classification_report
 from sklearn.model_selection import train_test_split
 from sklearn.svm import SVC
 
-from ganaug import ConditionalGAN, GANOverSampler
+from ganaug import ConditionalGAN, GANOverSampler, QualityGate
 
 
 def main(steps: int | str) -> None:
@@ -18,7 +18,8 @@ def main(steps: int | str) -> None:
     few = (y_train != 8) | ((y_train == 8).cumsum() <= 10)  # ten eights are left
     X_train, y_train = X_train[few], y_train[few]
 
-    sampler = GANOverSampler(ConditionalGAN(steps=steps), image_shape=(8, 8), random_state=0)
+    gan = QualityGate(ConditionalGAN(steps=steps))
+    sampler = GANOverSampler(gan, image_shape=(8, 8), random_state=0)
     model = make_pipeline(sampler, SVC()).fit(X_train, y_train)
     sampler = model[0]
     print("images added:", {str(k): int(v) for k, v in sampler.sampling_strategy_.items() if v})
