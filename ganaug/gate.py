@@ -27,7 +27,7 @@ DOUBT = 0.1  # of the real rows of a class are as doubtful to a classifier that 
 UNLIKELY = 0.1  # is too little for a class, however doubtful its real rows are
 NEAR = 0.01  # of the real rows lie as near to another real one
 HEADROOM = 1.1  # rows proposed for each one that is missing, beside those expected to be rejected
-LEAST_RATE = 0.1  # of acceptance that is planned for
+LEAST_RATE = 0.5  # of acceptance that is planned for: a hopeless generator shall not be asked without end
 REASONS = ("contradicted", "copied", "repeated")
 
 
@@ -211,7 +211,7 @@ class _Pile:
         self.neighbours, self.places, self.real, self.nearest = neighbours, places, real, nearest
         self.accepted: list[Any] = []  # blocks of rows
         self.spare: list[tuple[float, Any]] = []  # rejected rows with their scores, best first
-        self.seen: Points | None = None
+        self.kept: Points | None = None  # of the accepted
         self.report = dict.fromkeys(("proposed", "accepted", *REASONS, "filled"), 0)
 
     @property
@@ -226,9 +226,9 @@ class _Pile:
     def judge(self, rows: Any, score: np.ndarray, contradicted: np.ndarray) -> None:
         """Accept as many of the rows as are missing and good."""
         points = self.neighbours.encode(rows)
-        self.seen = points if self.seen is None else Points.join(self.seen, points)
-        copied = (self.neighbours.nearest(points, self.real) <= self.nearest).numpy()
-        repeated = (self.neighbours.nearest(points, self.seen, "earlier") <= self.nearest).numpy()
+        seen = points if self.kept is None else Points.join(self.kept, points)
+        copied = (self.neighbours.nearest(points, self.real, limit=self.nearest) <= self.nearest).numpy()
+        repeated = (self.neighbours.nearest(points, seen, "earlier", self.nearest) <= self.nearest).numpy()
         repeated &= ~copied & ~contradicted
         copied &= ~contradicted
         good = ~(contradicted | copied | repeated)
@@ -237,6 +237,7 @@ class _Pile:
             self.report[reason] += int(mask.sum())
         taken = np.flatnonzero(good)[: self.missing]
         self.accepted.append(rows[taken])
+        self.kept = points[taken] if self.kept is None else Points.join(self.kept, points[taken])
         self.report["accepted"] += len(taken)
         # A copy is of its class at least, but adds nothing: the last resort.
         score = np.where(contradicted, score, score - 1)

@@ -13,9 +13,9 @@ from torch.nn import functional as F
 
 from ganaug.images import ImageCodec
 
-CANDIDATES = 16  # rows that are near at first sight, of which the nearest is looked for
+CANDIDATES = 8  # rows that are near at first sight, of which the nearest is looked for
 BLOCK = 256  # rows looked at together
-CELLS = (6, 6)  # of the coarse view of an image
+CELLS = 6  # to a side of the coarse view of an image
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,8 @@ class Points:
     Attributes
     ----------
     coarse : Tensor of shape (n, n_shifts, k)
-        To find candidates: each row, and what a shift makes of it.
+        To find candidates: each row, and what a shift makes of it; no farther from each other
+        than in `fine`.
     fine : Tensor of shape (n, ...)
         To measure.
     """
@@ -68,12 +69,15 @@ class Neighbours:
             fine = torch.from_numpy(np.asarray(rows, dtype=np.float64) / self.scale).float()
             return Points(fine[:, None], fine)
         fine = self.codec.encode(rows)
-        cells = [_windows(block) for block in fine.split(BLOCK)]
-        coarse = [F.adaptive_avg_pool2d(windows.flatten(0, 1), CELLS).flatten(1) for windows in cells]
+        coarse = [_cells(_windows(block).flatten(0, 1)) for block in fine.split(BLOCK)]
         return Points(torch.cat(coarse).view(len(fine), 9, -1), fine)
 
     def nearest(
-        self, points: Points, others: Points, among: Literal["all", "rest", "earlier"] = "all"
+        self,
+        points: Points,
+        others: Points,
+        among: Literal["all", "rest", "earlier"] = "all",
+        limit: float = torch.inf,
     ) -> Tensor:
         """Return the distance of each point to the nearest of others; infinite if there is none.
 
@@ -83,6 +87,8 @@ class Neighbours:
         among : {"all", "rest", "earlier"}
             "rest": `others` are the points themselves, and none is its own neighbour. "earlier":
             `others` end with the points, and only those before a point count.
+        limit : float
+            Distances beyond it may be given as infinite, which saves most of the work.
 
         Returns
         -------
@@ -105,14 +111,18 @@ class Neighbours:
             elif among == "earlier":
                 rough = rough.masked_fill(places >= own[block, None], torch.inf)
             seen, candidates = rough.topk(min(CANDIDATES, len(others)), dim=1, largest=False)
-            exact = self._distance(points.fine[block, None], others.fine[candidates])
-            distances.append(torch.where(seen.isinf(), torch.inf, exact).amin(1))
+            # cdist rounds: what is on the limit must not be lost.
+            near = (seen[:, 0] <= 1.001 * limit + 1e-3) & seen[:, 0].isfinite()
+            nearest = torch.full((len(seen),), torch.inf)
+            exact = self._distance(points.fine[block][near, None], others.fine[candidates[near]])
+            nearest[near] = torch.where(seen[near].isinf(), torch.inf, exact).amin(1)
+            distances.append(nearest)
         return torch.cat(distances)
 
     def _distance(self, rows: Tensor, others: Tensor) -> Tensor:
         if self.codec is None:
             return (rows - others).norm(dim=-1)
-        shifted = _windows(others.flatten(0, 1)).reshape(*others.shape[:2], 9, -1)
+        shifted = _windows(others.flatten(0, 1)).unflatten(0, others.shape[:2]).flatten(3)
         inner = rows[..., 1:-1, 1:-1].flatten(2)
         return (inner[:, :, None] - shifted).norm(dim=3).amin(2)
 
@@ -122,3 +132,9 @@ def _windows(images: Tensor) -> Tensor:
     height, width = images.shape[2:]
     places = itertools.product(range(3), repeat=2)
     return torch.stack([images[:, :, y : y + height - 2, x : x + width - 2] for y, x in places], dim=1)
+
+
+def _cells(images: Tensor) -> Tensor:
+    """Return the means of square cells, times their side: (n, k). No distance grows (Jensen)."""
+    side = max(2, min(images.shape[2:]) // CELLS)
+    return side * F.avg_pool2d(images, side).flatten(1)

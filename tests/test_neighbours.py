@@ -56,3 +56,16 @@ def test_constant_columns_count_nothing():
     X = np.column_stack([np.arange(5.0), np.full(5, 7.0)])
     points = Neighbours(X).encode(X)
     assert Neighbours(X).nearest(points, points, "rest").isfinite().all()
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (28, 20), (12, 12, 3)])
+def test_a_limit_loses_nothing_within(shape):
+    X = images(60, shape)
+    X[30:] = X[:30] // 2 + np.roll(images(30, shape, seed=1) // 2, 1, axis=2)
+    neighbours = Neighbours(X)
+    points = neighbours.encode(X)
+    full = neighbours.nearest(points, points, "rest")
+    limit = float(full.median())
+    cut = neighbours.nearest(points, points, "rest", limit)
+    assert torch.equal(cut[full <= limit], full[full <= limit])
+    assert (cut[full > limit] > limit).all()
