@@ -77,6 +77,8 @@ class ConditionalGAN(BaseEstimator):
         Of encoder and generator; the discriminator's is 0.4 of it.
     adversarial_weight : float
         Of the adversarial loss, beside the loss of turning a row into another of its class.
+    detail_weight : float
+        Of the distance between the patches of real and of generated images: what keeps them sharp.
     penalty_weight : float
         Of the gradient penalty.
     noise : float
@@ -130,6 +132,7 @@ class ConditionalGAN(BaseEstimator):
         width: int = 32,
         learning_rate: float = 1e-3,
         adversarial_weight: float = 0.1,
+        detail_weight: float = 1.0,
         penalty_weight: float = 0.2,
         noise: float = 0.05,
         callbacks: Sequence[Callback] | None = None,
@@ -148,6 +151,7 @@ class ConditionalGAN(BaseEstimator):
         self.width = width
         self.learning_rate = learning_rate
         self.adversarial_weight = adversarial_weight
+        self.detail_weight = detail_weight
         self.penalty_weight = penalty_weight
         self.noise = noise
         self.callbacks = callbacks
@@ -245,6 +249,7 @@ class ConditionalGAN(BaseEstimator):
             noise=self.noise,
             learning_rate=self.learning_rate,
             adversarial_weight=self.adversarial_weight,
+            detail_weight=self.detail_weight,
             penalty_weight=self.penalty_weight,
             fabric=fabric,
             generator=torch.Generator().manual_seed(seed),
@@ -279,7 +284,7 @@ class ConditionalGAN(BaseEstimator):
         _choose("architecture", self.architecture, ARCHITECTURES, "warping")
         _choose("loss", self.loss, LOSSES, DEFAULT_LOSS)
         _choose("penalty", self.penalty, PENALTIES, DEFAULT_PENALTY)
-        for name in ("learning_rate", "adversarial_weight", "penalty_weight", "noise"):
+        for name in ("learning_rate", "adversarial_weight", "detail_weight", "penalty_weight", "noise"):
             value = getattr(self, name)
             if (
                 isinstance(value, bool)

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 MIN_SIDE, MAX_SIDE = 8, 64
+PATCHES, FILTERS, PLACES = (1, 3, 5), 14, 128  # of `ImageCodec.project`
 DTYPES = ("uint8", "float16", "float32", "float64")
 
 
@@ -166,6 +167,29 @@ class ImageCodec:
         blank_x = (x >= left) & (x < left + width // 2)
         keep = ~(blank_y[:, None, :, None] & blank_x[:, None, None, :])
         return rows * keep.to(rows.device)
+
+    def project(self, rows: Tensor, generator: torch.Generator) -> list[Tensor]:
+        """Return what random filters see at random places, the same in every image; differentiable.
+
+        Of single pixels, and of patches of 3 and 5 pixels a side: what tells real images from
+        generated ones is mostly there, in how sharp edges and how flat surfaces are (Elnekave &
+        Weiss, "Generating natural images with direct patch distribution matching", ECCV 2022).
+
+        Returns
+        -------
+        list of Tensor of shape (n_filters, n, n_places)
+        """
+        channels = self.shape[0]
+        responses = []
+        for side in PATCHES:
+            filters = torch.randn(FILTERS, channels, side, side, generator=generator)
+            if side == 1 and channels == 1:
+                filters = torch.ones(1, 1, 1, 1)  # there is but one way to look at one number
+            filters = filters / filters.flatten(1).norm(dim=1)[:, None, None, None]
+            seen = F.conv2d(rows, filters.to(rows.device)).flatten(2).transpose(0, 1)
+            places = torch.randint(seen.shape[2], (PLACES,), generator=generator)
+            responses.append(seen[:, :, places.to(rows.device)])
+        return responses
 
     def to_config(self) -> dict[str, Any]:
         """Return the fitted state in JSON's types; ``ImageCodec(**config)`` restores it."""

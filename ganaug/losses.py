@@ -1,4 +1,4 @@
-"""Adversarial losses and penalties: functions of logits and of a discriminator; all but one are pure."""
+"""Losses and penalties: functions of logits, of a discriminator and of projections; all but one are pure."""
 
 from __future__ import annotations
 
@@ -65,6 +65,27 @@ def relativistic(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
     .. [1] Huang et al., "The GAN is dead; long live the GAN!", NeurIPS 2024, equation 2.
     """
     return F.softplus(fake - real).mean(), F.softplus(real - fake).mean()
+
+
+def sliced_wasserstein(real: Tensor, fake: Tensor) -> Tensor:
+    """Return how far two sets of numbers lie apart, in the mean over projections [1]_, [2]_.
+
+    Parameters
+    ----------
+    real, fake : Tensor of shape (n_projections, n)
+        What each projection makes of real data and of generated ones, in any order.
+
+    Returns
+    -------
+    Tensor of shape ()
+        Mean Wasserstein-1 distance.
+
+    References
+    ----------
+    .. [1] Rabin et al., "Wasserstein barycenter and its application to texture mixing", SSVM 2011.
+    .. [2] Heitz et al., "A sliced Wasserstein loss for neural texture synthesis", CVPR 2021.
+    """
+    return (real.sort(dim=1).values - fake.sort(dim=1).values).abs().mean()
 
 
 def r1_r2(discriminator: nn.Module, real: Tensor, fake: Tensor, labels: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from ganaug.losses import EVERY_STEP, GANLoss, Penalty
+from ganaug.losses import EVERY_STEP, GANLoss, Penalty, sliced_wasserstein
 from ganaug.networks import Networks
 from ganaug.watch import Watch
 
@@ -46,6 +46,10 @@ class Codec(Protocol):
 
     def corrupt(self, rows: Tensor, generator: torch.Generator) -> Tensor:
         """Hide a part of each row from the discriminator; differentiable."""
+        ...
+
+    def project(self, rows: Tensor, generator: torch.Generator) -> list[Tensor]:
+        """Return numbers (n_projections, n, k), by whose distribution batches are compared."""
         ...
 
 
@@ -106,6 +110,7 @@ def train_gan(
     learning_rate: float = 1e-3,
     discriminator_rate: float = 0.4,
     adversarial_weight: float = 0.1,
+    detail_weight: float = 1.0,
     penalty_weight: float = 0.2,
     penalty_every: int = 4,
     class_power: float = 0.0,
@@ -121,7 +126,8 @@ def train_gan(
     With an encoder, the generator learns two things at once: to turn a row into another of its
     class, given the difference of their codes, and to change it by the difference of two rows of
     any class in such a way that the discriminator takes the result for one of the first row's
-    class. Without one, codes are noise and only the discriminator teaches.
+    class, and that random projections of it are distributed as those of real rows. Without one,
+    codes are noise and only the discriminator teaches.
 
     Where losses explode or stop being finite, or the rows of a class become all alike (see
     `ganaug.watch`), training goes back to its last good state and on from there with half the
@@ -153,6 +159,8 @@ def train_gan(
         The discriminator's learning rate, constant, as a multiple of `learning_rate`.
     adversarial_weight : float
         Of the adversarial loss beside the reconstruction of the other row.
+    detail_weight : float
+        Of the distance between random projections of real and of generated rows; with an encoder.
     penalty_weight : float
         Of the gradient penalty, which is taken every `penalty_every` steps at as many times its
         weight (Karras et al., CVPR 2020, "lazy regularization"). Those in `losses.EVERY_STEP`
@@ -264,6 +272,9 @@ def train_gan(
             error = rebuilt - second
             rebuilding = error.abs().mean() + 0.5 * error.square().mean()
             maker_loss = rebuilding + adversarial_weight * maker_loss + 1e-4 * codes.square().mean()
+            seen = [part.chunk(2, dim=1) for part in codec.project(torch.cat([second, fake]), generator)]
+            apart = [sliced_wasserstein(theirs.flatten(1), ours.flatten(1)) for theirs, ours in seen]
+            maker_loss = maker_loss + detail_weight * sum(apart)
         maker_steps.zero_grad()
         fabric.backward(maker_loss)
         maker_steps.step()

@@ -291,18 +291,18 @@ def test_checkpoint_resumes_and_refuses_others(stripes, tmp_path):
     def stop(step, metrics):
         raise KeyboardInterrupt
 
-    whole = small(steps=300).fit(X, y)
+    whole = small(steps=200).fit(X, y)
     with pytest.raises(KeyboardInterrupt):
-        small(steps=300, callbacks=[lambda step, _: stop(step, _) if step == 275 else None]).fit(
+        small(steps=200, callbacks=[lambda step, _: stop(step, _) if step == 175 else None]).fit(
             X, y, checkpoint=tmp_path / "c"
         )
     steps = []
-    resumed = small(steps=300, callbacks=[lambda step, _: steps.append(step)])
+    resumed = small(steps=200, callbacks=[lambda step, _: steps.append(step)])
     resumed.fit(X, y, checkpoint=tmp_path / "c")
-    assert steps == [275, 300]
+    assert steps == [125, 150, 175, 200]
     assert np.array_equal(resumed.sample(y, 0), whole.sample(y, 0))
     with pytest.raises(ValueError, match="other data or other parameters"):
-        small(steps=300).fit(255 - X, y, checkpoint=tmp_path / "c")
+        small(steps=200).fit(255 - X, y, checkpoint=tmp_path / "c")
     with pytest.raises(ValueError, match="other data or other parameters"):
         small(steps=301).fit(X, y, checkpoint=tmp_path / "c")
 

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ganaug.images import ImageCodec
+from ganaug.losses import sliced_wasserstein
 
 SHAPES = [(8, 8), (9, 11), (16, 8, 1), (32, 32, 3), (10, 64, 4)]
 
@@ -109,3 +110,39 @@ def test_corrupt_blanks_alike_and_passes_gradients():
     assert blanked.min() >= 4
     out.sum().backward()
     assert torch.equal(rows.grad, (out != 0).float())
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (28, 20), (9, 12, 3)])
+def test_projections(shape):
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 256, (6, *shape), dtype=np.uint8)
+    codec = ImageCodec.fit(X)
+    rows = codec.encode(X).requires_grad_(True)
+    parts = codec.project(rows, torch.Generator().manual_seed(0))
+    assert all(part.shape[1:] == (6, 128) for part in parts)
+    sum(part.sum() for part in parts).backward()
+    assert (rows.grad != 0).any(dim=0).float().mean() > 0.9
+    again = codec.project(rows, torch.Generator().manual_seed(0))
+    assert all(torch.equal(a, b) for a, b in zip(parts, again, strict=True))
+
+
+def test_projections_see_single_pixels_as_they_are():
+    X = np.random.default_rng(0).integers(0, 256, (3, 8, 8), dtype=np.uint8)
+    codec = ImageCodec.fit(X)
+    pixels = codec.project(codec.encode(X), torch.Generator().manual_seed(0))[0]
+    assert pixels.shape[0] == 1
+    assert set(pixels.unique().tolist()) <= set(codec.encode(X).unique().tolist())
+
+
+def test_projections_tell_blurred_images_from_sharp_ones():
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 2, (64, 16, 16), dtype=np.uint8) * 255
+    codec = ImageCodec.fit(X)
+    sharp, other = codec.encode(X).chunk(2)
+    blurred = torch.nn.functional.avg_pool2d(other, 3, 1, 1)
+
+    def apart(rows):
+        parts = codec.project(torch.cat([sharp, rows]), torch.Generator().manual_seed(0))
+        return [float(sliced_wasserstein(*(half.flatten(1) for half in part.chunk(2, 1)))) for part in parts]
+
+    assert all(blur > 5 * same for blur, same in zip(apart(blurred), apart(other), strict=True))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from ganaug.losses import LOSSES, PENALTIES, r1_r2, weight_clipping, wgan_gp
+from ganaug.losses import LOSSES, PENALTIES, r1_r2, sliced_wasserstein, weight_clipping, wgan_gp
 
 CLOSED_FORMS = {  # at logits 0 for real and 0 for fake
     "relativistic": (math.log(2), math.log(2)),
@@ -84,3 +84,16 @@ def test_penalties_teach_the_discriminator():
     rows = torch.randn(4, 1, 4, 4)
     r1_r2(discriminator, rows, rows, torch.zeros(4).long()).backward()
     assert discriminator.slope.grad > 0
+
+
+def test_sliced_wasserstein():
+    real = torch.tensor([[0.0, 1.0, 2.0], [5.0, 5.0, 5.0]])
+    assert sliced_wasserstein(real, real[:, [2, 0, 1]]) == 0  # order doesn't count
+    assert sliced_wasserstein(real, real + 0.5) == 0.5
+    assert sliced_wasserstein(real, torch.tensor([[0.0, 1.0, 5.0], [5.0, 5.0, 5.0]])) == 0.5
+
+
+def test_sliced_wasserstein_pulls_numbers_to_their_ranks():
+    fake = torch.tensor([[3.0, -1.0]], requires_grad=True)
+    sliced_wasserstein(torch.tensor([[0.0, 2.0]]), fake).backward()
+    assert fake.grad.tolist() == [[0.5, -0.5]]

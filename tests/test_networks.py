@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from ganaug.networks import ARCHITECTURES
+from ganaug.networks._parts import warp
 from ganaug.networks.r3gan import Residual
 
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 9, 15), (4, 33, 32), (3, 64, 64)]
@@ -103,3 +104,22 @@ def test_every_layer_of_sngan_has_a_norm_of_one():
 def test_the_blocks_of_r3gan_start_as_the_identity():
     rows = torch.rand(2, 8, 5, 7)
     assert torch.equal(Residual(8)(rows), rows)
+
+
+def test_warp_moves_pixels():
+    rows = torch.rand(2, 3, 6, 8) * 2 - 1
+    flow = torch.zeros(2, 2, 6, 8)
+    assert torch.allclose(warp(rows, flow), rows, atol=1e-6)
+    flow[:, 0] = 2 * 2 / 8  # from two pixels to the right
+    assert torch.allclose(warp(rows, flow)[..., :-2], rows[..., 2:], atol=1e-5)
+    flow[:, 0] = 0.7 * 2 / 8
+    assert warp(rows, flow).abs().max() <= 1  # bicubic interpolation overshoots
+
+
+def test_warping_begins_close_to_the_identity():
+    networks = build("warping", (1, 28, 28))
+    networks.generator.eval()
+    rows = (torch.rand(4, 1, 28, 28) > 0.5).float() * 2 - 1
+    made = generate(networks, rows, torch.tensor([0, 1, 2, 0]))
+    assert (made - rows).abs().mean() < 0.2
+    assert (made - rows).abs().mean() > 0

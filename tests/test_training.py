@@ -29,6 +29,9 @@ class NumberCodec:
 
     corrupt = augment
 
+    def project(self, rows, generator):
+        return [rows[None]]
+
 
 class Shift(nn.Module):
     """A generator that changes a row by a learned multiple of the delta."""
@@ -132,6 +135,39 @@ def test_a_row_is_turned_into_another():
     codes = networks.encoder(rows)
     made = networks.generator(rows, codes, networks.encoder(others) - codes, torch.tensor([0, 0, 1]))
     assert made.flatten().tolist() == pytest.approx(others.flatten().tolist(), abs=0.1)
+
+
+class Scale(nn.Module):
+    """A generator that multiplies a row: to guess another row of its class, best by zero."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.full((1,), 0.5))
+
+    def forward(self, rows, codes, deltas, labels):
+        return rows * self.scale
+
+
+@pytest.mark.parametrize(("detail_weight", "least", "most"), [(0.0, 0.0, 0.2), (5.0, 0.8, 1.1)])
+def test_details_keep_what_guessing_would_average_away(detail_weight, least, most):
+    networks, _ = train_gan(
+        np.random.default_rng(0).normal(size=(400, 1)),
+        np.repeat([0, 1], 200),
+        NumberCodec(),
+        Networks(Scale(), Judge(), nn.Linear(1, 1)),
+        loss=LOSSES["relativistic"],
+        penalty=PENALTIES["none"],
+        steps=300,
+        batch_size=64,
+        code_size=1,
+        noise=0.05,
+        fabric=Fabric(accelerator="cpu", devices=1),
+        generator=torch.Generator().manual_seed(0),
+        learning_rate=1e-2,
+        adversarial_weight=0.0,
+        detail_weight=detail_weight,
+    )
+    assert least <= abs(networks.generator.scale.item()) <= most
 
 
 def test_global_states_are_left_alone():

@@ -152,11 +152,12 @@ class ConvDiscriminator(nn.Module):
 
 
 def warp(rows: Tensor, flow: Tensor) -> Tensor:
-    """Move the pixels of images along a flow field; bilinear, edge pixels repeated.
+    """Move the pixels of images along a flow field; bicubic, edge pixels repeated.
 
     Parameters
     ----------
     rows : Tensor of shape (n, C, H, W)
+        In [-1, 1], as what is returned.
     flow : Tensor of shape (n, 2, H, W)
         For each pixel where its value comes from, relative to it: x, then y, in half sides.
     """
@@ -164,4 +165,7 @@ def warp(rows: Tensor, flow: Tensor) -> Tensor:
     x = (torch.arange(width, device=rows.device) * 2 + 1) / width - 1
     y = (torch.arange(height, device=rows.device) * 2 + 1) / height - 1
     grid = torch.stack(torch.meshgrid(x, y, indexing="xy")) + flow
-    return F.grid_sample(rows, grid.permute(0, 2, 3, 1), padding_mode="border", align_corners=False)
+    moved = F.grid_sample(
+        rows, grid.permute(0, 2, 3, 1), mode="bicubic", padding_mode="border", align_corners=False
+    )
+    return moved.clamp(-1, 1)
