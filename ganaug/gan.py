@@ -29,10 +29,17 @@ from ganaug.networks import ARCHITECTURES, Architecture, Networks
 from ganaug.training import Callback, train_gan
 
 CONFIG_FILE, WEIGHTS_FILE, SEED_FILE = "config.json", "model.safetensors", "seed"
-FORMAT = 1  # of what `save` writes
+FORMAT = 2  # of what `save` writes
 SMALL = 16  # pixels: images with a shorter side are too coarse to be bent
 DEFAULT_LOSS, DEFAULT_PENALTY = "relativistic", "r1+r2"
-STEPS, SMALL_STEPS = 800, 1500  # updates by default; small images are cheap
+# What "auto" stands for; docs/recipe.md says why.
+AUTO: dict[str, Any] = {"architecture": "warping", "steps": 600, "detail_weight": 1.0, "strength": 1.5}
+AUTO_SMALL: dict[str, Any] = {
+    "architecture": "instance",
+    "steps": 1500,
+    "detail_weight": 0.0,
+    "strength": 1.0,
+}
 NOT_SAVED = ("callbacks", "device", "verbose", "random_state")
 
 
@@ -66,7 +73,7 @@ class ConditionalGAN(BaseEstimator):
         One network for all classes, or one for each. Only a shared one can borrow the variety
         of a rich class for a poor one.
     steps : "auto" or int
-        Updates of the networks (of each, if "per-class"). "auto": 800, or 1,500 for images with a
+        Updates of the networks (of each, if "per-class"). "auto": 600, or 1,500 for images with a
         side under 16 pixels.
     batch_size : int
     code_size : int
@@ -77,12 +84,16 @@ class ConditionalGAN(BaseEstimator):
         Of encoder and generator; the discriminator's is 0.4 of it.
     adversarial_weight : float
         Of the adversarial loss, beside the loss of turning a row into another of its class.
-    detail_weight : float
+    detail_weight : "auto" or float
         Of the distance between the patches of real and of generated images: what keeps them sharp.
+        "auto": 1, or 0 for images with a side under 16 pixels.
     penalty_weight : float
         Of the gradient penalty.
     noise : float
         Standard deviation of the noise on a code.
+    strength : "auto" or float
+        How far `sample` and `vary` may change a row: the largest part of the difference of two
+        others. In training it is 1. "auto": 1.5, or 1 for images with a side under 16 pixels.
     callbacks : sequence of callable, optional
         Each called as ``callback(step, metrics)`` while training.
     random_state : int, RandomState or None
@@ -132,9 +143,10 @@ class ConditionalGAN(BaseEstimator):
         width: int = 32,
         learning_rate: float = 1e-3,
         adversarial_weight: float = 0.1,
-        detail_weight: float = 1.0,
+        detail_weight: float | Literal["auto"] = "auto",
         penalty_weight: float = 0.2,
         noise: float = 0.05,
+        strength: float | Literal["auto"] = "auto",
         callbacks: Sequence[Callback] | None = None,
         random_state: int | np.random.RandomState | None = None,
         device: str = "auto",
@@ -154,6 +166,7 @@ class ConditionalGAN(BaseEstimator):
         self.detail_weight = detail_weight
         self.penalty_weight = penalty_weight
         self.noise = noise
+        self.strength = strength
         self.callbacks = callbacks
         self.random_state = random_state
         self.device = device
@@ -243,13 +256,13 @@ class ConditionalGAN(BaseEstimator):
             self._build(codec, int(labels.max()) + 1, seed),
             loss=_choose("loss", self.loss, LOSSES, DEFAULT_LOSS),
             penalty=_choose("penalty", self.penalty, PENALTIES, DEFAULT_PENALTY),
-            steps=self._steps(codec),
+            steps=self._auto("steps", codec),
             batch_size=self.batch_size,
             code_size=self.code_size,
             noise=self.noise,
             learning_rate=self.learning_rate,
             adversarial_weight=self.adversarial_weight,
-            detail_weight=self.detail_weight,
+            detail_weight=self._auto("detail_weight", codec),
             penalty_weight=self.penalty_weight,
             fabric=fabric,
             generator=torch.Generator().manual_seed(seed),
@@ -259,17 +272,22 @@ class ConditionalGAN(BaseEstimator):
             callbacks=tuple(self.callbacks or ()),
             progress=title if self.verbose else None,
         )
-        sizes: dict[str, Any] = {"code_size": self.code_size, "noise": self.noise}
-        return TrainedGenerator(trained, codec, labels, _copy(X), **sizes), history
+        return TrainedGenerator(trained, codec, labels, _copy(X), **self._generator_settings(codec)), history
 
-    def _steps(self, codec: ImageCodec) -> int:
-        if self.steps == "auto":
-            return SMALL_STEPS if min(codec.shape[1:]) < SMALL else STEPS
-        return self.steps
+    def _auto(self, name: str, codec: ImageCodec) -> Any:
+        """Return a parameter, or what "auto" stands for with such images."""
+        value = getattr(self, name)
+        if isinstance(value, str) and value == "auto":
+            return (AUTO_SMALL if min(codec.shape[1:]) < SMALL else AUTO)[name]
+        return value
+
+    def _generator_settings(self, codec: ImageCodec) -> dict[str, Any]:
+        strength = self._auto("strength", codec)
+        return {"code_size": self.code_size, "noise": self.noise, "strength": strength}
 
     def _build(self, codec: ImageCodec, n_classes: int, seed: int) -> Networks:
-        default = "instance" if min(codec.shape[1:]) < SMALL else "warping"
-        build = _choose("architecture", self.architecture, ARCHITECTURES, default)
+        architecture = self._auto("architecture", codec)
+        build = _choose("architecture", architecture, ARCHITECTURES, architecture)
         # Initial weights come from torch's global state on the CPU: put it back as the user had it.
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
@@ -284,14 +302,18 @@ class ConditionalGAN(BaseEstimator):
         _choose("architecture", self.architecture, ARCHITECTURES, "warping")
         _choose("loss", self.loss, LOSSES, DEFAULT_LOSS)
         _choose("penalty", self.penalty, PENALTIES, DEFAULT_PENALTY)
-        for name in ("learning_rate", "adversarial_weight", "detail_weight", "penalty_weight", "noise"):
+        weights = ("adversarial_weight", "detail_weight", "penalty_weight")
+        for name in ("learning_rate", *weights, "noise", "strength"):
             value = getattr(self, name)
+            if name in AUTO and isinstance(value, str) and value == "auto":
+                continue
             if (
                 isinstance(value, bool)
                 or not isinstance(value, int | float | np.number)
                 or not 0 <= value < np.inf
             ):
-                raise ValueError(f"`{name}` must be a number from 0 up, got {value!r}.")
+                auto = "'auto' or " if name in AUTO else ""
+                raise ValueError(f"`{name}` must be {auto}a number from 0 up, got {value!r}.")
         for name, allowed in (("modality", ("auto", "images")), ("conditioning", ("shared", "per-class"))):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"`{name}` must be one of {list(allowed)}, got {getattr(self, name)!r}.")
@@ -492,8 +514,8 @@ class ConditionalGAN(BaseEstimator):
         networks.generator.to(device)
         if networks.encoder is not None:
             networks.encoder.to(device)
-        sizes: dict[str, Any] = {"code_size": self.code_size, "noise": self.noise}
-        return TrainedGenerator.from_tensors(tensors, networks, self.codec_, **sizes)
+        settings = self._generator_settings(self.codec_)
+        return TrainedGenerator.from_tensors(tensors, networks, self.codec_, **settings)
 
 
 def _copy(X: Any) -> Any:

@@ -29,10 +29,20 @@ class TrainedGenerator:
     code_size : int
     noise : float
         Of `ganaug.training.loosen`.
+    strength : float
+        By how much farther a row may be changed than in training.
     """
 
     def __init__(
-        self, networks: Networks, codec: Codec, labels: np.ndarray, X: Any, *, code_size: int, noise: float
+        self,
+        networks: Networks,
+        codec: Codec,
+        labels: np.ndarray,
+        X: Any,
+        *,
+        code_size: int,
+        noise: float,
+        strength: float,
     ) -> None:
         self.generator = networks.generator
         self.encoder = networks.encoder
@@ -40,6 +50,7 @@ class TrainedGenerator:
         self.labels = labels
         self.code_size = code_size
         self.noise = noise
+        self.strength = strength
         self.rows = ClassRows(labels)
         self.device = next(networks.generator.parameters()).device
         self.X = self.codes = None
@@ -74,7 +85,9 @@ class TrainedGenerator:
         assert self.codes is not None  # noqa: S101 - for the type checker
         donors = self.rows.draw_classes(len(codes), 1.0, generator)
         first, second = self.rows.draw_pairs(donors, generator)
-        deltas = strength * loosen(self.codes[first] - self.codes[second], self.noise, generator)
+        deltas = (
+            self.strength * strength * loosen(self.codes[first] - self.codes[second], self.noise, generator)
+        )
         inputs = (self.codec.encode(X), codes, deltas, classes)
         return self.generator(*(tensor.to(self.device) for tensor in inputs)).cpu()
 
@@ -89,9 +102,9 @@ class TrainedGenerator:
 
     @classmethod
     def from_tensors(
-        cls, tensors: dict[str, Tensor], networks: Networks, codec: Codec, *, code_size: int, noise: float
+        cls, tensors: dict[str, Tensor], networks: Networks, codec: Codec, **settings: Any
     ) -> TrainedGenerator:
-        """Restore a generator into freshly built `networks`.
+        """Restore a generator into freshly built `networks`; with the `settings` of the class.
 
         Raises
         ------
@@ -111,7 +124,7 @@ class TrainedGenerator:
             network.eval().requires_grad_(False)
         if tensors:
             raise ValueError(f"tensors nobody asked for: {sorted(tensors)[:3]}")
-        return cls(networks, codec, labels, X, code_size=code_size, noise=noise)
+        return cls(networks, codec, labels, X, **settings)
 
 
 def _makers(generator: nn.Module, encoder: nn.Module | None) -> dict[str, nn.Module]:

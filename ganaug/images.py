@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 MIN_SIDE, MAX_SIDE = 8, 64
-PATCHES, FILTERS, PLACES = (1, 3, 5), 14, 128  # of `ImageCodec.project`
+PATCHES, FILTERS, PLACES = (1, 3, 5), 14, 64  # of `ImageCodec.project`
 DTYPES = ("uint8", "float16", "float32", "float64")
 
 

@@ -14,6 +14,9 @@ from ganaug import ARCHITECTURES, LOSSES, PENALTIES, ConditionalGAN
 from ganaug.losses import hinge, r1
 from ganaug.networks import Networks
 from ganaug.networks.dcgan import dcgan
+from ganaug.networks.instance import CodeGenerator
+from ganaug.networks.warping import WarpGenerator
+from ganaug.training import train_gan
 
 
 def small(**parameters):
@@ -106,6 +109,32 @@ def test_vary_keeps_near_at_small_strength(stripes):
     assert np.array_equal(gan.vary(X, y, 0, random_state=0), gan.vary(X, y, 0, random_state=1))
 
 
+def test_strength_is_that_of_sample_and_vary(stripes):
+    X, y = stripes
+    gentle, strong = (small(steps=20, strength=strength).fit(X, y) for strength in (0.5, 1.0))
+    assert np.array_equal(gentle.vary(X, y, 1.0, random_state=0), strong.vary(X, y, 0.5, random_state=0))
+    rows = [gan.sample(y, random_state=0).astype(float) for gan in (gentle, strong)]
+    assert not np.array_equal(*rows)
+
+
+@pytest.mark.parametrize(
+    ("side", "architecture", "strength", "detail_weight"),
+    [(15, CodeGenerator, 1.0, 0.0), (16, WarpGenerator, 1.5, 1.0)],
+)
+def test_auto_goes_by_the_shorter_side(side, architecture, strength, detail_weight, monkeypatch):
+    weights = []
+    train = train_gan
+    monkeypatch.setattr(
+        "ganaug.gan.train_gan",
+        lambda *args, **options: (weights.append(options["detail_weight"]), train(*args, **options))[1],
+    )
+    X = np.random.default_rng(0).integers(0, 256, (8, side, 20), dtype=np.uint8)
+    gan = ConditionalGAN(steps=1, width=4, random_state=0).fit(X, [0, 1] * 4)
+    assert isinstance(gan.members_[0].generator, architecture)
+    assert gan.members_[0].strength == strength
+    assert weights == [detail_weight]
+
+
 def test_vary_needs_an_encoder(stripes):
     gan = small(architecture="dcgan").fit(*stripes)
     assert not hasattr(gan, "vary")
@@ -159,7 +188,7 @@ def edit_tensors(folder, change):
         (lambda f: (f / "model.safetensors").unlink(), FileNotFoundError, "has no model.safetensors"),
         (lambda f: (f / "config.json").write_text("{"), ValueError, "holds no model"),
         (lambda f: (f / "config.json").write_text("[]"), ValueError, "holds no model"),
-        (lambda f: edit_config(f, format=99), ValueError, "format 99 instead of 1"),
+        (lambda f: edit_config(f, format=99), ValueError, "format 99 instead of 2"),
         (lambda f: edit_config(f, parameters={"witdh": 3}), ValueError, "witdh"),
         (lambda f: edit_config(f, classes=[0, 1]), ValueError, r"classes \[0, 1\] for weights of 3"),
         (lambda f: edit_config(f, classes=[1, 0, 2]), ValueError, "classes"),
@@ -239,6 +268,8 @@ def test_an_architecture_may_be_the_users_own(stripes):
         ({"conditioning": "class"}, r"`conditioning` must be one of \['shared', 'per-class'\], got 'class'"),
         ({"modality": "sound"}, "`modality` must be"),
         ({"learning_rate": -1e-3}, "`learning_rate` must be a number from 0 up, got -0.001"),
+        ({"detail_weight": "some"}, "`detail_weight` must be 'auto' or a number from 0 up, got 'some'"),
+        ({"strength": -1}, "`strength` must be 'auto' or a number from 0 up, got -1"),
         ({"noise": "some"}, "`noise` must be a number from 0 up, got 'some'"),
         ({"penalty_weight": float("nan")}, "`penalty_weight` .* got nan"),
         ({"random_state": -1}, "`random_state` must be an int from 0 .* got -1"),

@@ -119,7 +119,7 @@ def test_projections(shape):
     codec = ImageCodec.fit(X)
     rows = codec.encode(X).requires_grad_(True)
     parts = codec.project(rows, torch.Generator().manual_seed(0))
-    assert all(part.shape[1:] == (6, 128) for part in parts)
+    assert all(part.shape[1:] == (6, 64) for part in parts)
     sum(part.sum() for part in parts).backward()
     assert (rows.grad != 0).any(dim=0).float().mean() > 0.9
     again = codec.project(rows, torch.Generator().manual_seed(0))

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import ganaug
+from ganaug.gan import AUTO_SMALL
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path(ganaug.__file__).parent
@@ -89,7 +90,7 @@ def test_readme_snippets(tmp_path, monkeypatch):
     snippets = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert snippets
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("ganaug.gan.SMALL_STEPS", 2)
+    monkeypatch.setitem(AUTO_SMALL, "steps", 2)
     monkeypatch.setattr("ganaug.gate.PROBE_STEPS", 5)
     names: dict = {}
     for snippet in snippets:

@@ -17,7 +17,7 @@ from ganaug.networks._parts import (
 )
 
 REACH = 0.35  # the farthest a pixel may come from, in half sides
-FEATURES, REFINE = 8, 16  # maps that the decoder gives the refining layers, and channels of these
+FEATURES, REFINE = 4, 16  # maps that the decoder gives the refining layers, and channels of these
 
 
 class WarpGenerator(nn.Module):
@@ -76,7 +76,7 @@ def warping(
     code_size : int
         Numbers in the code of a row.
     width : int
-        Channels of the first convolution; deeper ones double it.
+        Channels of the encoder's first convolution; the discriminator's has half; deeper ones double it.
     activate : callable
         The codec's output head.
 
@@ -93,6 +93,8 @@ def warping(
     """
     return Networks(
         generator=WarpGenerator(shape, n_classes, code_size, width, activate),
-        discriminator=ConvDiscriminator(shape, n_classes, width),
+        discriminator=ConvDiscriminator(
+            shape, n_classes, max(1, width // 2)
+        ),  # details are seen to elsewhere
         encoder=ConvEncoder(shape, code_size, width),
     )
