@@ -21,13 +21,10 @@ QUICK_STEPS = 100  # of training a generator, where a run shall only show that i
 class Context:
     """The training rows of one seed, and what several arms share: made when first asked for."""
 
-    def __init__(
-        self, X: np.ndarray, y: np.ndarray, seed: int, *, quick: bool = False, gated: bool = True
-    ) -> None:
-        self.X, self.y, self.seed, self.quick, self.gated = X, y, seed, quick, gated
-        self.seconds = 0.0  # of fitting GAN and gate
+    def __init__(self, X: np.ndarray, y: np.ndarray, seed: int, *, quick: bool = False) -> None:
+        self.X, self.y, self.seed, self.quick = X, y, seed, quick
+        self.seconds = 0.0  # of fitting the GAN
         self._gan: ConditionalGAN | None = None
-        self._gate: QualityGate | None = None
 
     @property
     def gan(self) -> ConditionalGAN:
@@ -41,21 +38,9 @@ class Context:
             self.seconds = time.perf_counter() - start
         return self._gan
 
-    @property
-    def sampler(self) -> ConditionalGAN | QualityGate:
-        """The GAN in the gate that GANOverSampler puts around it by default; or without."""
-        if not self.gated:
-            return self.gan
-        if self._gate is None:
-            gan = self.gan
-            start = time.perf_counter()
-            self._gate = QualityGate(gan, random_state=self.seed).fit(self.X, self.y)
-            self.seconds += time.perf_counter() - start
-        return self._gate
-
     def use(self, gan: ConditionalGAN) -> None:
         """Take a fitted GAN in the place of the default one."""
-        self._gan, self._gate = gan, None
+        self._gan = gan
 
 
 def as_it_is(context: Context) -> TrainingSet:
@@ -103,7 +88,8 @@ def deepsmote(context: Context) -> TrainingSet:
 
 def ganaug(context: Context) -> TrainingSet:
     """GANOverSampler with its defaults: filled up to the largest class."""
-    sampler = GANOverSampler(FrozenEstimator(context.sampler), random_state=context.seed)
+    gate = QualityGate(context.gan, random_state=context.seed).fit(context.X, context.y)
+    sampler = GANOverSampler(FrozenEstimator(gate), random_state=context.seed)
     X, y = sampler.fit_resample(context.X, context.y)
     return TrainingSet(X, y, _evenly(y))
 
@@ -112,7 +98,7 @@ def ganaug_beyond(context: Context) -> TrainingSet:
     """Synthetic images for every class, the largest too, at `SHARE` of the draws."""
     totals = {c: int(n) + BEYOND for c, n in enumerate(np.bincount(context.y))}
     sampler = GANOverSampler(
-        FrozenEstimator(context.sampler), sampling_strategy=totals, random_state=context.seed
+        FrozenEstimator(context.gan), sampling_strategy=totals, random_state=context.seed
     )
     X, y = sampler.fit_resample(context.X, context.y)
     return TrainingSet(X, y, _shared(y, sampler.synthetic_mask_))
@@ -130,7 +116,7 @@ def duplicates(context: Context) -> TrainingSet:
 def only(context: Context) -> TrainingSet:
     """Synthetic images alone: train on synthetic, test on real."""
     labels = np.repeat(np.unique(context.y), BEYOND)
-    X = context.sampler.sample(labels, random_state=context.seed)
+    X = context.gan.sample(labels, random_state=context.seed)
     return TrainingSet(X, labels, np.ones(len(labels)))
 
 

@@ -84,7 +84,7 @@ def _spread(judge: Classifier, X: np.ndarray) -> float:
 def run_row(pool: Pool, name: str, seed: int, seconds: float, settings: Settings) -> dict:
     """Fit the generator of a row with each learning rate and measure the better one."""
     split = pool.split(seed)
-    context = Context(split.X, split.y, seed, gated=False)
+    context = Context(split.X, split.y, seed)
     trials = []
     for rate in RATES:
         gan, took = fit_for(seconds, split, seed, {**ROWS[name], "learning_rate": rate})

@@ -23,8 +23,8 @@ from ganaug.probe import ProbeClassifier
 
 FOLDS = 3  # of the data, each judged by a classifier that never saw it
 PROBE_STEPS = 333  # of the classifier of a fold: together they cost one ProbeClassifier
-DOUBT = 0.1  # of the real rows of a class are as doubtful to a classifier that never saw them
-UNLIKELY = 0.1  # is too little for a class, however doubtful its real rows are
+CAUGHT = 0.985  # of the real rows, under a wrong label, a classifier that never saw them contradicts,
+SPARED = 0.9  # as long as it spares as many under their own
 NEAR = 0.01  # of the real rows lie as near to another real one
 HEADROOM = 1.1  # rows proposed for each one that is missing, beside those expected to be rejected
 LEAST_RATE = 0.5  # of acceptance that is planned for: a hopeless generator shall not be asked without end
@@ -36,8 +36,8 @@ class QualityGate(BaseEstimator):
 
     A row is rejected as
 
-    - *contradicted*, if classifiers trained on the real rows take it for another class, and give
-      its own less than a tenth, or less than they give to nine in ten real rows that they never saw;
+    - *contradicted*, if classifiers trained on folds of the real rows give its class so little that
+      985 of 1,000 real rows under a wrong label would be caught, and another class more;
     - *copied*, if it lies as near to a training row of its class as hardly any two real rows (one
       in a hundred) lie to each other; images may be shifted by a pixel meanwhile;
     - *repeated*, if it lies so near to an earlier row of the same call.
@@ -61,7 +61,7 @@ class QualityGate(BaseEstimator):
     ----------
     gan_ : sampler
     classes_ : ndarray of shape (n_classes,)
-    threshold_ : ndarray of shape (n_classes,)
+    unlikely_ : float
         The probability of its class under which a row is contradicted, if another is likelier.
     nearest_ : float
         The distance up to which two rows count as the same.
@@ -149,15 +149,17 @@ class QualityGate(BaseEstimator):
         folds = min(FOLDS, int(np.bincount(labels).min()))
         split = StratifiedKFold(folds, shuffle=True, random_state=random.randint(2**31 - 1))
         self.classifiers_ = []
-        own = np.empty(len(labels))
+        proba = np.empty((len(labels), len(self.classes_)))
         for inside, outside in split.split(np.zeros(len(labels)), labels):
             classifier = clone(model)
             if "random_state" in classifier.get_params():
                 classifier.set_params(random_state=random.randint(2**31 - 1))
             self.classifiers_.append(classifier.fit(X[inside], labels[inside]))
-            own[outside] = classifier.predict_proba(X[outside])[np.arange(len(outside)), labels[outside]]
-        usual = [np.quantile(own[labels == c], DOUBT) for c in range(len(self.classes_))]
-        self.threshold_ = np.maximum(usual, UNLIKELY)
+            proba[outside] = classifier.predict_proba(X[outside])
+        own = np.arange(len(self.classes_)) == labels[:, None]
+        # No stricter than that: where a class is poor, classifiers know less than the generator,
+        # and would reject what could teach them.
+        self.unlikely_ = float(min(np.quantile(proba[~own], CAUGHT), np.quantile(proba[own], 1 - SPARED)))
 
     def sample(self, labels: Any, random_state: int | np.random.RandomState | None = None) -> Any:
         """Return one accepted row for each of `labels`, in order; as ``gan.sample``.
@@ -183,7 +185,7 @@ class QualityGate(BaseEstimator):
             proba = np.mean([model.predict_proba(rows) for model in self.classifiers_], axis=0)
             for c in np.flatnonzero(proposed).tolist():
                 own = asked == c
-                contradicted = (proba[own].argmax(1) != c) & (proba[own, c] < self.threshold_[c])
+                contradicted = (proba[own].argmax(1) != c) & (proba[own, c] < self.unlikely_)
                 piles[c].judge(rows[own], proba[own, c], contradicted)
         self.report_ = {self.classes_[c]: pile.report for c, pile in enumerate(piles) if len(pile.places)}
         for c, pile in enumerate(piles):
