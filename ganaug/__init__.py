@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ganaug.hdf5 import HDF5Dataset, write_hdf5
     from ganaug.losses import LOSSES, PENALTIES
     from ganaug.networks import ARCHITECTURES
+    from ganaug.recommend import recommend_counts
     from ganaug.resample import GANOverSampler
     from ganaug.transform import GANAugment
 
@@ -26,6 +27,7 @@ _ROOMS = {
     "PENALTIES": "losses",
     "QualityGate": "gate",
     "as_arrays": "data",
+    "recommend_counts": "recommend",
     "write_hdf5": "hdf5",
 }
 
@@ -39,6 +41,7 @@ __all__ = [
     "HDF5Dataset",
     "QualityGate",
     "as_arrays",
+    "recommend_counts",
     "write_hdf5",
 ]
 

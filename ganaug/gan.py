@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -15,7 +16,7 @@ import safetensors
 import safetensors.torch
 import torch
 from lightning_fabric import Fabric
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
@@ -40,6 +41,7 @@ AUTO_SMALL: dict[str, Any] = {
     "detail_weight": 0.0,
     "strength": 1.0,
 }
+TIMED_STEPS = 8  # by which `expected_seconds` goes: two of them with the penalty
 NOT_SAVED = ("callbacks", "device", "verbose", "random_state")
 
 
@@ -328,6 +330,17 @@ class ConditionalGAN(BaseEstimator):
             digest.update(np.ascontiguousarray(X[i : i + BLOCK]).tobytes())
         digest.update(labels.tobytes())
         return digest.hexdigest()
+
+    def expected_seconds(self, X: Any, y: Any) -> float:
+        """Return about how long `fit` would take on such rows, by a few of its steps."""
+        codec = ImageCodec.fit(as_arrays((X, y))[0])
+        few = clone(self).set_params(callbacks=None, verbose=False)
+        seconds = []
+        for steps in (1, 1 + TIMED_STEPS):
+            start = time.perf_counter()
+            few.set_params(steps=steps).fit(X, y)
+            seconds.append(time.perf_counter() - start)
+        return self._auto("steps", codec) * (seconds[1] - seconds[0]) / TIMED_STEPS
 
     def sample(self, labels: Any, random_state: int | np.random.RandomState | None = None) -> Any:
         """Return one synthetic row for each of `labels`, in order.

@@ -14,6 +14,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import StratifiedKFold
 from sklearn.utils import check_random_state
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
@@ -160,6 +161,11 @@ class QualityGate(BaseEstimator):
         # No stricter than that: where a class is poor, classifiers know less than the generator,
         # and would reject what could teach them.
         self.unlikely_ = float(min(np.quantile(proba[~own], CAUGHT), np.quantile(proba[own], 1 - SPARED)))
+
+    @available_if(lambda self: hasattr(self.gan, "expected_seconds"))
+    def expected_seconds(self, X: Any, y: Any) -> float:
+        """Return about how long fitting the GAN would take; the classifiers take little."""
+        return self.gan.expected_seconds(X, y)
 
     def sample(self, labels: Any, random_state: int | np.random.RandomState | None = None) -> Any:
         """Return one accepted row for each of `labels`, in order; as ``gan.sample``.

@@ -11,11 +11,13 @@ from imblearn.utils import check_target_type
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import validate_data
 
 from ganaug.data import Sampler
 from ganaug.gan import ConditionalGAN
 from ganaug.gate import QualityGate
+from ganaug.recommend import recommend_counts
 
 
 class GANOverSampler(BaseOverSampler):
@@ -28,6 +30,7 @@ class GANOverSampler(BaseOverSampler):
         hand. One in a ``FrozenEstimator``, or a sampler without ``fit``, is used as it is.
     sampling_strategy : float, str, dict or callable
         As everywhere in imbalanced-learn; a dict gives the final number of rows of each class.
+        Or "recommended": as `recommend_counts` finds best, which may be to add nothing.
     image_shape : (H, W) or (H, W, C), optional
         The shape of an image, where X holds one in each flat row.
     random_state : int, RandomState or None
@@ -37,6 +40,10 @@ class GANOverSampler(BaseOverSampler):
     ----------
     sampling_strategy_ : dict
         How many rows were to be added to each class.
+    sample_weight_ : ndarray of shape (n_rows_out,)
+        With "recommended", the weight of each row for a classifier; otherwise 1.
+    recommendation_ : Recommendation
+        With "recommended" only.
     synthetic_mask_ : ndarray of shape (n_rows_out,), bool
         True where a returned row is synthetic.
     gan_ : sampler
@@ -55,9 +62,14 @@ class GANOverSampler(BaseOverSampler):
     """
 
     gan_: Sampler
+    sampling_strategy: Any
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseOverSampler._parameter_constraints,
+        "sampling_strategy": [
+            *BaseOverSampler._parameter_constraints["sampling_strategy"],
+            StrOptions({"recommended"}),
+        ],
         "gan": [None, object],
         "image_shape": [None, "array-like"],
         "random_state": ["random_state"],
@@ -75,6 +87,38 @@ class GANOverSampler(BaseOverSampler):
         self.gan = gan
         self.image_shape = image_shape
         self.random_state = random_state
+
+    def fit_resample(self, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return the rows that were there, then the new ones; and their labels.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n, H, W), (n, H, W, C), or (n, n_pixels) with `image_shape`
+        y : array-like of shape (n,)
+
+        Returns
+        -------
+        X, y : ndarray
+        """
+        if not (isinstance(self.sampling_strategy, str) and self.sampling_strategy == "recommended"):
+            X, y = super().fit_resample(X, y)
+            self.sample_weight_ = np.ones(len(X))
+            return X, y
+
+        def recommended(target: np.ndarray) -> dict[Any, int]:
+            gan = QualityGate(ConditionalGAN()) if self.gan is None else self.gan
+            images = self._as_images(np.asarray(X))
+            self.recommendation_ = recommend_counts(gan, images, target, random_state=self._seed())
+            return self.recommendation_.totals
+
+        # imbalanced-learn asks a callable for the totals, after it has checked y.
+        self.sampling_strategy = recommended
+        try:
+            X, y = super().fit_resample(X, y)
+        finally:
+            self.sampling_strategy = "recommended"
+        self.sample_weight_ = self.recommendation_.sample_weight(y, self.synthetic_mask_)
+        return X, y
 
     def _check_X_y(self, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray, bool]:
         y, binarize_y = check_target_type(y, indicate_one_vs_all=True)

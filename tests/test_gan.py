@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 
 import numpy as np
 import pytest
@@ -359,3 +360,13 @@ def test_a_checkpoint_names_its_own_seed(stripes, tmp_path):
     first = small(random_state=3).fit(*stripes, checkpoint=tmp_path / "c").sample([0, 1], 0)
     resumed = small(random_state=None).fit(*stripes, checkpoint=tmp_path / "c").sample([0, 1], 0)
     assert np.array_equal(first, resumed)
+
+
+def test_expected_seconds(stripes):
+    X, y = stripes
+    gan = small(steps=150)
+    expected = gan.expected_seconds(X, y)
+    start = time.perf_counter()
+    gan.fit(X, y)
+    assert 0.2 < expected / (time.perf_counter() - start) < 5
+    assert gan.steps == 150

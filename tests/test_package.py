@@ -20,7 +20,7 @@ ROWS = [
     ["hdf5", "training"],
     ["generator", "probe", "neighbours"],
     ["gan"],
-    ["gate"],
+    ["gate", "recommend"],
     ["transform", "resample", "report"],
     ["demo"],
     ["cli"],
@@ -37,6 +37,7 @@ SURFACE = [
     "HDF5Dataset",
     "QualityGate",
     "as_arrays",
+    "recommend_counts",
     "write_hdf5",
 ]
 

@@ -4,13 +4,15 @@ import numpy as np
 import pytest
 from conftest import StripeSampler
 from imblearn.pipeline import make_pipeline
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.preprocessing import FunctionTransformer
 
 from ganaug import ConditionalGAN, GANOverSampler, QualityGate
+from ganaug.probe import ProbeClassifier
+from ganaug.recommend import Candidate, Trial
 
 
 def quick():
@@ -59,6 +61,46 @@ def test_the_default_is_a_gated_gan(stripes, monkeypatch):
     assert sampler.gan_.random_state == sampler.gan_.gan.random_state
     assert sampler.gan_.report_[2]["accepted"] + sampler.gan_.report_[2]["filled"] == 35
     assert np.array_equal(first, again)
+
+
+class Recommendable(BaseEstimator):
+    """A generator that can be fitted: stripes as flat images."""
+
+    def fit(self, X, y):
+        self.sampler_ = StripeSampler(np.unique(y))
+        self.classes_ = self.sampler_.classes_
+        return self
+
+    def sample(self, labels, random_state=None):
+        return self.sampler_.sample(labels, random_state)
+
+
+@pytest.mark.parametrize(("low", "expected"), [(0.1, [1000, 1000, 1000]), (-0.1, [40, 15, 6])])
+def test_recommended(low, expected, stripes, monkeypatch):
+    X, y = np.concatenate([stripes[0], stripes[0][-1:]]), np.append(stripes[1], 2)
+    monkeypatch.setattr("ganaug.recommend.CANDIDATES", (Candidate("balance", None), Candidate("beyond", 0.8)))
+    monkeypatch.setattr("ganaug.recommend.ProbeClassifier", lambda: ProbeClassifier(steps=5))
+    monkeypatch.setattr(
+        "ganaug.recommend._trial",
+        lambda candidate, *_: Trial(candidate, 1.0 if candidate.rule == "beyond" else 0.0, low, 2.0),
+    )
+    monkeypatch.setattr("ganaug.recommend.BEYOND", 960)
+    sampler = GANOverSampler(Recommendable(), sampling_strategy="recommended", random_state=0)
+    _, y_out = sampler.fit_resample(X, y)
+    assert np.bincount(y_out).tolist() == expected
+    assert sampler.sampling_strategy == "recommended"
+    assert sampler.recommendation_.totals == dict(enumerate(expected))
+    by_class = [sampler.sample_weight_[y_out == c].sum() for c in range(3)]
+    assert by_class == pytest.approx([len(y) / 3] * 3)
+    if low > 0:
+        synthetic = sampler.sample_weight_[sampler.synthetic_mask_].sum()
+        assert synthetic == pytest.approx(0.8 * len(y))
+
+
+def test_weights_are_one_without_a_recommendation(stripes):
+    sampler = GANOverSampler(StripeSampler([0, 1, 2]))
+    X_out, _ = sampler.fit_resample(*stripes)
+    assert sampler.sample_weight_.tolist() == [1.0] * len(X_out)
 
 
 @pytest.mark.parametrize("labels", [["a", "b", "c"], [True, False], [-5, 0, 7]])

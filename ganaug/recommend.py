@@ -1,0 +1,358 @@
+"""recommend_counts: how many synthetic rows to add to each class, at what weight; 0 is an answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import clone
+from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import StratifiedKFold
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import has_fit_parameter
+from torch import Tensor
+
+from ganaug.data import check_labels, encode_labels
+from ganaug.probe import ProbeClassifier
+
+Scorer = Callable[[np.ndarray, np.ndarray], float]
+
+INSTEAD = "Draw every class equally often, and augment classically."
+LEAST_ROWS = 6  # of a class: with fewer, a fold leaves too little to learn from and to test on
+BEYOND = 1000  # rows added to every class by the rule "beyond"
+FINALISTS = 3  # candidates that the first fold lets through to the others
+RESAMPLES = 1000  # of the rows, for an interval
+LEAST_PROBABILITY = (
+    1e-3  # that counts as lost: one row that a classifier is sure to misplace shall not decide
+)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A way to add: how many rows to each class, and the share of a class's draws that is synthetic."""
+
+    rule: str
+    share: float | None  # None: every row of a class weighs the same
+
+    def __str__(self) -> str:
+        share = "" if self.share is None else f" at {self.share:g} of the draws of a class"
+        return f"{self.rule}{share}"
+
+    def to_add(self, counts: np.ndarray) -> np.ndarray:
+        """Return how many rows go to each class, (n_classes,)."""
+        largest = int(counts.max())
+        if self.rule == "nothing":
+            return np.zeros_like(counts)
+        if self.rule == "balance":
+            return largest - counts
+        if self.rule == "beyond":
+            return largest - counts + BEYOND
+        times = float(self.rule.removesuffix("x"))
+        return np.minimum(np.ceil(times * counts).astype(int), max(largest, BEYOND))
+
+    def shares(self, counts: np.ndarray) -> np.ndarray:
+        """Return the share of the draws of each class that is synthetic, (n_classes,)."""
+        added = self.to_add(counts)
+        natural = added / (counts + added)
+        return natural if self.share is None else np.where(added > 0, self.share, 0.0)
+
+
+NOTHING = Candidate("nothing", None)
+CANDIDATES = (
+    Candidate("0.5x", 0.5),
+    Candidate("1x", 0.5),
+    Candidate("2x", 0.5),
+    Candidate("2x", 0.8),
+    Candidate("5x", 0.5),
+    Candidate("5x", 0.8),
+    Candidate("10x", 0.8),
+    Candidate("balance", None),
+    Candidate("beyond", 0.5),
+    Candidate("beyond", 0.8),
+)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a candidate gained over adding nothing, with a 95 % interval, in units of the score."""
+
+    candidate: Candidate
+    gain: float
+    low: float
+    high: float
+
+
+class Recommendation:
+    """How many rows to add to each class, and at what weight.
+
+    Attributes
+    ----------
+    to_add : dict
+        Rows to add, by label; all 0 where nothing was shown to help.
+    totals : dict
+        Final numbers of rows, by label: what imbalanced-learn's `sampling_strategy` takes.
+    synthetic_share : dict
+        The share of the draws of a class that is synthetic, by label.
+    trials : list of Trial
+        Of the candidates that were measured on all folds.
+    reason : str
+        Why, in plain words.
+    seconds : float
+        What it took.
+    """
+
+    def __init__(
+        self, classes: np.ndarray, counts: np.ndarray, candidate: Candidate, trials: list[Trial], reason: str
+    ) -> None:
+        added, shares = candidate.to_add(counts), candidate.shares(counts)
+        labels = classes.tolist()
+        self.candidate, self.trials, self.reason, self.seconds = candidate, trials, reason, 0.0
+        self.to_add = dict(zip(labels, added.tolist(), strict=True))
+        self.totals = dict(zip(labels, (counts + added).tolist(), strict=True))
+        self.synthetic_share = dict(zip(labels, shares.tolist(), strict=True))
+
+    def sample_weight(self, y: Any, synthetic: Any) -> np.ndarray:
+        """Return the weight of each row: classes weigh alike, and synthetic rows their share of it.
+
+        All together weigh as much as the real rows did, so that a classifier is regularised as it
+        was in the trials.
+
+        Parameters
+        ----------
+        y : array-like of shape (n,)
+            Labels of real and synthetic rows.
+        synthetic : array-like of shape (n,), bool
+        """
+        y, synthetic = np.asarray(y), np.asarray(synthetic, dtype=bool)
+        weight = np.zeros(len(y))
+        for label, share in self.synthetic_share.items():
+            for part, size in ((synthetic, share), (~synthetic, 1 - share)):
+                rows = part & (y == label)
+                weight[rows] = size / max(1, rows.sum())
+        return weight * (~synthetic).sum() / weight.sum()
+
+    def __str__(self) -> str:
+        lines = [self.reason]
+        lines += [
+            f"  {trial.candidate}: {trial.gain:+.4f} ({trial.low:+.4f} to {trial.high:+.4f})"
+            for trial in self.trials
+        ]
+        return "\n".join(lines)
+
+
+def balanced_log_likelihood(y: np.ndarray, proba: np.ndarray) -> float:
+    """Return the mean log-probability of the true class, every class weighing the same.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n,)
+        Class indices.
+    proba : ndarray of shape (n, n_classes)
+
+    Notes
+    -----
+    The default score: it moves with every row, where accuracy moves with the few on the border,
+    so that a class of ten rows can tell something.
+    """
+    own = np.log(np.maximum(proba[np.arange(len(y)), y], LEAST_PROBABILITY))
+    return float(np.mean([own[y == c].mean() for c in np.unique(y)]))
+
+
+def recommend_counts(
+    gan: Any,
+    X: Any,
+    y: Any,
+    cv: int = 3,
+    *,
+    classifier: Any = None,
+    scorer: Scorer | None = None,
+    budget: float | None = None,
+    random_state: int | np.random.RandomState | None = None,
+    verbose: bool = False,
+) -> Recommendation:
+    """Find out by cross-validation how many synthetic rows to add to each class; 0 is an answer.
+
+    The GAN is fitted anew on each fold, and classifiers trained with and without its rows are
+    tested on the real rows it never saw. The first fold tries all `CANDIDATES`, the others the
+    best of them. The best is recommended if the interval of its gain lies above 0.
+
+    Parameters
+    ----------
+    gan : estimator
+        A `ConditionalGAN`, or a `QualityGate` around one; cloned.
+    X, y
+        Real rows, as for `gan.fit`, and their labels.
+    cv : int
+        Folds.
+    classifier : classifier or callable, optional
+        One with ``predict_proba``, cloned; or ``callable(X, y, sample_weight) -> fitted classifier``.
+        One whose ``fit`` takes no ``sample_weight`` gets rows drawn by it. None: `ProbeClassifier`
+        for images, extremely randomised trees for tables.
+    scorer : callable, optional
+        ``scorer(y, proba) -> float``, greater is better; of class indices (n,) and probabilities
+        (n, n_classes). None: `balanced_log_likelihood`.
+    budget : float, optional
+        Seconds it may take.
+    random_state : int, RandomState or None
+    verbose : bool
+        Print the expected cost before it is spent.
+
+    Returns
+    -------
+    Recommendation
+
+    Raises
+    ------
+    ValueError
+        If `gan` can't be fitted anew, or a parameter is not of the kind described.
+    """
+    start = time.perf_counter()
+    if isinstance(gan, FrozenEstimator) or not (hasattr(gan, "fit") and hasattr(gan, "get_params")):
+        raise ValueError(
+            f"`gan` must be an estimator that can be fitted anew on each fold, got {gan!r}: a sampler that"
+            " has seen the rows it is tested on would always look good."
+        )
+    if isinstance(cv, bool) or not isinstance(cv, int | np.integer) or cv < 2:
+        raise ValueError(f"`cv` must be an integer from 2 up, got {cv!r}.")
+    X = X if isinstance(X, Tensor) else np.asarray(X)
+    classes, labels = encode_labels(check_labels(y, len(X)))
+    counts = np.bincount(labels)
+    least = max(LEAST_ROWS, cv)
+    if counts.min() < least:
+        which = int(counts.argmin())
+        return Recommendation(
+            classes,
+            counts,
+            NOTHING,
+            [],
+            f"Add nothing: class {classes.tolist()[which]} has {counts[which]} rows, fewer than the {least}"
+            f" it takes to see whether synthetic ones help. {INSTEAD}",
+        )
+    random = check_random_state(random_state)
+    seeds = random.randint(2**31 - 1, size=cv + 2)
+    folds = StratifiedKFold(cv, shuffle=True, random_state=seeds[0])
+    model = _Model(classifier, images=X.ndim > 2, seed=int(seeds[1]))
+    score = balanced_log_likelihood if scorer is None else scorer
+    expected = _expected_seconds(gan, model, X, y, labels, cv)
+    if verbose:
+        print(f"{cv} fits of the GAN and {_fits(cv)} of the classifier: about {expected:.0f} s.")
+    if budget is not None and expected > budget:
+        return Recommendation(
+            classes,
+            counts,
+            NOTHING,
+            [],
+            f"Add nothing: to see whether synthetic rows help takes about {expected:.0f} s, more than the"
+            f" budget of {budget:g} s. {INSTEAD}",
+        )
+    tried: tuple[Candidate, ...] = (NOTHING, *CANDIDATES)
+    proba = {candidate: np.full((len(labels), len(classes)), np.nan) for candidate in tried}
+    for (inside, outside), seed in zip(folds.split(np.zeros(len(labels)), labels), seeds[2:], strict=True):
+        pool = _Pool(gan, X[inside], labels[inside], classes, tried, int(seed))
+        for candidate in tried:
+            fitted = model.fit(*pool.training_set(candidate))
+            proba[candidate][outside] = fitted.predict_proba(X[outside])
+        if len(tried) > 1 + FINALISTS:  # the first fold chooses who goes on
+            best = sorted(CANDIDATES, key=lambda c: -score(labels[outside], proba[c][outside]))
+            tried = (NOTHING, *best[:FINALISTS])
+    trials = [_trial(c, labels, proba[c], proba[NOTHING], score, int(seeds[0])) for c in tried[1:]]
+    best_trial = max(trials, key=lambda trial: trial.gain)
+    if best_trial.low > 0:
+        what = f"Add {best_trial.candidate}: it helped in cross-validation."
+        result = Recommendation(classes, counts, best_trial.candidate, trials, what)
+    else:
+        what = f"Add nothing: no way to add synthetic rows helped beyond doubt. {INSTEAD}"
+        result = Recommendation(classes, counts, NOTHING, trials, what)
+    result.seconds = time.perf_counter() - start
+    return result
+
+
+class _Model:
+    """The classifier that judges, whatever its kind."""
+
+    def __init__(self, classifier: Any, *, images: bool, seed: int) -> None:
+        if classifier is None:
+            classifier = ProbeClassifier() if images else ExtraTreesClassifier()
+        if not callable(classifier) and not hasattr(classifier, "predict_proba"):
+            raise ValueError(
+                "`classifier` must have predict_proba, or be a callable (X, y, sample_weight), got"
+                f" {classifier!r}."
+            )
+        self.classifier, self.seed = classifier, seed
+
+    def fit(self, X: Any, y: np.ndarray, weight: np.ndarray) -> Any:
+        """Return a classifier fitted on weighted rows."""
+        if not hasattr(self.classifier, "fit"):
+            return self.classifier(X, y, weight)
+        model = clone(self.classifier)
+        if "random_state" in model.get_params():
+            model.set_params(random_state=self.seed)
+        if has_fit_parameter(model, "sample_weight"):
+            return model.fit(X, y, sample_weight=weight)
+        rows = np.random.default_rng(self.seed).choice(len(y), len(y), p=weight / weight.sum())
+        return model.fit(X[rows], y[rows])
+
+
+class _Pool:
+    """A GAN fitted on the rows of a fold, and its samples, of which each candidate takes the first."""
+
+    def __init__(
+        self, gan: Any, X: Any, labels: np.ndarray, classes: np.ndarray, tried: Sequence[Candidate], seed: int
+    ) -> None:
+        self.X, self.labels = X, labels
+        self.counts = np.bincount(labels)
+        most = np.max([candidate.to_add(self.counts) for candidate in tried], axis=0)
+        sampler = clone(gan)
+        names = [name for name in sampler.get_params() if name.split("__")[-1] == "random_state"]
+        sampler.set_params(**dict.fromkeys(names, seed))
+        sampler.fit(X, classes[labels])
+        self.synthetic = sampler.sample(np.repeat(classes, most), random_state=seed)
+        self.starts = np.cumsum(most) - most
+
+    def training_set(self, candidate: Candidate) -> tuple[Any, np.ndarray, np.ndarray]:
+        """Return rows, class indices and weights."""
+        added = candidate.to_add(self.counts)
+        taken = np.concatenate([start + np.arange(n) for start, n in zip(self.starts, added, strict=True)])
+        new = np.repeat(np.arange(len(added)), added)
+        share = candidate.shares(self.counts)
+        weight = np.concatenate(
+            [((1 - share) / self.counts)[self.labels], (share / np.maximum(added, 1))[new]]
+        )
+        join = torch.cat if isinstance(self.X, Tensor) else np.concatenate
+        X = join([self.X, self.synthetic[taken]])
+        # In sum as much as the real rows: more weight would mean less regularisation.
+        return X, np.concatenate([self.labels, new]), weight * len(self.labels) / weight.sum()
+
+
+def _trial(
+    candidate: Candidate, labels: np.ndarray, proba: np.ndarray, base: np.ndarray, score: Scorer, seed: int
+) -> Trial:
+    """Return the gain over `base` with the interval of a paired bootstrap over rows, class by class."""
+    rng = np.random.default_rng(seed)
+    own = [np.flatnonzero(labels == c) for c in range(proba.shape[1])]
+    gains = []
+    for _ in range(RESAMPLES):
+        rows = np.concatenate([rng.choice(mine, len(mine)) for mine in own])
+        gains.append(score(labels[rows], proba[rows]) - score(labels[rows], base[rows]))
+    # The best of several candidates is looked at: each interval is wider for it (Bonferroni).
+    low, high = np.quantile(gains, [0.025 / FINALISTS, 1 - 0.025 / FINALISTS])
+    return Trial(candidate, score(labels, proba) - score(labels, base), float(low), float(high))
+
+
+def _fits(cv: int) -> int:
+    return 1 + len(CANDIDATES) + (cv - 1) * (1 + FINALISTS)
+
+
+def _expected_seconds(gan: Any, model: _Model, X: Any, y: Any, labels: np.ndarray, cv: int) -> float:
+    """Return about how long all will take, by a few steps of the GAN and one fit of the classifier."""
+    start = time.perf_counter()
+    model.fit(X, labels, np.ones(len(labels)))
+    seconds = _fits(cv) * (time.perf_counter() - start)
+    if hasattr(gan, "expected_seconds"):
+        seconds += cv * gan.expected_seconds(X, y)
+    return seconds

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.base import BaseEstimator
+from sklearn.datasets import load_digits
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+
+from ganaug.recommend import CANDIDATES, NOTHING, Candidate, recommend_counts
+
+COUNTS = [60, 30, 12]
+
+
+def digits():
+    """Rows of three digits, long-tailed, and the rows that are left."""
+    X, y = load_digits(n_class=3, return_X_y=True)
+    rng = np.random.default_rng(0)
+    rows = [rng.permutation(np.flatnonzero(y == c)) for c in range(3)]
+    inside = np.concatenate([own[:n] for own, n in zip(rows, COUNTS, strict=True)])
+    outside = np.concatenate([own[n:] for own, n in zip(rows, COUNTS, strict=True)])
+    return X[inside] / 16 + rng.normal(0, 0.5, (len(inside), 64)), y[inside], X[outside] / 16, y[outside]
+
+
+X, Y, FRESH, FRESH_Y = digits()
+FRESH = FRESH + np.random.default_rng(1).normal(0, 0.5, FRESH.shape)
+SEEN: list[set] = []  # the rows that each fit of a generator has seen
+
+
+class Generator(BaseEstimator):
+    """Makes fresh real rows, or noise, or one row of each class over and over, or rows of other classes."""
+
+    def __init__(self, kind="fresh", random_state=None):
+        self.kind, self.random_state = kind, random_state
+
+    def fit(self, X, y):
+        self.classes_, self.X_, self.y_ = np.unique(y), X, y
+        SEEN.append({row.tobytes() for row in X})
+        return self
+
+    def sample(self, labels, random_state=None):
+        rng = np.random.default_rng(random_state)
+        if self.kind == "noise":
+            return rng.normal(0, 3, (len(labels), 64))
+        if self.kind == "collapsed":
+            return np.stack([self.X_[self.y_ == label][0] for label in labels])
+        if self.kind == "wrong":
+            labels = (np.asarray(labels) + 1) % 3
+        return np.stack([FRESH[rng.choice(np.flatnonzero(FRESH_Y == label))] for label in labels])
+
+
+def recommend(gan, **options):
+    options = {"classifier": LogisticRegression(C=0.1, max_iter=200), "random_state": 0, **options}
+    return recommend_counts(gan, X, Y, **options)
+
+
+def test_a_generator_that_helps_is_recommended():
+    result = recommend(Generator())
+    assert sum(result.to_add.values()) > 0
+    assert result.totals == {c: COUNTS[c] + result.to_add[c] for c in range(3)}
+    assert result.reason.startswith(f"Add {result.candidate}")
+    assert max(result.trials, key=lambda trial: trial.gain).low > 0
+    assert "(+" in str(result)
+
+
+@pytest.mark.parametrize("kind", ["noise", "collapsed", "wrong"])
+def test_one_that_harms_is_not(kind):
+    result = recommend(Generator(kind))
+    assert set(result.to_add.values()) == {0}
+    assert set(result.synthetic_share.values()) == {0.0}
+    assert result.totals == dict(enumerate(COUNTS))
+    assert "Add nothing" in result.reason
+    assert "Draw every class equally often" in result.reason
+
+
+def test_no_generator_sees_the_rows_it_is_tested_on():
+    SEEN.clear()
+    tested: list[set] = []
+
+    class Spy(LogisticRegression):
+        def predict_proba(self, X):
+            tested.append({row.tobytes() for row in X})
+            return super().predict_proba(X)
+
+    recommend(Generator(), classifier=Spy(C=0.1, max_iter=200))
+    assert len(SEEN) == 3
+    first = 1 + len(CANDIDATES)
+    for rows, seen in zip(tested[:first] + tested[first::4], [SEEN[0]] * first + SEEN[1:], strict=True):
+        assert not rows & seen
+    assert len(set.union(*tested)) == len(X)
+
+
+def test_any_classifier_and_scorer():
+    calls = []
+
+    def train(X, y, sample_weight):
+        calls.append(sample_weight.sum())
+        return LogisticRegression(C=0.1, max_iter=200).fit(X, y, sample_weight)
+
+    def accuracy(y, proba):
+        return float((proba.argmax(1) == y).mean())
+
+    result = recommend(Generator("wrong"), classifier=train, scorer=accuracy)
+    n_inside = 2 * len(X) / 3
+    assert calls == pytest.approx([len(X)] + [n_inside] * 19, abs=1)  # the first is timed, to tell the cost
+    assert result.candidate == NOTHING
+    assert all(abs(trial.gain * len(X) % 1) < 1e-6 or trial.gain < 0 for trial in result.trials)
+    assert recommend(Generator("wrong"), classifier=KNeighborsClassifier()).candidate == NOTHING
+
+
+def test_a_seed_decides():
+    first, again = (recommend(Generator(), random_state=3) for _ in range(2))
+    assert first.trials == again.trials
+    assert first.candidate == again.candidate
+
+
+def test_weights():
+    result = recommend(Generator())
+    y = np.array([0, 0, 0, 1, 2, 2])
+    synthetic = np.array([False, False, True, False, True, False])
+    result.synthetic_share = {0: 0.8, 1: 0.0, 2: 0.5}
+    weight = result.sample_weight(y, synthetic)
+    assert weight == pytest.approx(np.array([0.1, 0.1, 0.8, 1.0, 0.5, 0.5]) * 4 / 3)
+
+
+@pytest.mark.parametrize(
+    ("candidate", "added", "shares"),
+    [
+        (Candidate("0.5x", 0.5), [20, 5, 1], [0.5, 0.5, 0.5]),
+        (Candidate("balance", None), [0, 30, 38], [0, 0.75, 0.95]),
+        (Candidate("beyond", 0.8), [1000, 1030, 1038], [0.8, 0.8, 0.8]),
+        (NOTHING, [0, 0, 0], [0, 0, 0]),
+    ],
+)
+def test_candidates(candidate, added, shares):
+    counts = np.array([40, 10, 2])
+    assert candidate.to_add(counts).tolist() == added
+    assert candidate.shares(counts).tolist() == pytest.approx(shares)
+
+
+def test_too_few_rows_or_seconds_are_told():
+    few = recommend_counts(Generator(), X[:95], Y[:95])
+    assert few.reason.startswith("Add nothing: class 2 has 5 rows, fewer than the 6")
+    assert few.to_add == {0: 0, 1: 0, 2: 0}
+    SEEN.clear()
+    late = recommend(Generator(), budget=0)
+    assert "more than the budget of 0 s. Draw every class" in late.reason
+    assert not SEEN
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"gan": FrozenEstimator(Generator().fit(X, Y))},
+            "`gan` must be an estimator that can be fitted anew",
+        ),
+        ({"gan": 5}, "`gan` must be an estimator"),
+        ({"cv": 1}, "`cv` must be an integer from 2 up, got 1"),
+        ({"classifier": 5}, "`classifier` must have predict_proba"),
+    ],
+)
+def test_bad_parameters(change, message):
+    with pytest.raises(ValueError, match=message):
+        recommend(**{"gan": Generator(), **change})
