@@ -53,6 +53,7 @@ def test_own_data_keep_their_counts():
     assert np.bincount(split.y_test).tolist() == [16, 4]
 
 
+@pytest.mark.filterwarnings("ignore:Class")  # two steps make few images that pass a gate
 @pytest.mark.parametrize("name", ARMS)
 def test_arms(name, context, monkeypatch):
     monkeypatch.setattr(arms, "deep_smote", functools.partial(arms.deep_smote, steps=5))
