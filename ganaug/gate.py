@@ -76,8 +76,8 @@ class QualityGate(BaseEstimator):
     >>> from ganaug import ConditionalGAN, QualityGate
     >>> X = (load_digits().images / 16).astype("float32")
     >>> gate = QualityGate(ConditionalGAN(steps=2, random_state=0)).fit(X, load_digits().target)
-    >>> gate.sample([3, 9], random_state=0).shape
-    (2, 8, 8)
+    >>> 0 < gate.unlikely_ < 1 and gate.nearest_ > 0
+    True
     """
 
     def __init__(
