@@ -85,9 +85,8 @@ class TrainedGenerator:
         assert self.codes is not None  # noqa: S101 - for the type checker
         donors = self.rows.draw_classes(len(codes), 1.0, generator)
         first, second = self.rows.draw_pairs(donors, generator)
-        deltas = (
-            self.strength * strength * loosen(self.codes[first] - self.codes[second], self.noise, generator)
-        )
+        deltas = loosen(self.codes[first] - self.codes[second], self.noise, generator)
+        deltas = self.strength * strength * deltas
         inputs = (self.codec.encode(X), codes, deltas, classes)
         return self.generator(*(tensor.to(self.device) for tensor in inputs)).cpu()
 

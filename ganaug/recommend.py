@@ -27,9 +27,7 @@ LEAST_ROWS = 6  # of a class: with fewer, a fold leaves too little to learn from
 BEYOND = 1000  # rows added to every class by the rule "beyond"
 FINALISTS = 3  # candidates that the first fold lets through to the others
 RESAMPLES = 1000  # of the rows, for an interval
-LEAST_PROBABILITY = (
-    1e-3  # that counts as lost: one row that a classifier is sure to misplace shall not decide
-)
+LEAST_PROBABILITY = 1e-3  # that counts: one row that a classifier is sure to misplace shall not decide
 
 
 @dataclass(frozen=True)
@@ -272,6 +270,15 @@ def recommend_counts(
     return result
 
 
+def fit_clone(gan: Any, X: Any, y: np.ndarray, seed: int | None) -> Any:
+    """Return a clone of `gan`, fitted; `seed`, if not None, is set on it and on what it holds."""
+    gan = clone(gan)
+    if seed is not None:
+        names = [name for name in gan.get_params() if name.split("__")[-1] == "random_state"]
+        gan.set_params(**dict.fromkeys(names, seed))
+    return gan.fit(X, y)
+
+
 class _Model:
     """The classifier that judges, whatever its kind."""
 
@@ -307,10 +314,7 @@ class _Pool:
         self.X, self.labels = X, labels
         self.counts = np.bincount(labels)
         most = np.max([candidate.to_add(self.counts) for candidate in tried], axis=0)
-        sampler = clone(gan)
-        names = [name for name in sampler.get_params() if name.split("__")[-1] == "random_state"]
-        sampler.set_params(**dict.fromkeys(names, seed))
-        sampler.fit(X, classes[labels])
+        sampler = fit_clone(gan, X, classes[labels], seed)
         self.synthetic = sampler.sample(np.repeat(classes, most), random_state=seed)
         self.starts = np.cumsum(most) - most
 

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 import numpy as np
 from imblearn.over_sampling.base import BaseOverSampler
 from imblearn.utils import check_target_type
-from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import StrOptions
@@ -17,7 +16,7 @@ from sklearn.utils.validation import validate_data
 from ganaug.data import Sampler
 from ganaug.gan import ConditionalGAN
 from ganaug.gate import QualityGate
-from ganaug.recommend import recommend_counts
+from ganaug.recommend import fit_clone, recommend_counts
 
 
 class GANOverSampler(BaseOverSampler):
@@ -106,9 +105,8 @@ class GANOverSampler(BaseOverSampler):
             return X, y
 
         def recommended(target: np.ndarray) -> dict[Any, int]:
-            gan = QualityGate(ConditionalGAN()) if self.gan is None else self.gan
             images = self._as_images(np.asarray(X))
-            self.recommendation_ = recommend_counts(gan, images, target, random_state=self._seed())
+            self.recommendation_ = recommend_counts(self._gan(), images, target, random_state=self._seed())
             return self.recommendation_.totals
 
         # imbalanced-learn asks a callable for the totals, after it has checked y.
@@ -161,17 +159,16 @@ class GANOverSampler(BaseOverSampler):
             return None
         return int(check_random_state(self.random_state).randint(2**31 - 1))
 
+    def _gan(self) -> Any:
+        return QualityGate(ConditionalGAN()) if self.gan is None else self.gan
+
     def _fitted_gan(self, images: np.ndarray, y: np.ndarray) -> Sampler:
-        gan = QualityGate(ConditionalGAN()) if self.gan is None else self.gan
+        gan = self._gan()
         if not hasattr(gan, "sample"):
             raise ValueError(f"`gan` must be None, a ConditionalGAN or a sampler, got {gan!r}.")
         if isinstance(gan, FrozenEstimator) or not hasattr(gan, "fit"):
             return gan
-        gan = clone(gan)
-        if self.random_state is not None:
-            names = [name for name in gan.get_params() if name.split("__")[-1] == "random_state"]
-            gan.set_params(**dict.fromkeys(names, self._seed()))
-        return gan.fit(images, y)
+        return fit_clone(gan, images, y, self._seed())
 
 
 def _check_alike(synthetic: Any, images: np.ndarray, n: int) -> None:

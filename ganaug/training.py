@@ -272,9 +272,10 @@ def train_gan(
             error = rebuilt - second
             rebuilding = error.abs().mean() + 0.5 * error.square().mean()
             maker_loss = rebuilding + adversarial_weight * maker_loss + 1e-4 * codes.square().mean()
-            seen = [part.chunk(2, dim=1) for part in codec.project(torch.cat([second, fake]), generator)]
-            apart = [sliced_wasserstein(theirs.flatten(1), ours.flatten(1)) for theirs, ours in seen]
-            maker_loss = maker_loss + detail_weight * sum(apart)
+            if detail_weight:
+                seen = [part.chunk(2, dim=1) for part in codec.project(torch.cat([second, fake]), generator)]
+                apart = [sliced_wasserstein(theirs.flatten(1), ours.flatten(1)) for theirs, ours in seen]
+                maker_loss = maker_loss + detail_weight * sum(apart)
         maker_steps.zero_grad()
         fabric.backward(maker_loss)
         maker_steps.step()

@@ -8,6 +8,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
+from ganaug import ConditionalGAN, QualityGate
 from ganaug.recommend import CANDIDATES, NOTHING, Candidate, recommend_counts
 
 COUNTS = [60, 30, 12]
@@ -48,6 +49,16 @@ class Generator(BaseEstimator):
         if self.kind == "wrong":
             labels = (np.asarray(labels) + 1) % 3
         return np.stack([FRESH[rng.choice(np.flatnonzero(FRESH_Y == label))] for label in labels])
+
+
+class Flat(LogisticRegression):
+    """Takes images."""
+
+    def fit(self, X, y, sample_weight=None):
+        return super().fit(X.reshape(len(X), -1) / 255, y, sample_weight)
+
+    def predict_proba(self, X):
+        return super().predict_proba(X.reshape(len(X), -1) / 255)
 
 
 def recommend(gan, **options):
@@ -107,6 +118,20 @@ def test_any_classifier_and_scorer():
     assert result.candidate == NOTHING
     assert all(abs(trial.gain * len(X) % 1) < 1e-6 or trial.gain < 0 for trial in result.trials)
     assert recommend(Generator("wrong"), classifier=KNeighborsClassifier()).candidate == NOTHING
+
+
+@pytest.mark.filterwarnings("ignore:Class")  # two steps make few images that pass a gate
+def test_a_gated_gan_on_images(capsys):
+    def train(X, y, sample_weight):
+        assert X.shape[1:] == (8, 8)
+        return Flat(C=0.1, max_iter=200).fit(X, y, sample_weight)
+
+    images = (255 * (X - X.min()) / (X.max() - X.min())).astype(np.uint8).reshape(-1, 8, 8)
+    gate = QualityGate(ConditionalGAN(steps=2, width=4), classifier=Flat(C=0.1, max_iter=200))
+    result = recommend_counts(gate, images, Y, classifier=train, random_state=0, verbose=True)
+    assert len(result.trials) == 3
+    assert result.candidate in (NOTHING, *CANDIDATES)
+    assert capsys.readouterr().out.startswith("3 fits of the GAN and 19 of the classifier: about ")
 
 
 def test_a_seed_decides():

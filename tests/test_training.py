@@ -64,10 +64,10 @@ class Judge(nn.Module):
         return self.layers(torch.cat([rows, nn.functional.one_hot(labels, 2).float()], dim=1)).squeeze(1)
 
 
-def train(steps=50, seed=0, encoder=False, networks=None, **options):
+def train(steps=50, seed=0, encoder=False, networks=None, means=(2, -1), **options):
     torch.manual_seed(seed)
     rng = np.random.default_rng(0)
-    X = np.concatenate([rng.normal(2, 0.5, (200, 1)), rng.normal(-1, 0.5, (200, 1))])
+    X = np.concatenate([rng.normal(mean, 0.5, (200, 1)) for mean in means])
     labels = np.repeat([0, 1], [200, 200])
     return train_gan(
         X,
@@ -150,19 +150,10 @@ class Scale(nn.Module):
 
 @pytest.mark.parametrize(("detail_weight", "least", "most"), [(0.0, 0.0, 0.2), (5.0, 0.8, 1.1)])
 def test_details_keep_what_guessing_would_average_away(detail_weight, least, most):
-    networks, _ = train_gan(
-        np.random.default_rng(0).normal(size=(400, 1)),
-        np.repeat([0, 1], 200),
-        NumberCodec(),
-        Networks(Scale(), Judge(), nn.Linear(1, 1)),
-        loss=LOSSES["relativistic"],
-        penalty=PENALTIES["none"],
-        steps=300,
-        batch_size=64,
-        code_size=1,
-        noise=0.05,
-        fabric=Fabric(accelerator="cpu", devices=1),
-        generator=torch.Generator().manual_seed(0),
+    networks, _ = train(
+        300,
+        networks=Networks(Scale(), Judge(), nn.Linear(1, 1)),
+        means=(0, 0),
         learning_rate=1e-2,
         adversarial_weight=0.0,
         detail_weight=detail_weight,
@@ -174,22 +165,10 @@ def test_global_states_are_left_alone():
     def states():
         return torch.get_rng_state().tolist(), np.random.get_state()[1].tolist(), random.getstate()
 
-    networks = Networks(Affine(), Judge(), None)
+    networks = Networks(Affine(), Judge())
+    torch.manual_seed(0)  # as `train` does, which is not under test
     before, threads = states(), torch.get_num_threads()
-    train_gan(
-        np.zeros((4, 1)),
-        np.array([0, 0, 1, 1]),
-        NumberCodec(),
-        networks,
-        loss=LOSSES["hinge"],
-        penalty=PENALTIES["none"],
-        steps=3,
-        batch_size=4,
-        code_size=1,
-        noise=0.0,
-        fabric=Fabric(accelerator="cpu", devices=1),
-        generator=torch.Generator().manual_seed(0),
-    )
+    train(3, networks=networks)
     assert states() == before
     assert torch.get_num_threads() == threads
     assert torch.get_default_dtype() == torch.float32

@@ -93,8 +93,7 @@ def warping(
     """
     return Networks(
         generator=WarpGenerator(shape, n_classes, code_size, width, activate),
-        discriminator=ConvDiscriminator(
-            shape, n_classes, max(1, width // 2)
-        ),  # details are seen to elsewhere
+        # Half as wide: details are seen to by the loss on patches.
+        discriminator=ConvDiscriminator(shape, n_classes, max(1, width // 2)),
         encoder=ConvEncoder(shape, code_size, width),
     )
