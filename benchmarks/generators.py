@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.spatial.distance import pdist
+from sklearn.model_selection import train_test_split
 
 from benchmarks.arms import Context, balanced, only
 from benchmarks.arms import ganaug_beyond as added
-from benchmarks.classifier import Classifier, Settings, train
+from benchmarks.classifier import Classifier, Settings, TrainingSet, train
 from benchmarks.datasets import Pool, Split, load
 from benchmarks.gain import OWN_DATA, RESULTS, SETTINGS, header, metrics, store
 from ganaug import ConditionalGAN
@@ -81,6 +82,29 @@ def _spread(judge: Classifier, X: np.ndarray) -> float:
     return float(pdist(judge.features(X)).mean())
 
 
+def told_from_real(gan: ConditionalGAN, split: Split, settings: Settings, seed: int) -> float:
+    """Return the percentage of images that a classifier tells right as synthetic or as real.
+
+    The real ones are those the generator never saw, the synthetic ones as many of each class; seven
+    in ten of both train the classifier. 50 is the best a generator can get, 100 the worst. A
+    classifier two-sample test (Lopez-Paz & Oquab, ICLR 2017).
+    """
+    labels = np.concatenate([split.y_validation, split.y_test])
+    real = np.concatenate([split.X_validation, split.X_test])
+    synthetic = gan.sample(labels, random_state=seed)
+    shown, held_out = train_test_split(
+        np.arange(len(labels)), test_size=0.3, stratify=labels, random_state=seed
+    )
+    images = np.concatenate([real[shown], synthetic[shown]])
+    is_real = np.repeat([1, 0], len(shown))
+    classifier = train(TrainingSet(images, is_real, np.ones(len(images))), settings, augment=True, seed=seed)
+    right = [
+        classifier.predict_proba(part[held_out]).argmax(1) == answer
+        for part, answer in ((real, 1), (synthetic, 0))
+    ]
+    return 100 * float(np.mean(right))
+
+
 def run_row(pool: Pool, name: str, seed: int, seconds: float, settings: Settings) -> dict:
     """Fit the generator of a row with each learning rate and measure the better one."""
     split = pool.split(seed)
@@ -106,6 +130,7 @@ def run_row(pool: Pool, name: str, seed: int, seconds: float, settings: Settings
         "added": metrics(with_real.predict_proba(split.X_test), split.y_test),
         "balanced": metrics(judge.predict_proba(split.X_test), split.y_test),
         "diversity": diversity(gan, split, judge, seed),
+        "told_from_real": told_from_real(gan, split, settings, seed),
         "seconds": round(took, 1),
         "steps": gan.steps,
     }

@@ -84,18 +84,18 @@ def generator_table(result: dict[str, Any]) -> str:
         f"{result['seconds']:g} seconds of training for each of two learning rates. Balanced sampling of"
         f" the real images gives {base:.2f}.",
         "",
-        "| generator | seeds | only | added | diversity | steps | seconds |",
-        "|---|---|---|---|---|---|---|",
+        "| generator | seeds | only | added | told from real | diversity | steps | seconds |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for name, runs in sorted(rows.items(), key=lambda item: -np.mean([r["only"]["acsa"] for r in item[1]])):
         only, added = (np.mean([run[k]["acsa"] for run in runs]) for k in ("only", "added"))
-        diversity, steps, seconds = (
-            np.mean([run[k] for run in runs]) for k in ("diversity", "steps", "seconds")
+        told, diversity, steps, seconds = (
+            np.mean([run[k] for run in runs]) for k in ("told_from_real", "diversity", "steps", "seconds")
         )
         title = f"**{name}**" if name.startswith("ganaug") else name
         lines.append(
-            f"| {title} | {len(runs)} | {only:.2f} | {added:.2f} | {diversity:.2f} | {steps:.0f} |"
-            f" {seconds:.0f} |"
+            f"| {title} | {len(runs)} | {only:.2f} | {added:.2f} | {told:.0f} | {diversity:.2f} |"
+            f" {steps:.0f} | {seconds:.0f} |"
         )
     return "\n".join(lines)
 

@@ -9,7 +9,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import arms, gain, tables
+from benchmarks import arms, gain, generators, tables
 from benchmarks.arms import ARMS, SHARE, Context
 from benchmarks.classifier import Settings, TrainingSet, train
 from benchmarks.datasets import Pool, load
@@ -96,6 +96,25 @@ def test_twice_the_updates_are_caught(pool, monkeypatch, tmp_path):
     with pytest.raises(ValueError, match="'balanced' had 40 updates instead of 20"):
         gain.store(tmp_path / "x.json", gain.header(pool, QUICK, "cpu"), runs)
     assert not (tmp_path / "x.json").exists()
+
+
+class Imposter:
+    """Samples images of a pool as if they were generated, some number of grey levels too bright."""
+
+    def __init__(self, pool, brighter):
+        self.pool, self.brighter = pool, brighter
+
+    def sample(self, labels, random_state):
+        rng = np.random.default_rng(random_state)
+        chosen = [rng.choice(np.flatnonzero(self.pool.y == label)) for label in labels]
+        return np.minimum(self.pool.X[chosen] + self.brighter, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("brighter", "low", "high"), [(0, 35, 65), (60, 95, 100)])
+def test_told_from_real(pool, brighter, low, high):
+    settings = dataclasses.replace(QUICK, updates=100)
+    told = generators.told_from_real(Imposter(pool, brighter), pool.split(0), settings, 0)
+    assert low <= told <= high
 
 
 def test_store_resumes_and_refuses_other_settings(pool, tmp_path):
