@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-import ganaug.training
+import ganaug.game
 from ganaug import ConditionalGAN
 from ganaug.images import ImageCodec
 from ganaug.watch import Watch
@@ -44,8 +44,8 @@ def test_a_training_step_is_its_passes(shape, monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(ImageCodec, "augment", lambda self, rows, generator: rows)
             patch.setattr(ImageCodec, "encode", lambda self, rows: batch[: len(rows)])
-            patch.setattr(ganaug.training, "take", lambda X, indices: indices)
-            patch.setattr(ganaug.training, "_average", lambda *_: None)
+            patch.setattr(ganaug.game, "take", lambda X, indices: indices)
+            patch.setattr(ganaug.game.Game, "_average", lambda *_: None)
             patch.setattr(torch.optim.Adam, "step", lambda *_, **__: None)
             patch.setattr(Watch, "see", lambda *_: None)
             patch.setattr(Watch, "report", lambda _: ({}, None))

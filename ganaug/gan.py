@@ -23,6 +23,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from ganaug.data import as_arrays, check_labels, encode_labels, label_indices
+from ganaug.game import Game
 from ganaug.generator import BLOCK, TrainedGenerator
 from ganaug.images import ImageCodec
 from ganaug.losses import LOSSES, PENALTIES, GANLoss, Penalty
@@ -251,14 +252,13 @@ class ConditionalGAN(BaseEstimator):
         names: list[str],
         title: str,
     ) -> tuple[TrainedGenerator, list[dict[str, Any]]]:
-        trained, history = train_gan(
+        game = Game(
             X,
             labels,
             codec,
             self._build(codec, int(labels.max()) + 1, seed),
             loss=_choose("loss", self.loss, LOSSES, DEFAULT_LOSS),
             penalty=_choose("penalty", self.penalty, PENALTIES, DEFAULT_PENALTY),
-            steps=self._auto("steps", codec),
             batch_size=self.batch_size,
             code_size=self.code_size,
             noise=self.noise,
@@ -268,6 +268,10 @@ class ConditionalGAN(BaseEstimator):
             penalty_weight=self.penalty_weight,
             fabric=fabric,
             generator=torch.Generator().manual_seed(seed),
+        )
+        trained, history = train_gan(
+            game,
+            self._auto("steps", codec),
             class_names=names,
             checkpoint=checkpoint,
             digest=digest,

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ganaug.game import Codec
 from ganaug.networks import Networks
-from ganaug.training import ClassRows, Codec, loosen, take
+from ganaug.rows import ClassRows, loosen, take
 
 BLOCK = 256  # rows that go through a network at once
 
@@ -28,7 +29,7 @@ class TrainedGenerator:
         The training rows, as the user has them; None for a generator from noise.
     code_size : int
     noise : float
-        Of `ganaug.training.loosen`.
+        Of `ganaug.rows.loosen`.
     strength : float
         By how much farther a row may be changed than in training.
     """

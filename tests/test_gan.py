@@ -127,7 +127,7 @@ def test_auto_goes_by_the_shorter_side(side, architecture, strength, detail_weig
     train = train_gan
     monkeypatch.setattr(
         "ganaug.gan.train_gan",
-        lambda *args, **options: (weights.append(options["detail_weight"]), train(*args, **options))[1],
+        lambda game, *args, **options: (weights.append(game.detail_weight), train(game, *args, **options))[1],
     )
     X = np.random.default_rng(0).integers(0, 256, (8, side, 20), dtype=np.uint8)
     gan = ConditionalGAN(steps=1, width=4, random_state=0).fit(X, [0, 1] * 4)

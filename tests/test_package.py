@@ -16,9 +16,9 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = Path(ganaug.__file__).parent
 # A room imports only from rooms in rows above its own.
 ROWS = [
-    ["data", "images", "networks", "losses", "watch"],
-    ["hdf5", "training"],
-    ["generator", "probe", "neighbours"],
+    ["data", "images", "networks", "losses", "watch", "rows"],
+    ["hdf5", "game"],
+    ["training", "generator", "probe", "neighbours"],
     ["gan"],
     ["gate", "recommend"],
     ["transform", "resample", "report"],

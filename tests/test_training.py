@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import random
 import warnings
 
@@ -10,9 +11,11 @@ from lightning_fabric import Fabric
 from sklearn.exceptions import ConvergenceWarning
 from torch import nn
 
+from ganaug.game import Game
 from ganaug.losses import LOSSES, PENALTIES
 from ganaug.networks import Networks
-from ganaug.training import ClassRows, loosen, train_gan
+from ganaug.rows import ClassRows, loosen
+from ganaug.training import train_gan
 
 
 class NumberCodec:
@@ -64,12 +67,16 @@ class Judge(nn.Module):
         return self.layers(torch.cat([rows, nn.functional.one_hot(labels, 2).float()], dim=1)).squeeze(1)
 
 
+COURSE = set(inspect.signature(train_gan).parameters)
+
+
 def train(steps=50, seed=0, encoder=False, networks=None, means=(2, -1), **options):
     torch.manual_seed(seed)
     rng = np.random.default_rng(0)
     X = np.concatenate([rng.normal(mean, 0.5, (200, 1)) for mean in means])
     labels = np.repeat([0, 1], [200, 200])
-    return train_gan(
+    course = {name: options.pop(name) for name in COURSE & options.keys()}
+    game = Game(
         X,
         labels,
         NumberCodec(),
@@ -77,7 +84,6 @@ def train(steps=50, seed=0, encoder=False, networks=None, means=(2, -1), **optio
         **{
             "loss": LOSSES["relativistic"],
             "penalty": PENALTIES["r1+r2"],
-            "steps": steps,
             "batch_size": 64,
             "code_size": 1,
             "noise": 0.05,
@@ -86,6 +92,7 @@ def train(steps=50, seed=0, encoder=False, networks=None, means=(2, -1), **optio
             **options,
         },
     )
+    return train_gan(game, steps, **course)
 
 
 def weights(networks):
@@ -261,6 +268,26 @@ def test_trouble_is_rolled_back(harm, words):
     assert all(np.isfinite(list(entry.values())).all() for entry in history)
     assert trained.generator.scale.abs().min() > 0.5
     assert torch.isfinite(trained.discriminator.layers[0].weight).all()
+
+
+def test_a_run_stopped_after_a_rollback_goes_on_to_the_same_weights(tmp_path):
+    def run(callback=None, **options):
+        networks, act = networks_with(set_nan)
+        callbacks = [planted(150, act, 1), *([callback] if callback else [])]
+        return train(300, networks=networks, learning_rate=1e-4, callbacks=callbacks, **options)
+
+    def stop(step, metrics):
+        if step == 225:
+            raise KeyboardInterrupt
+
+    path = tmp_path / "state.pt"
+    with pytest.warns(ConvergenceWarning):
+        whole, whole_history = run()
+    with pytest.warns(ConvergenceWarning), pytest.raises(KeyboardInterrupt):
+        run(stop, checkpoint=path)
+    resumed, history = run(checkpoint=path)  # from 200: past what is planted, gentler already
+    assert torch.equal(weights(resumed), weights(whole))
+    assert history == whole_history
 
 
 def test_settings_get_gentler(monkeypatch):

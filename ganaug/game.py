@@ -1,0 +1,257 @@
+"""Game: the two sides of a GAN, and the step that trains them both."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any, Protocol, cast
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.wrappers import _FabricOptimizer
+from torch import Tensor, nn
+
+from ganaug.losses import EVERY_STEP, GANLoss, Penalty, sliced_wasserstein
+from ganaug.networks import Networks
+from ganaug.rows import ClassRows, loosen, take
+
+
+class Codec(Protocol):
+    """What the loop needs of a kind of data; see `ganaug.images.ImageCodec`."""
+
+    def encode(self, X: Any) -> Tensor:
+        """Return rows as floats."""
+        ...
+
+    def restore(self, rows: Tensor) -> Any:
+        """Return saved rows in the kind the user has."""
+        ...
+
+    def augment(self, rows: Tensor, generator: torch.Generator) -> Tensor:
+        """Change rows in ways that leave them likely members of their class."""
+        ...
+
+    def corrupt(self, rows: Tensor, generator: torch.Generator) -> Tensor:
+        """Hide a part of each row from the discriminator; differentiable."""
+        ...
+
+    def project(self, rows: Tensor, generator: torch.Generator) -> list[Tensor]:
+        """Return numbers (n_projections, n, k), by whose distribution batches are compared."""
+        ...
+
+
+class Game:
+    """Train `networks` on the rows of `X`, step by step.
+
+    With an encoder, the generator learns two things at once: to turn a row into another of its
+    class, given the difference of their codes, and to change it by the difference of two rows of
+    any class in such a way that the discriminator takes the result for one of the first row's
+    class, and that random projections of it are distributed as those of real rows. Without one,
+    codes are noise and only the discriminator teaches.
+
+    Parameters
+    ----------
+    X : array or Tensor of shape (n, ...)
+        Rows as the user has them; encoded batch by batch.
+    labels : ndarray of shape (n,)
+        Class indices, int64.
+    codec : Codec
+    networks : Networks
+        Trained in place.
+    loss, penalty : callable
+        See `ganaug.losses`.
+    batch_size, code_size : int
+    noise : float
+        Of `ganaug.rows.loosen`.
+    fabric : Fabric
+        Device and precision.
+    generator : torch.Generator
+        On the CPU; every random number comes from it.
+    learning_rate : float
+        Of Adam, for generator and encoder; falls to zero on a cosine.
+    discriminator_rate : float
+        The discriminator's learning rate, constant, as a multiple of `learning_rate`.
+    adversarial_weight : float
+        Of the adversarial loss beside the reconstruction of the other row.
+    detail_weight : float
+        Of the distance between random projections of real and of generated rows; with an encoder.
+    penalty_weight : float
+        Of the gradient penalty, which is taken every `penalty_every` steps at as many times its
+        weight (Karras et al., CVPR 2020, "lazy regularization"). Those in `losses.EVERY_STEP`
+        are taken at each step.
+    class_power : float
+        A class of n rows is drawn in proportion to n to this power; 0 draws all alike.
+    ema_decay : float
+        Of the running mean of the weights, which is what is kept.
+    """
+
+    def __init__(
+        self,
+        X: Any,
+        labels: np.ndarray,
+        codec: Codec,
+        networks: Networks,
+        *,
+        loss: GANLoss,
+        penalty: Penalty,
+        batch_size: int,
+        code_size: int,
+        noise: float,
+        fabric: Fabric,
+        generator: torch.Generator,
+        learning_rate: float = 1e-3,
+        discriminator_rate: float = 0.4,
+        adversarial_weight: float = 0.1,
+        detail_weight: float = 1.0,
+        penalty_weight: float = 0.2,
+        penalty_every: int = 4,
+        class_power: float = 0.0,
+        ema_decay: float = 0.995,
+    ) -> None:
+        self.X, self.codec, self.rows = X, codec, ClassRows(labels)
+        self.loss, self.penalty = loss, penalty
+        self.interval = 1 if penalty in EVERY_STEP else penalty_every
+        self.batch_size, self.code_size, self.noise = batch_size, code_size, noise
+        self.fabric, self.device, self.generator = fabric, fabric.device, generator
+        self.learning_rate, self.discriminator_rate = learning_rate, discriminator_rate
+        self.adversarial_weight, self.detail_weight = adversarial_weight, detail_weight
+        self.penalty_weight, self.class_power, self.ema_decay = penalty_weight, class_power, ema_decay
+        self.discriminator = networks.discriminator
+        self.makers = nn.ModuleDict({"generator": networks.generator})
+        if networks.encoder is not None:
+            self.makers["encoder"] = networks.encoder
+        self.means = copy.deepcopy(self.makers).to(self.device).requires_grad_(False)
+        self.generate = fabric.setup_module(networks.generator)
+        self.encode = None if networks.encoder is None else fabric.setup_module(networks.encoder)
+        self.judge = fabric.setup_module(networks.discriminator)
+        self.maker_steps = self._adam(self.makers, learning_rate)
+        self.judge_steps = self._adam(self.judge, discriminator_rate * learning_rate)
+        self.parts: dict[str, Any] = {
+            "makers": self.makers,
+            "means": self.means,
+            "discriminator": self.discriminator,
+            "maker_steps": self.maker_steps,
+            "judge_steps": self.judge_steps,
+        }
+
+    def _adam(self, module: nn.Module, learning_rate: float) -> _FabricOptimizer:
+        adam = torch.optim.Adam(module.parameters(), lr=learning_rate, betas=(0.5, 0.99), fused=True)
+        return cast(_FabricOptimizer, self.fabric.setup_optimizers(adam))
+
+    def step(self, step: int, steps: int, gentle: float) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor]:
+        """Update both sides once.
+
+        Parameters
+        ----------
+        step, steps : int
+            How many are done, and how many there will be.
+        gentle : float
+            Learning rates are multiplied by it, and the penalty divided.
+
+        Returns
+        -------
+        losses : dict of Tensor of shape ()
+            Of both sides.
+        real, fake : Tensor of shape (batch_size, ...)
+        classes : Tensor of shape (batch_size,)
+            Of the rows of both.
+        """
+        for group in self.judge_steps.param_groups:
+            group["lr"] = gentle * self.discriminator_rate * self.learning_rate
+        for group in self.maker_steps.param_groups:
+            group["lr"] = gentle * self.learning_rate * 0.5 * (1 + math.cos(math.pi * step / steps))
+
+        pairs, classes = self._draw()
+        first, second = pairs.chunk(2)
+        rebuilt = None
+        if self.encode is None:
+            noise = torch.randn(self.batch_size, self.code_size, generator=self.generator)
+            fake, codes = self.generate(noise.to(self.device), classes), None
+        else:
+            codes, other_codes = self.encode(pairs).chunk(2)
+            deltas = other_codes - codes
+            others = torch.randperm(self.batch_size, generator=self.generator)
+            borrowed = loosen(deltas[others], self.noise, self.generator)
+            made = self.generate(_twice(first), _twice(codes), torch.cat([deltas, borrowed]), _twice(classes))
+            rebuilt, fake = made.chunk(2)
+
+        shown_real, shown_fake = self.codec.corrupt(torch.cat([second, fake]), self.generator).chunk(2)
+        shown_real = shown_real.detach()
+        regular = self.penalty_weight / gentle if step % self.interval == 0 else None
+        judge_loss = self._update_judge(shown_real, shown_fake.detach(), classes, regular)
+
+        self.judge.requires_grad_(False)
+        maker_loss = self.loss(*self._logits(shown_real, shown_fake, classes))[1]
+        if rebuilt is not None and codes is not None:
+            error = rebuilt - second
+            rebuilding = error.abs().mean() + 0.5 * error.square().mean()
+            maker_loss = rebuilding + self.adversarial_weight * maker_loss + 1e-4 * codes.square().mean()
+            if self.detail_weight:
+                maker_loss = maker_loss + self.detail_weight * self._apart(second, fake)
+        self._update(self.maker_steps, maker_loss)
+        self._average(min(self.ema_decay, (1 + step) / (10 + step)))
+        return {"discriminator": judge_loss, "generator": maker_loss}, second, fake, classes
+
+    def _draw(self) -> tuple[Tensor, Tensor]:
+        """Return an encoded row of each of some classes, then another of each; and the classes."""
+        classes = self.rows.draw_classes(self.batch_size, self.class_power, self.generator)
+        pairs = torch.cat(self.rows.draw_pairs(classes, self.generator))
+        encoded = self.codec.encode(take(self.X, pairs)).to(self.device)
+        return self.codec.augment(encoded, self.generator), classes.to(self.device)
+
+    def _update_judge(self, real: Tensor, fake: Tensor, classes: Tensor, regular: float | None) -> Tensor:
+        self.judge.requires_grad_(True)
+        # The penalty comes first: one that changes weights in place may not do so between a
+        # forward pass and its backward pass.
+        loss = torch.zeros((), device=self.device)
+        if regular is not None:
+            loss = regular * self.interval * self.penalty(self.judge, real, fake, classes)
+        loss = loss + self.loss(*self._logits(real, fake, classes))[0]
+        self._update(self.judge_steps, loss)
+        return loss
+
+    def _logits(self, real: Tensor, fake: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+        real_logits, fake_logits = self.judge(torch.cat([real, fake]), _twice(classes)).chunk(2)
+        return real_logits, fake_logits
+
+    def _apart(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Return how differently random projections of the two are distributed."""
+        projected = self.codec.project(torch.cat([real, fake]), self.generator)
+        seen = [part.chunk(2, dim=1) for part in projected]
+        return sum(
+            (sliced_wasserstein(theirs.flatten(1), ours.flatten(1)) for theirs, ours in seen),
+            torch.zeros((), device=self.device),
+        )
+
+    def _update(self, optimizer: _FabricOptimizer, loss: Tensor) -> None:
+        optimizer.zero_grad()
+        self.fabric.backward(loss)
+        optimizer.step()
+
+    @torch.no_grad()
+    def _average(self, decay: float) -> None:
+        for mean, parameter in zip(self.means.parameters(), self.makers.parameters(), strict=True):
+            mean.lerp_(parameter, 1 - decay)
+        for statistic, now in zip(self.means.buffers(), self.makers.buffers(), strict=True):
+            statistic.copy_(now)  # the statistics of batch norm are running means already
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return a copy of all that the next step depends on, but for the random numbers."""
+        return {name: copy.deepcopy(part.state_dict()) for name, part in self.parts.items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        for name, part in self.parts.items():
+            part.load_state_dict(copy.deepcopy(state[name]))
+
+    def result(self) -> Networks:
+        """Return encoder and generator with averaged weights, in eval mode; the discriminator as it is."""
+        self.judge.requires_grad_(True)
+        self.means.eval()
+        encoder = self.means["encoder"] if self.encode is not None else None
+        return Networks(self.means["generator"], self.discriminator, encoder)
+
+
+def _twice(rows: Tensor) -> Tensor:
+    return torch.cat([rows, rows])
