@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -168,8 +169,7 @@ def generate(
         counts = dict.fromkeys(gan.classes_.tolist(), per_class or 0)
     else:
         _, y = arrays = as_arrays(balance, size=gan.codec_.shape[1:])
-        labels, n = np.unique(_named(y, arrays.class_names), return_counts=True)
-        counts = dict(zip(labels.tolist(), (n.max() - n).tolist(), strict=True))
+        counts = _lacking(_named(y, arrays.class_names))
     write_hdf5(gan, output, counts, random_state=random_state, overwrite=overwrite, verbose=not as_json)
     total = sum(counts.values())
     click.echo(
@@ -177,6 +177,81 @@ def generate(
         if as_json
         else f"Wrote {total} images to {output}."
     )
+
+
+@main.command(cls=EstimatorCommand)
+@click.argument("data", type=PATH)
+@click.option("-o", "--output", type=PATH, required=True, help="The HDF5 file to write.")
+@click.option("--model", type=PATH, help="A model that was fitted on DATA; none: one is fitted now.")
+@click.option("--recommended", is_flag=True, help="Find out first how many to add to each class, if any.")
+@size
+@overwrite
+@as_json
+def resample(
+    data: Path,
+    output: Path,
+    model: Path | None,
+    recommended: bool,
+    size: int | None,
+    overwrite: bool,
+    as_json: bool,
+    **parameters: Any,
+) -> None:
+    """Write DATA and what it lacks to balance to an HDF5 file.
+
+    Synthetic images pass a QualityGate; the file says which they are. With --recommended,
+    cross-validation decides how many are added to each class, and the file holds the weight of
+    each image too; expect it to take several times as long.
+    """
+    from ganaug.data import as_arrays
+    from ganaug.gan import ConditionalGAN
+    from ganaug.gate import QualityGate
+    from ganaug.hdf5 import check_target, write_hdf5
+    from ganaug.recommend import recommend_counts
+
+    if model is not None and recommended:
+        raise click.UsageError("--recommended fits GANs of its own on parts of DATA: drop --model.")
+    check_target(output, overwrite)
+    if model is None:
+        gan = ConditionalGAN(**parameters, verbose=not as_json)
+        X, y = arrays = as_arrays(data, size=size)
+    else:
+        gan = ConditionalGAN.load(model, device=parameters["device"])
+        X, y = arrays = as_arrays(data, size=gan.codec_.shape[1:])
+    y = _named(y, arrays.class_names)
+    seed = parameters["random_state"]
+    to_add: dict[Any, int] = _lacking(y)
+    sample_weight = reason = None
+    if recommended:
+        advice = recommend_counts(QualityGate(gan), X, y, random_state=seed, verbose=not as_json)
+        to_add, sample_weight, reason = advice.to_add, advice.sample_weight, advice.reason
+    # With nothing to add, nothing is trained.
+    idle: Any = SimpleNamespace(classes_=np.unique(y))
+    sampler = QualityGate(gan).fit(X, y) if any(to_add.values()) else idle
+    write_hdf5(
+        sampler,
+        output,
+        to_add,
+        real=(X, y),
+        sample_weight=sample_weight,
+        random_state=seed,
+        overwrite=overwrite,
+        verbose=not as_json,
+    )
+    if as_json:
+        added = {str(label): n for label, n in to_add.items()}
+        click.echo(json.dumps({"file": str(output), "images": len(y), "added": added, "reason": reason}))
+        return
+    if reason is not None:
+        click.echo(reason)
+    counts = ", ".join(f"{label}: {n}" for label, n in to_add.items())
+    click.echo(f"Wrote {len(y)} images and {sum(to_add.values())} synthetic ones ({counts}) to {output}.")
+
+
+def _lacking(y: np.ndarray) -> dict[Any, int]:
+    """Return what each class lacks to the largest."""
+    labels, n = np.unique(y, return_counts=True)
+    return dict(zip(labels.tolist(), (n.max() - n).tolist(), strict=True))
 
 
 def _named(y: np.ndarray, class_names: list[str] | None) -> np.ndarray:

@@ -115,22 +115,22 @@ def check_labels(y: Any, n_rows: int) -> np.ndarray:
     return y
 
 
-def encode_labels(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def encode_labels(y: np.ndarray, least: int = MIN_CLASS_SIZE) -> tuple[np.ndarray, np.ndarray]:
     """Return the sorted classes of `y` and the index of each label in them.
 
     Raises
     ------
     ValueError
-        If there is only one class, or a class of a single row.
+        If there is only one class, or a class of fewer than `least` rows.
     """
     classes, indices, counts = np.unique(y, return_inverse=True, return_counts=True)
     if len(classes) < 2:
         raise ValueError(f"`y` must hold at least 2 classes, got one class: {classes.tolist()[0]!r}.")
-    if counts.min() < MIN_CLASS_SIZE:
+    if counts.min() < least:
         which = counts.argmin()
         raise ValueError(
             f"Class {classes.tolist()[which]!r} has {counts[which]} row; each class needs at least"
-            f" {MIN_CLASS_SIZE} to be learned from: add rows, or leave the class out."
+            f" {least} to be learned from: add rows, or leave the class out."
         )
     return classes, indices.astype(np.int64)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
-from ganaug.data import HDF5_CLASSES, HDF5_IMAGES, HDF5_LABELS, Sampler, label_indices
+from ganaug.data import HDF5_CLASSES, HDF5_IMAGES, HDF5_LABELS, Sampler, check_labels, label_indices
 
 BLOCK = 1024  # rows, about: what is generated and written at once
+HDF5_SYNTHETIC, HDF5_WEIGHTS = "synthetic", "weights"
 CHUNK = 16  # rows in an HDF5 chunk; larger ones make random reads several times slower
 
 
@@ -26,15 +28,18 @@ def write_hdf5(
     path: str | Path,
     counts: int | Mapping[Any, int],
     *,
+    real: tuple[Any, Any] | None = None,
+    sample_weight: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
     random_state: int | None = None,
     overwrite: bool = False,
     verbose: bool = False,
 ) -> Path:
     """Write a synthetic data set, block by block.
 
-    The file holds ``images`` (N, H, W, C), ``labels`` (N,) int64, indices into ``classes``, and
-    attributes for the seed and the version of ganaug. Classes are mixed evenly over it. Until it
-    is whole it stands beside `path` under a name that ends in ``.partial``.
+    The file holds ``images`` (N, H, W, C), ``labels`` (N,) int64, indices into ``classes``,
+    ``synthetic`` (N,) bool, and attributes for the seed and the version of ganaug. The classes of
+    synthetic rows are mixed evenly over it. Until it is whole it stands beside `path` under a name
+    that ends in ``.partial``.
 
     Parameters
     ----------
@@ -43,7 +48,12 @@ def write_hdf5(
     path : path
         The file to write.
     counts : int, or dict of label to int
-        Rows for each class, or for the classes named.
+        Synthetic rows for each class, or for the classes named.
+    real : (X, y), optional
+        Real rows of the same kind and their labels, to stand first in the file.
+    sample_weight : callable, optional
+        ``sample_weight(labels, synthetic) -> weights``, of original labels; such as that of a
+        `Recommendation`. Its weights are written too, as ``weights`` (N,) float64.
     random_state : int, optional
         The same seed writes the same images.
     overwrite : bool
@@ -61,44 +71,83 @@ def write_hdf5(
     FileExistsError
         If `path` exists and `overwrite` is False.
     ValueError
-        If `counts` names an unknown class or holds no positive number.
+        If `counts` names an unknown class, or neither it nor `real` holds a row; or if real rows
+        are not of the kind of synthetic ones.
     """
     path = Path(path)
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists: pass overwrite=True (--overwrite) to replace it.")
-    if path.is_dir():
-        raise FileExistsError(f"{path} is a folder: name a file.")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path.parent} is not a folder: make it first.")
+    check_target(path, overwrite)
     per_class = _per_class(counts, sampler.classes_)
     if random_state is not None and not (isinstance(random_state, int) and 0 <= random_state < 2**63):
         raise ValueError(f"`random_state` must be an int from 0 to 2**63 - 1 or None, got {random_state!r}.")
+    X, y = ((), ()) if real is None else real
+    known = label_indices(check_labels(y, len(X)) if len(X) else (), sampler.classes_)
+    n = len(known) + int(per_class.sum())
+    if n == 0:
+        raise ValueError("`counts` asks for no rows at all.")
     seed = int(np.random.SeedSequence(random_state).generate_state(1)[0])
-    n_blocks = max(1, -(-int(per_class.sum()) // BLOCK))
     partial = path.with_name(path.name + ".partial")
     try:
         with h5py.File(partial, "w") as file:
             file[HDF5_CLASSES] = _storable(sampler.classes_)
             file.attrs["seed"] = -1 if random_state is None else random_state
             file.attrs["ganaug"] = version("ganaug")
+            labels = file.create_dataset(HDF5_LABELS, (n,), np.int64)
+            synthetic = file.create_dataset(HDF5_SYNTHETIC, (n,), bool)
             start = 0
-            blocks = _label_blocks(per_class, n_blocks, seed)
-            for block, labels in enumerate(
-                tqdm(blocks, total=n_blocks, desc="writing", disable=None if verbose else True)
-            ):
-                rows = _channels_last(
-                    sampler.sample(sampler.classes_[labels], random_state=_block_seed(seed, block))
-                )
-                if block == 0:
-                    _create(file, int(per_class.sum()), rows)
-                file[HDF5_IMAGES][start : start + len(rows)] = rows
-                file[HDF5_LABELS][start : start + len(rows)] = labels
-                start += len(rows)
+            blocks = itertools.chain(_real_blocks(X, known), _synthetic_blocks(sampler, per_class, seed))
+            with tqdm(total=n, desc="writing", disable=None if verbose else True) as bar:
+                for rows, own in blocks:
+                    if start == 0:
+                        chunks = (min(CHUNK, n), *rows.shape[1:])
+                        images = file.create_dataset(
+                            HDF5_IMAGES, (n, *rows.shape[1:]), rows.dtype, chunks=chunks
+                        )
+                    _check_alike(rows, images)
+                    block = slice(start, start + len(rows))
+                    images[block], labels[block], synthetic[block] = rows, own, start >= len(known)
+                    start += len(rows)
+                    bar.update(len(rows))
+            if sample_weight is not None:
+                file[HDF5_WEIGHTS] = sample_weight(sampler.classes_[labels[:]], synthetic[:])
         partial.replace(path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
     return path
+
+
+def check_target(path: Path, overwrite: bool) -> None:
+    """Raise an OSError if a file at `path` can't be written, or may not be replaced."""
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path} exists: pass overwrite=True (--overwrite) to replace it.")
+    if path.is_dir():
+        raise FileExistsError(f"{path} is a folder: name a file.")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path.parent} is not a folder: make it first.")
+
+
+def _real_blocks(X: Any, labels: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    for start in range(0, len(labels), BLOCK):
+        block = slice(start, start + BLOCK)
+        yield _channels_last(X[block]), labels[block]
+
+
+def _synthetic_blocks(
+    sampler: Sampler, per_class: np.ndarray, seed: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    n_blocks = -(-int(per_class.sum()) // BLOCK)
+    for block, labels in enumerate(_label_blocks(per_class, n_blocks, seed)):
+        rows = sampler.sample(sampler.classes_[labels], random_state=_block_seed(seed, block))
+        yield _channels_last(rows), labels
+
+
+def _check_alike(rows: np.ndarray, images: h5py.Dataset) -> None:
+    """Raise ValueError unless `rows` are of the kind of those before."""
+    if (rows.dtype, rows.shape[1:]) != (images.dtype, images.shape[1:]):
+        raise ValueError(
+            f"`real` must hold rows like the synthetic ones, {rows.dtype} {rows.shape[1:]}, got"
+            f" {images.dtype} {images.shape[1:]}."
+        )
 
 
 def _per_class(counts: int | Mapping[Any, int], classes: np.ndarray) -> np.ndarray:
@@ -113,8 +162,6 @@ def _per_class(counts: int | Mapping[Any, int], classes: np.ndarray) -> np.ndarr
                 f"`counts` must be ints from 0 up, got {count!r} for class {classes.tolist()[index]!r}."
             )
         per_class[index] = count
-    if per_class.sum() == 0:
-        raise ValueError("`counts` asks for no rows at all.")
     return per_class
 
 
@@ -140,12 +187,6 @@ def _channels_last(rows: Any) -> np.ndarray:
 
 def _storable(classes: np.ndarray) -> np.ndarray:
     return classes.astype(h5py.string_dtype()) if classes.dtype.kind in "US" else classes
-
-
-def _create(file: h5py.File, n: int, rows: np.ndarray) -> None:
-    chunk = min(CHUNK, n)
-    file.create_dataset(HDF5_IMAGES, (n, *rows.shape[1:]), rows.dtype, chunks=(chunk, *rows.shape[1:]))
-    file.create_dataset(HDF5_LABELS, (n,), np.int64)
 
 
 class HDF5Dataset(Dataset):

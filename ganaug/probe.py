@@ -65,7 +65,7 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):
         """
         y = check_labels(y, len(X))
         self.codec_ = ImageCodec.fit(X)
-        self.classes_, labels = encode_labels(y)
+        self.classes_, labels = encode_labels(y, least=1)
         weights = torch.ones(len(y), dtype=torch.float64)
         if sample_weight is not None:
             weights = torch.as_tensor(sample_weight, dtype=torch.float64)

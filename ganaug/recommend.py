@@ -218,7 +218,7 @@ def recommend_counts(
     if isinstance(cv, bool) or not isinstance(cv, int | np.integer) or cv < 2:
         raise ValueError(f"`cv` must be an integer from 2 up, got {cv!r}.")
     X = X if isinstance(X, Tensor) else np.asarray(X)
-    classes, labels = encode_labels(check_labels(y, len(X)))
+    classes, labels = encode_labels(check_labels(y, len(X)), least=1)
     counts = np.bincount(labels)
     least = max(LEAST_ROWS, cv)
     if counts.min() < least:
@@ -228,7 +228,7 @@ def recommend_counts(
             counts,
             NOTHING,
             [],
-            f"Add nothing: class {classes.tolist()[which]} has {counts[which]} rows, fewer than the {least}"
+            f"Add nothing: class {classes.tolist()[which]} has {_rows(counts[which])}, fewer than the {least}"
             f" it takes to see whether synthetic ones help. {INSTEAD}",
         )
     random = check_random_state(random_state)
@@ -346,6 +346,10 @@ def _trial(
     # The best of several candidates is looked at: each interval is wider for it (Bonferroni).
     low, high = np.quantile(gains, [0.025 / FINALISTS, 1 - 0.025 / FINALISTS])
     return Trial(candidate, score(labels, proba) - score(labels, base), float(low), float(high))
+
+
+def _rows(n: int) -> str:
+    return "1 row" if n == 1 else f"{n} rows"
 
 
 def _fits(cv: int) -> int:

@@ -16,6 +16,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as tvf
 
 from ganaug.data import Sampler, label_indices
+from ganaug.recommend import Recommendation
 
 AUTO_RATE = 0.8
 LABEL_KEYS = ("label", "labels", "target", "targets")
@@ -37,10 +38,11 @@ class GANAugment(v2.Transform):
     sampler : Sampler
         A fitted `ConditionalGAN`, or anything with ``classes_`` and ``sample``. Its images have
         the height, width and channels of those that come in.
-    p : "auto", float in [0, 1], or dict of label to float
-        How often an image is replaced. "auto": 0.8 in every class. Rates that differ between
-        classes teach a classifier to tell synthetic from real and to take that for the class:
-        measured, in docs/recipe.md.
+    p : "auto", float in [0, 1], dict of label to float, or Recommendation
+        How often an image is replaced. "auto": 0.8 in every class. A `Recommendation` of
+        `recommend_counts` gives each class its synthetic share, for a loader that draws every
+        class equally often. Rates that differ between classes teach a classifier to tell
+        synthetic from real and to take that for the class: measured, in docs/recipe.md.
     labels_getter : "default" or callable
         How to find the labels in a sample. "default": the item after the image in a tuple or
         list, or the value under "label", "labels", "target" or "targets" in a dict.
@@ -59,7 +61,7 @@ class GANAugment(v2.Transform):
     def __init__(
         self,
         sampler: Sampler,
-        p: float | Mapping[Any, float] | Literal["auto"] = "auto",
+        p: float | Mapping[Any, float] | Recommendation | Literal["auto"] = "auto",
         labels_getter: Callable[[Any], Any] | Literal["default"] = "default",
         mode: Literal["replace"] = "replace",
         *,
@@ -154,6 +156,8 @@ class GANAugment(v2.Transform):
 def _rates(p: Any, sampler: Sampler) -> list[float]:
     """Return the rate of replacement for each class."""
     classes = sampler.classes_.tolist()
+    if isinstance(p, Recommendation):
+        p = p.synthetic_share
     if isinstance(p, Mapping):
         rates = dict.fromkeys(range(len(classes)), 0.0)
         rates |= {int(label_indices([label], sampler.classes_)[0]): rate for label, rate in p.items()}
@@ -161,7 +165,9 @@ def _rates(p: Any, sampler: Sampler) -> list[float]:
         rates = dict.fromkeys(range(len(classes)), AUTO_RATE if p == "auto" else p)
     for rate in rates.values():
         if not isinstance(rate, Real) or not 0 <= rate <= 1:
-            raise ValueError(f"`p` must be 'auto', or lie in [0, 1] or be a dict of such, got {rate!r}.")
+            raise ValueError(
+                f"`p` must be 'auto', a Recommendation, a number in [0, 1] or a dict of such, got {rate!r}."
+            )
     return [float(rates[index]) for index in range(len(classes))]
 
 

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 
+import h5py
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from ganaug import ConditionalGAN, as_arrays
 from ganaug.cli import main
+from ganaug.recommend import Candidate, Recommendation, Trial
 
 SMALL = ["--steps", "2", "--width", "4", "--code-size", "4", "--random-state", "0"]
 
@@ -45,6 +47,51 @@ def test_per_class_and_overwrite(tmp_path, fitted):
     args = ("-o", file, "--per-class", 4, "--random-state", 3, "--overwrite")
     assert run("generate", tmp_path / "m", *args).exit_code == 0
     assert np.array_equal(as_arrays(file)[0], before[0])
+
+
+def test_resample(tmp_path, image_folder):
+    (image_folder / "dog" / "2.png").unlink()
+    model, file = tmp_path / "model", tmp_path / "x.h5"
+    assert run("fit", image_folder, "-o", model, "--size", 8, *SMALL).exit_code == 0
+    for arguments in (["--size", 8, *SMALL], ["--model", model, "--random-state", 0, "--overwrite"]):
+        result = run("resample", image_folder, "-o", file, *arguments)
+        assert result.exit_code == 0, result.output
+        assert "Wrote 5 images and 1 synthetic ones (cat: 0, dog: 1)" in result.output
+        X, y = as_arrays(file)
+        assert X.shape == (6, 8, 8, 3)
+        assert y.tolist() == ["cat"] * 3 + ["dog"] * 3
+    result = run("resample", image_folder, "-o", file)
+    assert result.exit_code == 1
+    assert "--overwrite" in result.output
+
+
+@pytest.mark.filterwarnings("ignore:Class")  # two steps make few images that pass a gate
+def test_resample_as_recommended(tmp_path, image_folder, stripes, monkeypatch):
+    file = tmp_path / "x.h5"
+    result = run("resample", image_folder, "-o", file, "--size", 8, "--recommended", "--json", *SMALL)
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.output)
+    assert told["added"] == {"cat": 0, "dog": 0}
+    assert "class cat has 3 rows" in told["reason"]
+    assert len(as_arrays(file)[1]) == 6
+
+    X, y = stripes
+    np.savez(tmp_path / "d.npz", X=X, y=y)
+    trial = Trial(Candidate("1x", 0.5), 0.1, 0.05, 0.15)
+    monkeypatch.setattr(
+        "ganaug.recommend.recommend_counts",
+        lambda gan, X, y, **_: Recommendation(np.unique(y), np.bincount(y), trial.candidate, [trial], "Add."),
+    )
+    result = run("resample", tmp_path / "d.npz", "-o", file, "--recommended", "--overwrite", *SMALL)
+    assert result.exit_code == 0, result.output
+    assert result.output.startswith("Add.")
+    with h5py.File(file) as written:
+        labels, synthetic, weights = (written[name][:] for name in ("labels", "synthetic", "weights"))
+    assert np.bincount(labels).tolist() == (2 * np.bincount(y)).tolist()
+    assert weights[synthetic].sum() == pytest.approx(weights[~synthetic].sum())
+    result = run("resample", tmp_path / "d.npz", "-o", file, "--recommended", "--model", tmp_path)
+    assert result.exit_code == 2
+    assert "drop --model" in result.output
 
 
 def test_resume(tmp_path, stripes, monkeypatch):

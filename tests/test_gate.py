@@ -10,6 +10,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 
 from ganaug import ConditionalGAN, QualityGate
+from ganaug.probe import ProbeClassifier
 
 
 class Planted:
@@ -198,6 +199,16 @@ def test_tables():
 def test_bad_parameters(change, message, stripes):
     with pytest.raises(ValueError, match=message):
         QualityGate(**{"gan": StripeSampler([0, 1, 2]), **change}).fit(*stripes)
+
+
+@pytest.mark.filterwarnings("ignore:Class")
+def test_two_rows_of_a_class_are_enough(stripes):
+    X, y = stripes
+    y = y.copy()
+    y[:2] = 9
+    probe = ProbeClassifier(steps=2)
+    gate = QualityGate(StripeSampler([0, 1, 2, 9]), classifier=probe).fit(X, y)
+    assert len(gate.sample([9] * 3, random_state=0)) == 3
 
 
 def test_a_class_of_one_row_is_named(stripes):

@@ -15,7 +15,8 @@ from ganaug import HDF5Dataset, as_arrays, write_hdf5
 def test_schema(tmp_path):
     path = write_hdf5(StripeSampler(["a", "b"], (8, 9, 3)), tmp_path / "x.h5", 20, random_state=7)
     with h5py.File(path) as file:
-        assert sorted(file) == ["classes", "images", "labels"]
+        assert sorted(file) == ["classes", "images", "labels", "synthetic"]
+        assert file["synthetic"][:].all()
         assert file["images"].shape == (40, 8, 9, 3)
         assert file["images"].dtype == np.uint8
         assert file["images"].chunks == (16, 8, 9, 3)
@@ -66,6 +67,38 @@ def test_tensors_and_floats_are_stored_as_images(shape, tmp_path):
     X, _ = as_arrays(write_hdf5(Floats([0, 1], shape), tmp_path / "x.h5", 3))
     assert X.shape == (6, *shape)
     assert X.dtype == np.float32
+
+
+@pytest.mark.parametrize("added", [0, 1500])
+def test_real_rows_stand_first_with_their_weights(added, tmp_path):
+    X, y = np.arange(2 * 8 * 8, dtype=np.uint8).reshape(2, 8, 8), np.array(["b", "a"])
+    path = write_hdf5(
+        StripeSampler(["a", "b"]),
+        tmp_path / "x.h5",
+        {"b": added},
+        real=(X, y),
+        sample_weight=lambda labels, synthetic: np.where(synthetic, 0.5, labels == "a"),
+    )
+    assert np.array_equal(as_arrays(path)[0][:2], X)
+    with h5py.File(path) as file:
+        assert file["synthetic"][:].tolist() == [False] * 2 + [True] * added
+        assert file["labels"][:].tolist() == [1, 0] + [1] * added
+        assert file["weights"][:].tolist() == [0.0, 1.0] + [0.5] * added
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "message"),
+    [
+        (np.zeros((2, 9, 9), np.uint8), [0, 1], r"uint8 \(8, 8\), got uint8 \(9, 9\)"),
+        (np.zeros((2, 8, 8)), [0, 1], "uint8 .*, got float64"),
+        (np.zeros((2, 8, 8), np.uint8), [0, 5], "got 5"),
+        (np.zeros((2, 8, 8), np.uint8), [0], "got 1 labels for 2 rows|1"),
+    ],
+)
+def test_bad_real_rows(X, y, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        write_hdf5(StripeSampler([0, 1]), tmp_path / "x.h5", 3, real=(X, y))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_failure_leaves_nothing(tmp_path):

@@ -168,6 +168,8 @@ def test_too_few_rows_or_seconds_are_told():
     few = recommend_counts(Generator(), X[:95], Y[:95])
     assert few.reason.startswith("Add nothing: class 2 has 5 rows, fewer than the 6")
     assert few.to_add == {0: 0, 1: 0, 2: 0}
+    single = recommend_counts(Generator(), X[:91], Y[:91])
+    assert "class 2 has 1 row, fewer" in single.reason
     SEEN.clear()
     late = recommend(Generator(), budget=0)
     assert "more than the budget of 0 s. Draw every class" in late.reason

@@ -12,6 +12,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from ganaug import GANAugment
+from ganaug.recommend import Candidate, Recommendation
 
 
 class Shades(Dataset):
@@ -77,6 +78,11 @@ def test_rates_by_class(p):
         assert replaced[labels == label].float().mean().item() == pytest.approx(expected[label], abs=0.03)
     assert images.max() == 0
     assert (new[replaced & (labels == 1)] >= 250).all()
+
+
+def test_rates_as_recommended():
+    advice = Recommendation(np.array([0, 1]), np.array([30, 10]), Candidate("balance", None), [], "")
+    assert GANAugment(sampler(), p=advice)._rates.tolist() == [0.0, pytest.approx(2 / 3)]
 
 
 @pytest.mark.parametrize(
@@ -151,7 +157,7 @@ def test_a_fitted_gan(fitted, stripes):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"p": 1.5}, r"`p` must be .* lie in \[0, 1\] .* got 1.5"),
+        ({"p": 1.5}, r"`p` must be .* number in \[0, 1\] .* got 1.5"),
         ({"p": {1: -0.1}}, r"got -0.1"),
         ({"p": {7: 0.1}}, r"among \[0, 1\], got 7"),
         ({"p": {1: "a"}}, "got 'a'"),
