@@ -116,6 +116,15 @@ def test_warp_moves_pixels():
     assert warp(rows, flow).abs().max() <= 1  # bicubic interpolation overshoots
 
 
+def test_warp_keeps_points_sharp():
+    """Bilinear interpolation would leave 0.75 of one a quarter of a pixel away."""
+    rows = -torch.ones(1, 1, 8, 8)
+    rows[..., 4, 4] = 1.0
+    flow = torch.zeros(1, 2, 8, 8)
+    flow[:, 0] = 0.25 * 2 / 8
+    assert (warp(rows, flow).max() + 1) / 2 > 0.8
+
+
 def test_warping_begins_close_to_the_identity():
     networks = build("warping", (1, 28, 28))
     networks.generator.eval()

@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
 from ganaug import ConditionalGAN, QualityGate
-from ganaug.recommend import CANDIDATES, NOTHING, Candidate, recommend_counts
+from ganaug.recommend import CANDIDATES, NOTHING, Candidate, Trial, recommend_counts
 
 COUNTS = [60, 30, 12]
 
@@ -83,6 +83,12 @@ def test_one_that_harms_is_not(kind):
     assert result.totals == dict(enumerate(COUNTS))
     assert "Add nothing" in result.reason
     assert "Draw every class equally often" in result.reason
+
+
+@pytest.mark.parametrize(("low", "added"), [(-0.01, False), (0.01, True)])
+def test_a_gain_in_doubt_is_not_taken(low, added, monkeypatch):
+    monkeypatch.setattr("ganaug.recommend._trial", lambda candidate, *_: Trial(candidate, 0.02, low, 0.05))
+    assert any(recommend(Generator()).to_add.values()) == added
 
 
 def test_no_generator_sees_the_rows_it_is_tested_on():
