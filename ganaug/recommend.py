@@ -25,6 +25,7 @@ Scorer = Callable[[np.ndarray, np.ndarray], float]
 INSTEAD = "Draw every class equally often, and augment classically."
 LEAST_ROWS = 6  # of a class: with fewer, a fold leaves too little to learn from and to test on
 BEYOND = 1000  # rows added to every class by the rule "beyond"
+POOLED = 1000  # samples of each class that a fold draws; more of them taught a classifier no more
 FINALISTS = 3  # candidates that the first fold lets through to the others
 RESAMPLES = 1000  # of the rows, for an interval
 LEAST_PROBABILITY = 1e-3  # that counts: one row that a classifier is sure to misplace shall not decide
@@ -306,21 +307,24 @@ class _Model:
 
 
 class _Pool:
-    """A GAN fitted on the rows of a fold, and its samples, of which each candidate takes the first."""
+    """A GAN fitted on the rows of a fold, and its samples, of which each candidate takes the first.
+
+    A candidate that adds more than `POOLED` to a class gives those it gets as much weight.
+    """
 
     def __init__(
         self, gan: Any, X: Any, labels: np.ndarray, classes: np.ndarray, tried: Sequence[Candidate], seed: int
     ) -> None:
         self.X, self.labels = X, labels
         self.counts = np.bincount(labels)
-        most = np.max([candidate.to_add(self.counts) for candidate in tried], axis=0)
+        self.most = np.max([candidate.to_add(self.counts) for candidate in tried], axis=0).clip(max=POOLED)
         sampler = fit_clone(gan, X, classes[labels], seed)
-        self.synthetic = sampler.sample(np.repeat(classes, most), random_state=seed)
-        self.starts = np.cumsum(most) - most
+        self.synthetic = sampler.sample(np.repeat(classes, self.most), random_state=seed)
+        self.starts = np.cumsum(self.most) - self.most
 
     def training_set(self, candidate: Candidate) -> tuple[Any, np.ndarray, np.ndarray]:
         """Return rows, class indices and weights."""
-        added = candidate.to_add(self.counts)
+        added = np.minimum(candidate.to_add(self.counts), self.most)
         taken = np.concatenate([start + np.arange(n) for start, n in zip(self.starts, added, strict=True)])
         new = np.repeat(np.arange(len(added)), added)
         share = candidate.shares(self.counts)

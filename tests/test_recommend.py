@@ -126,6 +126,23 @@ def test_any_classifier_and_scorer():
     assert recommend(Generator("wrong"), classifier=KNeighborsClassifier()).candidate == NOTHING
 
 
+def test_a_small_pool_weighs_as_much_as_all_that_is_to_be_added(monkeypatch):
+    monkeypatch.setattr("ganaug.recommend.POOLED", 4)
+    shares = []
+
+    def train(X, y, sample_weight):
+        n_real = len(Y) if not shares else 2 * len(Y) // 3  # the first is timed, to tell the cost
+        synthetic = np.arange(len(y)) >= n_real
+        assert np.bincount(y[synthetic], minlength=3).max() <= 4
+        shares.append(sample_weight[synthetic & (y == 2)].sum() / sample_weight[y == 2].sum())
+        return LogisticRegression(C=0.1, max_iter=200).fit(X, y, sample_weight)
+
+    recommend(Generator(), classifier=train)
+    counts = np.array(COUNTS) * 2 // 3
+    expected = [candidate.shares(counts)[2] for candidate in (NOTHING, *CANDIDATES)]
+    assert shares[1:12] == pytest.approx(expected)
+
+
 @pytest.mark.filterwarnings("ignore:Class")  # two steps make few images that pass a gate
 def test_a_gated_gan_on_images(capsys):
     def train(X, y, sample_weight):
