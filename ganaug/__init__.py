@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ganaug.data import as_arrays
+    from ganaug.dataset import AugmentedDataset
     from ganaug.gan import ConditionalGAN
     from ganaug.gate import QualityGate
     from ganaug.hdf5 import HDF5Dataset, write_hdf5
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 # Where each public name lives. Imported when first asked for: torch alone takes seconds.
 _ROOMS = {
     "ARCHITECTURES": "networks",
+    "AugmentedDataset": "dataset",
     "ConditionalGAN": "gan",
     "GANAugment": "transform",
     "GANOverSampler": "resample",
@@ -35,6 +37,7 @@ __all__ = [
     "ARCHITECTURES",
     "LOSSES",
     "PENALTIES",
+    "AugmentedDataset",
     "ConditionalGAN",
     "GANAugment",
     "GANOverSampler",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,10 +116,7 @@ class Recommendation:
         self.synthetic_share = dict(zip(labels, shares.tolist(), strict=True))
 
     def sample_weight(self, y: Any, synthetic: Any) -> np.ndarray:
-        """Return the weight of each row: classes weigh alike, and synthetic rows their share of it.
-
-        All together weigh as much as the real rows did, so that a classifier is regularised as it
-        was in the trials.
+        """Return the weight of each row, (n,); see `balanced_weights`.
 
         Parameters
         ----------
@@ -127,13 +124,7 @@ class Recommendation:
             Labels of real and synthetic rows.
         synthetic : array-like of shape (n,), bool
         """
-        y, synthetic = np.asarray(y), np.asarray(synthetic, dtype=bool)
-        weight = np.zeros(len(y))
-        for label, share in self.synthetic_share.items():
-            for part, size in ((synthetic, share), (~synthetic, 1 - share)):
-                rows = part & (y == label)
-                weight[rows] = size / max(1, rows.sum())
-        return weight * (~synthetic).sum() / weight.sum()
+        return balanced_weights(np.asarray(y), np.asarray(synthetic, dtype=bool), self.synthetic_share)
 
     def __str__(self) -> str:
         lines = [self.reason]
@@ -142,6 +133,26 @@ class Recommendation:
             for trial in self.trials
         ]
         return "\n".join(lines)
+
+
+def balanced_weights(y: np.ndarray, synthetic: np.ndarray, share: Mapping[Any, float]) -> np.ndarray:
+    """Return weights by which classes weigh alike, and synthetic rows their share of each.
+
+    All together weigh as much as the real rows did, so that a classifier is regularised as it was
+    without the others.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n,)
+    synthetic : ndarray of shape (n,), bool
+    share : dict of label to float
+    """
+    weight = np.zeros(len(y))
+    for label, part in share.items():
+        for kind, size in ((synthetic, part), (~synthetic, 1 - part)):
+            rows = kind & (y == label)
+            weight[rows] = size / max(1, rows.sum())
+    return weight * (~synthetic).sum() / weight.sum()
 
 
 def balanced_log_likelihood(y: np.ndarray, proba: np.ndarray) -> float:

@@ -79,7 +79,7 @@ class GANAugment(v2.Transform):
         self.classes_ = sampler.classes_
         self._rates = torch.tensor(_rates(p, sampler), dtype=torch.float64)
         labels = np.repeat(self.classes_, pool_size)
-        pool = _channels_first(sampler.sample(labels, random_state=random_state))
+        pool = channels_first(sampler.sample(labels, random_state=random_state))
         self._pool = pool.view(len(self.classes_), pool_size, *pool.shape[1:])
 
     def extra_repr(self) -> str:
@@ -112,8 +112,9 @@ class GANAugment(v2.Transform):
                 return sample[image + 1]
         raise ValueError(
             "GANAugment needs the label beside the image, got a sample without one. Call it with"
-            " (image, label), or on batches in the DataLoader's `collate_fn`; data sets such as ImageFolder"
-            " never show their `transform` the label. For other layouts pass `labels_getter`."
+            " (image, label), or on batches in the DataLoader's `collate_fn`. Data sets such as ImageFolder"
+            " never show their `transform` the label: use AugmentedDataset there. For other layouts pass"
+            " `labels_getter`."
         )
 
     def _replaced(self, image: Any, classes: Tensor) -> Any:
@@ -182,7 +183,8 @@ def _image_index(items: Sequence[Any]) -> int | None:
     return None
 
 
-def _channels_first(rows: Any) -> Tensor:
+def channels_first(rows: Any) -> Tensor:
+    """Return images in any layout of a sampler as a Tensor (n, C, H, W)."""
     if isinstance(rows, Tensor):
         return rows if rows.ndim == 4 else rows[:, None]
     rows = torch.from_numpy(rows)

@@ -22,7 +22,7 @@ ROWS = [
     ["gan"],
     ["gate", "recommend"],
     ["transform", "resample", "report"],
-    ["demo"],
+    ["demo", "dataset"],
     ["cli"],
     ["__main__"],
 ]
@@ -31,6 +31,7 @@ SURFACE = [
     "ARCHITECTURES",
     "LOSSES",
     "PENALTIES",
+    "AugmentedDataset",
     "ConditionalGAN",
     "GANAugment",
     "GANOverSampler",

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from conftest import StripeSampler
+from torch.utils.data import ConcatDataset, DataLoader, TensorDataset, WeightedRandomSampler, random_split
+from torchvision import tv_tensors
+from torchvision.datasets import ImageFolder
+from torchvision.transforms import v2
+
+from ganaug import AugmentedDataset
+from ganaug.recommend import Candidate, Recommendation
+
+N_REAL = [9, 3]
+
+
+def tensors(kind=lambda X: X, labels=lambda y: y):
+    """Dark images of two classes, nine and three."""
+    X = torch.zeros(sum(N_REAL), 3, 8, 10, dtype=torch.uint8)
+    return TensorDataset(kind(X), labels(torch.arange(2).repeat_interleave(torch.tensor(N_REAL))))
+
+
+def sampler(classes=(0, 1)):
+    return StripeSampler(classes, (8, 10, 3))
+
+
+def test_real_items_first_then_what_lacks_to_balance():
+    real = tensors()
+    data = AugmentedDataset(real, sampler(), random_state=0)
+    assert len(data) == 18
+    assert data.synthetic.tolist() == [False] * 12 + [True] * 6
+    assert data.labels.tolist() == [0] * 9 + [1] * 9
+    for i in range(12):
+        assert data[i][0] is not None
+        assert torch.equal(data[i][0], real[i][0])
+    image, label = data[-1]
+    assert image.min() >= 250
+    assert image.dtype == torch.uint8
+    assert torch.equal(label, torch.tensor(1))
+    with pytest.raises(IndexError, match="18 items"):
+        data[18]
+
+
+@pytest.mark.parametrize(
+    ("counts", "n_new"),
+    [(4, [4, 4]), ({1: 7}, [0, 7]), ("balance", [0, 6]), (0, [0, 0]), ({0: 0}, [0, 0])],
+)
+def test_counts(counts, n_new):
+    data = AugmentedDataset(tensors(), sampler(), counts)
+    assert np.bincount(data.labels[data.synthetic], minlength=2).tolist() == n_new
+    assert len(list(data)) == sum(N_REAL) + sum(n_new)
+
+
+def test_weights_draw_classes_evenly_and_synthetic_rows_by_their_share():
+    for share, expected in ((None, [0.0, 6 / 9]), (0.25, [0.0, 0.25]), ({1: 0.9}, [0.0, 0.9])):
+        data = AugmentedDataset(tensors(), sampler(), synthetic_share=share)
+        weight = data.sample_weight / data.sample_weight.sum()
+        for label in (0, 1):
+            assert weight[data.labels == label].sum() == pytest.approx(0.5)
+            synthetic = weight[(data.labels == label) & data.synthetic].sum()
+            assert synthetic == pytest.approx(expected[label] / 2)
+    loader = DataLoader(data, batch_size=4, sampler=WeightedRandomSampler(data.sample_weight, 40))
+    assert sum(len(labels) for _, labels in loader) == 40
+
+
+def test_as_recommended():
+    advice = Recommendation(np.array([0, 1]), np.array(N_REAL), Candidate("2x", 0.8), [], "")
+    data = AugmentedDataset(tensors(), sampler(), advice)
+    assert np.bincount(data.labels[data.synthetic]).tolist() == [18, 6]
+    weight = data.sample_weight / data.sample_weight.sum()
+    assert weight[data.synthetic].sum() == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize("kind", [lambda X: X, lambda X: X.float() / 255, tv_tensors.Image])
+def test_synthetic_items_are_of_the_kind_of_real_ones(kind):
+    class Pairs(TensorDataset):
+        def __getitem__(self, i):
+            image, label = super().__getitem__(i)
+            return kind(image), int(label)
+
+    data = AugmentedDataset(Pairs(*tensors().tensors), sampler())
+    (real, label), (synthetic, other) = data[0], data[-1]
+    assert type(synthetic) is type(real)
+    assert synthetic.dtype == real.dtype
+    assert synthetic.max() <= (1 if real.is_floating_point() else 255)
+    assert type(other) is type(label) is int
+    images, labels = next(iter(DataLoader(data, batch_size=18)))
+    assert images.shape == (18, 3, 8, 10)
+    assert labels.tolist() == data.labels.tolist()
+
+
+@pytest.mark.parametrize("classes", [["cat", "dog"], [0, 1]])
+def test_an_image_folder_with_its_transforms(classes, image_folder):
+    (image_folder / "dog" / "2.png").unlink()
+    folder = ImageFolder(
+        image_folder,
+        v2.Compose([v2.Resize((8, 10)), v2.ToImage(), v2.ToDtype(torch.float32, scale=True)]),
+        target_transform=lambda label: label + 10,
+    )
+    data = AugmentedDataset(folder, sampler(classes), 3)
+    assert data.labels.tolist() == [classes[i] for i in (0, 0, 0, 1, 1, 0, 0, 0, 1, 1, 1)]
+    image, label = data[10]
+    assert isinstance(image, tv_tensors.Image)
+    assert image.min() > 0.95
+    assert label == 11
+    assert AugmentedDataset(ImageFolder(image_folder), sampler(classes), 0)[0][0].size == (12, 10)
+
+
+def test_in_workers_splits_and_concatenations():
+    data = AugmentedDataset(tensors(), sampler())
+    first, rest = random_split(data, [10, 8], generator=torch.Generator().manual_seed(0))
+    both = ConcatDataset([first, rest, pickle.loads(pickle.dumps(data))])
+    loader = DataLoader(both, batch_size=9, num_workers=2)
+    assert sum(int((images[:, 0, 0, 0] >= 250).sum()) for images, _ in loader) == 12
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"counts": -1}, "`counts` must be .* got -1"),
+        ({"counts": "many"}, "`counts` must be .* got 'many'"),
+        ({"counts": {1: 2.5}}, "got 2.5"),
+        ({"counts": {5: 1}}, r"among \[0, 1, 2\], got 5"),
+        ({"counts": {2: 1}}, "asks for class 2, of which `dataset` has no image"),
+        ({"synthetic_share": 1.5}, r"`synthetic_share` must lie in \[0, 1\] .* got 1.5"),
+        ({"synthetic_share": {0: "a"}}, "got 'a'"),
+        ({"sampler": StripeSampler([0, 1], (9, 9))}, r"Tensor \(3, 8, 10\) uint8, got Tensor \(1, 9, 9\)"),
+        ({"sampler": StripeSampler([1, 2])}, r"among \[1, 2\], got 0"),
+        ({"dataset": [(np.zeros((8, 10, 3)), 0), (np.zeros((8, 10, 3)), 1)], "counts": 1}, "got ndarray"),
+    ],
+)
+def test_bad_parameters(options, message):
+    with pytest.raises(ValueError, match=message):
+        AugmentedDataset(**{"dataset": tensors(), "sampler": sampler((0, 1, 2)), **options})
