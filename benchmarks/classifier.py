@@ -33,7 +33,8 @@ class TrainingSet:
 
     `draw` is each row's chance of being drawn; `class_weight` multiplies the loss of a class in
     the last part of the updates (deferred re-weighting, Cao et al., NeurIPS 2019); `mixup` is the
-    parameter of its beta distribution (Zhang et al., ICLR 2018), 0 for none.
+    parameter of its beta distribution (Zhang et al., ICLR 2018), 0 for none; `note` is kept with
+    the results.
     """
 
     X: np.ndarray
@@ -41,6 +42,7 @@ class TrainingSet:
     draw: np.ndarray
     class_weight: np.ndarray | None = None
     mixup: float = 0.0
+    note: str = ""
 
 
 class Classifier:

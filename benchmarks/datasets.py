@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import zipfile
 from collections.abc import Sequence
@@ -53,6 +54,13 @@ class Pool:
     counts: Sequence[int] | None = None
     test: tuple[np.ndarray, np.ndarray] | None = None
 
+    def with_smallest(self, n: int) -> Pool:
+        """Return the same pool with a geometric row of counts, from the largest as it is down to `n`."""
+        if self.counts is None:
+            raise ValueError(f"{self.name} has no counts to change.")
+        counts = np.geomspace(max(self.counts), n, len(self.counts)).round().astype(int).tolist()
+        return dataclasses.replace(self, name=f"{self.name}-to-{n}", counts=counts)
+
     def split(self, seed: int) -> Split:
         rows = np.arange(len(self.y))
         if self.counts is None:
@@ -77,9 +85,10 @@ class Pool:
 
 def load(name: str, path: Path | None) -> Pool:
     """Return the data set called `name` ("digits", "mnist", ...), or the user's own at `path`."""
-    if name == "digits":
+    if name in ("digits", "digits-full"):
         digits = load_digits()
-        return Pool(name, np.round(digits.images * 255 / 16).astype(np.uint8), digits.target, COUNTS[name])
+        X = np.round(digits.images * 255 / 16).astype(np.uint8)
+        return Pool(name, X, digits.target, COUNTS.get(name))
     if path is None:
         raise ValueError(f"--data {name} needs --path: the place of the file or folder.")
     if name == "mnist":

@@ -28,15 +28,16 @@ from imblearn.metrics import geometric_mean_score
 from sklearn.metrics import f1_score, log_loss, recall_score
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from benchmarks.arms import ARMS, OURS, Context
+from benchmarks.arms import ARMS, ON_REQUEST, OURS, Context
 from benchmarks.classifier import Settings, TrainingSet, train
-from benchmarks.datasets import COUNTS, Pool, load
+from benchmarks.datasets import Pool, load
 
 RESULTS = Path(__file__).parent / "results"
 
 # Tuned with --tune: balanced sampling with augmentation, on validation images of seeds from 1000 on.
 SETTINGS = {
     "digits": Settings("small", updates=1000, learning_rate=2e-3),
+    "digits-full": Settings("small", updates=1000, learning_rate=2e-3),
     "mnist": Settings("small", updates=2000, learning_rate=2e-3),
     "cifar10": Settings("resnet", updates=6000, learning_rate=2e-3, flip=True),
     "cifar10-lt": Settings("resnet", updates=6000, learning_rate=2e-3, flip=True),
@@ -102,6 +103,7 @@ def run_arm(
                 "validation": metrics(classifier.predict_proba(split.X_validation), split.y_validation),
                 "test": metrics(classifier.predict_proba(split.X_test), split.y_test),
                 "rows": len(data.y),
+                **({"note": data.note} if data.note else {}),
                 "prepare_seconds": round(prepared + fitted, 2),
                 "train_seconds": round(time.perf_counter() - start, 2),
             }
@@ -173,9 +175,14 @@ def tune(pool: Pool, network: Settings, device: str) -> None:
 def main() -> None:
     """Run what is missing."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--data", required=True, help=f"one of {', '.join(COUNTS)}, or a name for your own")
+    parser.add_argument("--data", required=True, help=f"one of {', '.join(SETTINGS)}, or a name for your own")
     parser.add_argument("--path", type=Path, help="the .npz, .zip or folder of the data set")
-    parser.add_argument("--arms", default=",".join(ARMS), help="comma-separated")
+    parser.add_argument(
+        "--arms", default=",".join(a for a in ARMS if a not in ON_REQUEST), help="comma-separated"
+    )
+    parser.add_argument(
+        "--smallest", type=int, help="images of the smallest class, those of the others in a geometric row"
+    )
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
@@ -195,6 +202,9 @@ def main() -> None:
     pool = load(arguments.data, arguments.path)
     settings = SETTINGS.get(arguments.data, OWN_DATA)
     name, seeds = arguments.data, arguments.seeds
+    if arguments.smallest is not None:
+        pool = pool.with_smallest(arguments.smallest)
+        name = pool.name
     if arguments.quick:
         settings = dataclasses.replace(settings, network="small", updates=max(100, settings.updates // 10))
         name, seeds = f"{name}-quick", min(2, seeds)

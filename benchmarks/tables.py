@@ -18,6 +18,7 @@ from benchmarks.arms import CONTROLS, OURS
 from benchmarks.gain import RESULTS
 
 ROOT = Path(__file__).parents[1]
+VARIANT = re.compile("-to-|-full")  # of a data set, run for the recommendation alone
 Key = tuple[str, bool]  # an arm, and whether its classifier was augmented
 
 
@@ -127,6 +128,31 @@ def summary_table(results: dict[str, dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def recommended_table(results: dict[str, dict[str, Any]]) -> str:
+    """Return what came of doing as `recommend_counts` says, one line for each data set."""
+    lines = [
+        "| data (training images of a class) | seeds | of which it added | balanced sampling | recommended |"
+        " minus balanced sampling (95 % interval) | *ganaug beyond* minus it, same seeds |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, result in results.items():
+        arms = by_arm(result["runs"])
+        if RECOMMENDED not in arms:
+            continue
+        runs, base = arms[RECOMMENDED], arms[("balanced", True)]
+        seeds = runs.keys() & base.keys()
+        base = {seed: base[seed] for seed in seeds}
+        fixed = {seed: run for seed, run in arms.get(("ganaug beyond", True), {}).items() if seed in seeds}
+        counts = result["counts"]
+        added = sum(not run["note"].startswith("Add nothing") for run in runs.values())
+        lines.append(
+            f"| {name}{f' ({counts[0]} to {counts[-1]})' if counts else ''} | {len(seeds)} | {added} |"
+            f" {_mean(base, 'acsa'):.2f} | {_mean(runs, 'acsa'):.2f} | {_shown(interval(runs, base))} |"
+            f" {_shown(interval(fixed, base)) if fixed else ''} |"
+        )
+    return "\n".join(lines)
+
+
 def main_job_table(result: dict[str, Any]) -> str:
     """Return the figures of the main job on MNIST, class by class."""
     classes = "| digit | " + " | ".join(map(str, range(10))) + " |"
@@ -149,6 +175,7 @@ def main_job_table(result: dict[str, Any]) -> str:
 
 
 HEADLINE: Key = ("ganaug beyond", True)
+RECOMMENDED: Key = ("ganaug recommended", True)
 PLOTTED: tuple[Key, ...] = (
     ("as it is", True),
     ("balanced", True),
@@ -244,6 +271,8 @@ def main() -> None:
     """Write everything."""
     gains, generators = read("gain"), read("generators")
     page = ROOT / "benchmarks" / "README.md"
+    insert(page, "recommended", recommended_table(gains))
+    gains = {name: result for name, result in gains.items() if not VARIANT.search(name)}
     insert(page, "gain", "\n\n".join(f"### {name}\n\n{text}" for name, text in gain_tables(gains).items()))
     insert(
         page,

@@ -46,6 +46,15 @@ def test_splits_are_disjoint_and_long_tailed(pool, seed):
     assert not np.array_equal(split.X, pool.split(seed + 5).X)
 
 
+def test_another_tail(pool):
+    other = pool.with_smallest(2)
+    assert other.name == "little-to-2"
+    assert (other.counts[0], other.counts[-1]) == (20, 2)
+    ratios = np.divide(other.counts[1:4], other.counts[:3])
+    np.testing.assert_allclose(ratios, 0.1 ** (1 / 9), atol=0.05)
+    assert np.bincount(other.split(0).y).tolist() == other.counts
+
+
 def test_own_data_keep_their_counts():
     X = np.random.default_rng(0).integers(0, 256, (100, 8, 8), dtype=np.uint8)
     split = Pool("own", X, np.repeat([0, 1], [80, 20])).split(0)
@@ -73,6 +82,9 @@ def test_arms(name, context, monkeypatch):
         assert n_real == len(data.y)
     if name == "ganaug only":
         assert n_real < len(data.y) * 0.01
+    if name == "ganaug recommended":
+        assert data.note.startswith("Add nothing: class 9 has 4 rows")
+        assert n_real == len(data.y)
     if name in ("ganaug beyond", "duplicates"):
         np.testing.assert_allclose(data.draw[len(context.y) :].sum() / data.draw.sum(), SHARE)
 
@@ -198,6 +210,18 @@ def test_tables_show_losses_too():
     assert table.index("balanced, augmented | 2") < table.index("ganaug, augmented")
 
 
+def test_the_recommended_table_counts_what_was_added():
+    runs = []
+    for seed, (more, note) in enumerate([(0.0, "Add nothing: no."), (2.0, "Add 5x: it helped.")]):
+        for arm, acsa in (("balanced", 90.0), ("ganaug recommended", 90.0 + more)):
+            run = {"arm": arm, "augment": True, "seed": seed, "test": {"acsa": acsa}}
+            runs.append(run | ({"note": note} if arm != "balanced" else {}))
+    table = tables.recommended_table({"cats": {"runs": runs, "counts": [9, 3]}, "dogs": {"runs": runs[:1]}})
+    assert table.splitlines()[2:] == [
+        "| cats (9 to 3) | 2 | 1 | 90.00 | 91.00 | +1.00 (-11.71 to +13.71) |  |"
+    ]
+
+
 def test_a_quick_run_shows_no_figures():
     quick = {"runs": fake_runs("balanced", [90, 91]) + fake_runs("ganaug", [92, 92])}
     for run in quick["runs"]:
@@ -210,9 +234,11 @@ def test_a_quick_run_shows_no_figures():
 
 
 def test_the_committed_tables_are_those_of_the_committed_results():
-    gains = tables.read("gain")
-    assert gains
     page = (tables.ROOT / "benchmarks" / "README.md").read_text()
+    gains = tables.read("gain")
+    assert tables.recommended_table(gains) in page
+    gains = {name: result for name, result in gains.items() if not tables.VARIANT.search(name)}
+    assert gains
     for table in tables.gain_tables(gains).values():
         assert table in page
     for result in gains.values():
