@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from statistics import median
 
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_digits
 
 import ganaug.game
-from ganaug import ConditionalGAN
+from ganaug import ConditionalGAN, QualityGate
 from ganaug.images import ImageCodec
 from ganaug.watch import Watch
 
@@ -53,3 +55,40 @@ def test_a_training_step_is_its_passes(shape, monkeypatch):
     ratio = median(whole) / median(passes)
     print(f"\n{shape}: a step takes {1000 * median(whole):.0f} ms, {ratio:.3f} of its passes")
     assert ratio <= 1.15
+
+
+class Trained:
+    """Takes the time of a GAN, and gives rows as good as those of a trained one: real ones it has aside."""
+
+    def __init__(self, gan: ConditionalGAN, X: np.ndarray, y: np.ndarray) -> None:
+        self.gan, self.classes_ = gan, gan.classes_
+        self.rows = {c: itertools.cycle(X[y == c]) for c in self.classes_.tolist()}
+
+    def sample(self, labels: np.ndarray, random_state: int | None = None) -> np.ndarray:
+        self.gan.sample(labels, random_state)
+        return np.stack([next(self.rows[label]) for label in labels.tolist()])
+
+
+def test_a_gate_costs_half_of_what_it_wraps() -> None:
+    """`QualityGate.sample` against the sampling of the same rows without a gate."""
+    digits = load_digits()
+    X = np.kron(np.round(digits.images * 255 / 16), np.ones((3, 3))).astype(np.uint8)
+    half = len(X) // 2
+    gan = ConditionalGAN(steps=2, random_state=0).fit(X[:half], digits.target[:half])
+    sampler = Trained(gan, X[half:], digits.target[half:])
+    gate = QualityGate(sampler, random_state=0).fit(X[:half], digits.target[:half])
+    labels = np.repeat(gan.classes_, 40)
+    gated, bare = [], []
+    for _ in range(ROUNDS):
+        start = time.perf_counter()
+        gate.sample(labels, random_state=0)
+        gated.append(time.perf_counter() - start)
+        proposed = [gate.report_[c]["proposed"] for c in gan.classes_]
+        start = time.perf_counter()
+        sampler.sample(np.repeat(gan.classes_, proposed))
+        bare.append(time.perf_counter() - start)
+    ratio = median(gated) / median(bare)
+    print(
+        f"\na gate takes {ratio:.2f} of the sampling it wraps, {sum(proposed) / len(labels):.2f} rows for one"
+    )
+    assert ratio <= 1.5

@@ -188,11 +188,10 @@ class QualityGate(BaseEstimator):
             if not len(asked):
                 break
             rows = self.gan_.sample(self.classes_[asked], random_state=random.randint(2**31 - 1))
-            proba = np.mean([model.predict_proba(rows) for model in self.classifiers_], axis=0)
+            score, contradicted = self._judged(rows, asked)
             for c in np.flatnonzero(proposed).tolist():
                 own = asked == c
-                contradicted = (proba[own].argmax(1) != c) & (proba[own, c] < self.unlikely_)
-                piles[c].judge(rows[own], proba[own, c], contradicted)
+                piles[c].judge(rows[own], score[own], contradicted[own])
         self.report_ = {self.classes_[c]: pile.report for c, pile in enumerate(piles) if len(pile.places)}
         for c, pile in enumerate(piles):
             pile.fill(self.classes_[c], self.max_rounds)
@@ -201,6 +200,21 @@ class QualityGate(BaseEstimator):
         order = np.argsort(np.concatenate([pile.places for pile in piles]))
         parts = [block for pile in piles for block in pile.accepted]
         return torch.cat(parts)[order] if isinstance(parts[0], Tensor) else np.concatenate(parts)[order]
+
+    def _judged(self, rows: Any, asked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the probability of its class for each row, and whether another contradicts it.
+
+        The mean of all classifiers decides. Where the first alone lifts it to `unlikely_`, the
+        others are not asked, and its own answer stands for the mean.
+        """
+        first, *others = self.classifiers_
+        n = len(self.classifiers_)
+        proba = first.predict_proba(rows)
+        open_ = np.flatnonzero(proba[np.arange(len(asked)), asked] < n * self.unlikely_)
+        if len(open_):
+            proba[open_] = (proba[open_] + sum(model.predict_proba(rows[open_]) for model in others)) / n
+        score = proba[np.arange(len(asked)), asked]
+        return score, (proba.argmax(1) != asked) & (score < self.unlikely_)
 
 
 class _Pile:

@@ -26,6 +26,7 @@ INSTEAD = "Draw every class equally often, and augment classically."
 LEAST_ROWS = 6  # of a class: with fewer, a fold leaves too little to learn from and to test on
 BEYOND = 1000  # rows added to every class by the rule "beyond"
 POOLED = 1000  # samples of each class that a fold draws; more of them taught a classifier no more
+PROBE_STEPS = 800  # of the default classifier: all of its fits together cost less than two of a GAN
 FINALISTS = 3  # candidates that the first fold lets through to the others
 RESAMPLES = 1000  # of the rows, for an interval
 LEAST_PROBABILITY = 1e-3  # that counts: one row that a classifier is sure to misplace shall not decide
@@ -296,7 +297,7 @@ class _Model:
 
     def __init__(self, classifier: Any, *, images: bool, seed: int) -> None:
         if classifier is None:
-            classifier = ProbeClassifier() if images else ExtraTreesClassifier()
+            classifier = ProbeClassifier(steps=PROBE_STEPS) if images else ExtraTreesClassifier()
         if not callable(classifier) and not hasattr(classifier, "predict_proba"):
             raise ValueError(
                 "`classifier` must have predict_proba, or be a callable (X, y, sample_weight), got"

@@ -106,6 +106,18 @@ def test_planted_rows_are_rejected_and_good_ones_kept(kind, reason, digits, gate
     assert counts["filled"] == 0
 
 
+def test_asking_fewer_classifiers_changes_no_decision(digits, gate):
+    rows = np.concatenate(list(digits[2].values()))
+    asked = np.random.default_rng(0).integers(0, 10, len(rows))
+    mean = np.mean([model.predict_proba(rows) for model in gate.classifiers_], axis=0)
+    own = mean[np.arange(len(rows)), asked]
+    score, contradicted = gate._judged(rows, asked)
+    expected = (mean.argmax(1) != asked) & (own < gate.unlikely_)
+    assert 0 < expected.sum() < len(rows)
+    np.testing.assert_array_equal(contradicted, expected)
+    np.testing.assert_allclose(score[expected], own[expected], rtol=1e-4)
+
+
 def test_rows_stay_with_their_labels(digits):
     X, y, fresh = digits
     gate = QualityGate(Planted(fresh), classifier=Quick()).fit(X, y)

@@ -79,7 +79,7 @@ class Recommendable(BaseEstimator):
 def test_recommended(low, expected, stripes, monkeypatch):
     X, y = np.concatenate([stripes[0], stripes[0][-1:]]), np.append(stripes[1], 2)
     monkeypatch.setattr("ganaug.recommend.CANDIDATES", (Candidate("balance", None), Candidate("beyond", 0.8)))
-    monkeypatch.setattr("ganaug.recommend.ProbeClassifier", lambda: ProbeClassifier(steps=5))
+    monkeypatch.setattr("ganaug.recommend.ProbeClassifier", lambda **_: ProbeClassifier(steps=5))
     monkeypatch.setattr(
         "ganaug.recommend._trial",
         lambda candidate, *_: Trial(candidate, 1.0 if candidate.rule == "beyond" else 0.0, low, 2.0),
