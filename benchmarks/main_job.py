@@ -20,7 +20,7 @@ from scipy.spatial.distance import pdist
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import balanced_accuracy_score
 
-from ganaug import ConditionalGAN, GANOverSampler
+from ganaug import ConditionalGAN, GANOverSampler, QualityGate
 from ganaug.probe import ProbeClassifier
 
 COUNTS = (4000, 2000, 1000, 750, 500, 350, 200, 100, 60, 40)
@@ -37,7 +37,8 @@ def main_job(path: Path, seed: int) -> dict:
     start = time.perf_counter()
     gan = ConditionalGAN(random_state=seed, verbose=True).fit(X, y)
     fitted = time.perf_counter()
-    _, y_balanced = GANOverSampler(FrozenEstimator(gan), random_state=seed).fit_resample(X, y)
+    gate = QualityGate(gan, random_state=seed).fit(X, y)
+    _, y_balanced = GANOverSampler(FrozenEstimator(gate), random_state=seed).fit_resample(X, y)
     balanced = time.perf_counter()
 
     labels = np.repeat(np.arange(10), PER_CLASS)
