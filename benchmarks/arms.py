@@ -114,7 +114,9 @@ def ganaug_recommended(context: Context) -> TrainingSet:
         QualityGate(context.unfitted()), sampling_strategy="recommended", random_state=context.seed
     )
     X, y = sampler.fit_resample(context.X, context.y)
-    return TrainingSet(X, y, sampler.sample_weight_, note=sampler.recommendation_.reason)
+    found = sampler.recommendation_
+    extra = {"recommendation": found.reason, "recommend_seconds": round(found.seconds, 1)}
+    return TrainingSet(X, y, sampler.sample_weight_, extra=extra)
 
 
 def duplicates(context: Context) -> TrainingSet:

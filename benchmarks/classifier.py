@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,7 +34,7 @@ class TrainingSet:
 
     `draw` is each row's chance of being drawn; `class_weight` multiplies the loss of a class in
     the last part of the updates (deferred re-weighting, Cao et al., NeurIPS 2019); `mixup` is the
-    parameter of its beta distribution (Zhang et al., ICLR 2018), 0 for none; `note` is kept with
+    parameter of its beta distribution (Zhang et al., ICLR 2018), 0 for none; `extra` is kept with
     the results.
     """
 
@@ -42,7 +43,7 @@ class TrainingSet:
     draw: np.ndarray
     class_weight: np.ndarray | None = None
     mixup: float = 0.0
-    note: str = ""
+    extra: dict[str, Any] = field(default_factory=dict)
 
 
 class Classifier:

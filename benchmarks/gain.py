@@ -103,7 +103,7 @@ def run_arm(
                 "validation": metrics(classifier.predict_proba(split.X_validation), split.y_validation),
                 "test": metrics(classifier.predict_proba(split.X_test), split.y_test),
                 "rows": len(data.y),
-                **({"note": data.note} if data.note else {}),
+                **data.extra,
                 "prepare_seconds": round(prepared + fitted, 2),
                 "train_seconds": round(time.perf_counter() - start, 2),
             }

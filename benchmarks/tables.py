@@ -132,8 +132,8 @@ def recommended_table(results: dict[str, dict[str, Any]]) -> str:
     """Return what came of doing as `recommend_counts` says, one line for each data set."""
     lines = [
         "| data (training images of a class) | seeds | of which it added | balanced sampling | recommended |"
-        " minus balanced sampling (95 % interval) | *ganaug beyond* minus it, same seeds |",
-        "|---|---|---|---|---|---|---|",
+        " minus balanced sampling (95 % interval) | *ganaug beyond* minus it, same seeds | cost, in fits |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for name, result in results.items():
         arms = by_arm(result["runs"])
@@ -144,11 +144,14 @@ def recommended_table(results: dict[str, dict[str, Any]]) -> str:
         base = {seed: base[seed] for seed in seeds}
         fixed = {seed: run for seed, run in arms.get(("ganaug beyond", True), {}).items() if seed in seeds}
         counts = result["counts"]
-        added = sum(not run["note"].startswith("Add nothing") for run in runs.values())
+        added = sum(not run["recommendation"].startswith("Add nothing") for run in runs.values())
+        cost = np.median([run["recommend_seconds"] for run in runs.values()])
+        one = [run["prepare_seconds"] for run in fixed.values()]  # a fit, and a second of sampling
         lines.append(
             f"| {name}{f' ({counts[0]} to {counts[-1]})' if counts else ''} | {len(seeds)} | {added} |"
             f" {_mean(base, 'acsa'):.2f} | {_mean(runs, 'acsa'):.2f} | {_shown(interval(runs, base))} |"
             f" {_shown(interval(fixed, base)) if fixed else ''} |"
+            f" {format(cost / np.median(one), '.1f') if fixed else ''} |"
         )
     return "\n".join(lines)
 

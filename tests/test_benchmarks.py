@@ -83,7 +83,7 @@ def test_arms(name, context, monkeypatch):
     if name == "ganaug only":
         assert n_real < len(data.y) * 0.01
     if name == "ganaug recommended":
-        assert data.note.startswith("Add nothing: class 9 has 4 rows")
+        assert data.extra["recommendation"].startswith("Add nothing: class 9 has 4 rows")
         assert n_real == len(data.y)
     if name in ("ganaug beyond", "duplicates"):
         np.testing.assert_allclose(data.draw[len(context.y) :].sum() / data.draw.sum(), SHARE)
@@ -212,13 +212,15 @@ def test_tables_show_losses_too():
 
 def test_the_recommended_table_counts_what_was_added():
     runs = []
-    for seed, (more, note) in enumerate([(0.0, "Add nothing: no."), (2.0, "Add 5x: it helped.")]):
-        for arm, acsa in (("balanced", 90.0), ("ganaug recommended", 90.0 + more)):
+    for seed, (more, reason) in enumerate([(0.0, "Add nothing: no."), (2.0, "Add 5x: it helped.")]):
+        scores = {"balanced": 90.0, "ganaug recommended": 90.0 + more, "ganaug beyond": 91.0}
+        for arm, acsa in scores.items():
             run = {"arm": arm, "augment": True, "seed": seed, "test": {"acsa": acsa}}
-            runs.append(run | ({"note": note} if arm != "balanced" else {}))
+            note = {"recommendation": reason, "recommend_seconds": 30.0 + seed, "prepare_seconds": 10.0}
+            runs.append(run | (note if arm != "balanced" else {}))
     table = tables.recommended_table({"cats": {"runs": runs, "counts": [9, 3]}, "dogs": {"runs": runs[:1]}})
     assert table.splitlines()[2:] == [
-        "| cats (9 to 3) | 2 | 1 | 90.00 | 91.00 | +1.00 (-11.71 to +13.71) |  |"
+        "| cats (9 to 3) | 2 | 1 | 90.00 | 91.00 | +1.00 (-11.71 to +13.71) | +1.00 (+1.00 to +1.00) | 3.0 |"
     ]
 
 
