@@ -57,7 +57,9 @@ class Pool:
     def with_smallest(self, n: int) -> Pool:
         """Return the same pool with a geometric row of counts, from the largest as it is down to `n`."""
         if self.counts is None:
-            raise ValueError(f"{self.name} has no counts to change.")
+            raise ValueError(f"{self.name} has the counts that its data have.")
+        if not 2 <= n <= max(self.counts):
+            raise ValueError(f"it must lie from 2 to {max(self.counts)}, got {n}.")
         counts = np.geomspace(max(self.counts), n, len(self.counts)).round().astype(int).tolist()
         return dataclasses.replace(self, name=f"{self.name}-to-{n}", counts=counts)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 import numpy as np
+from click.core import ParameterSource
 
 # Rooms that need torch are imported inside the commands: `ganaug --help` need not wait for it.
 
@@ -55,10 +56,15 @@ class EstimatorCommand(click.Command):
 
 
 class _Auto(click.ParamType):
-    name = "text or int"
+    name = "text or number"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        return int(value) if isinstance(value, str) and value.lstrip("-").isdigit() else value
+        for kind in (int, float):
+            try:
+                return kind(value)
+            except (TypeError, ValueError):
+                continue
+        return value
 
 
 AUTO = _Auto()
@@ -117,15 +123,14 @@ def fit(data: Path, output: Path, size: int | None, resume: bool, as_json: bool,
     """
     import shutil
 
-    from ganaug.data import as_arrays
     from ganaug.gan import ConditionalGAN
 
-    X, y = arrays = as_arrays(data, size=size)
+    X, y = _real_images(data, size)
     gan = ConditionalGAN(**parameters, verbose=not as_json)
     checkpoint = output / "checkpoint"
     if checkpoint.exists() and not resume:
         raise ValueError(f"{checkpoint} is left of a run that was stopped: pass --resume, or delete it.")
-    gan.fit(X, _named(y, arrays.class_names), checkpoint=checkpoint)
+    gan.fit(X, y, checkpoint=checkpoint)
     gan.save(output)
     shutil.rmtree(checkpoint)
     classes = dict(zip(gan.classes_.tolist(), gan.class_counts_.tolist(), strict=True))
@@ -158,7 +163,6 @@ def generate(
     as_json: bool,
 ) -> None:
     """Write synthetic images of MODEL to an HDF5 file."""
-    from ganaug.data import as_arrays
     from ganaug.gan import ConditionalGAN
     from ganaug.hdf5 import write_hdf5
 
@@ -168,8 +172,7 @@ def generate(
     if balance is None:
         counts = dict.fromkeys(gan.classes_.tolist(), per_class or 0)
     else:
-        _, y = arrays = as_arrays(balance, size=gan.codec_.shape[1:])
-        counts = _lacking(_named(y, arrays.class_names))
+        counts = _lacking(_real_images(balance, gan.codec_.shape[1:])[1])
     write_hdf5(gan, output, counts, random_state=random_state, overwrite=overwrite, verbose=not as_json)
     total = sum(counts.values())
     click.echo(
@@ -203,22 +206,27 @@ def resample(
     cross-validation decides how many are added to each class, and the file holds the weight of
     each image too; expect it to take several times as long.
     """
-    from ganaug.data import as_arrays
+    from ganaug.data import label_indices
     from ganaug.gan import ConditionalGAN
     from ganaug.gate import QualityGate
     from ganaug.hdf5 import check_target, write_hdf5
     from ganaug.recommend import recommend_counts
 
-    if model is not None and recommended:
-        raise click.UsageError("--recommended fits GANs of its own on parts of DATA: drop --model.")
+    if model is not None:
+        _refuse_beside_model(recommended)
     check_target(output, overwrite)
     if model is None:
         gan = ConditionalGAN(**parameters, verbose=not as_json)
-        X, y = arrays = as_arrays(data, size=size)
+        X, y = _real_images(data, size)
     else:
         gan = ConditionalGAN.load(model, device=parameters["device"])
-        X, y = arrays = as_arrays(data, size=gan.codec_.shape[1:])
-    y = _named(y, arrays.class_names)
+        X, y = _real_images(data, gan.codec_.shape[1:])
+        try:
+            gan.codec_.check(X)
+            label_indices(np.unique(y), gan.classes_, "DATA")
+        except ValueError as exc:
+            raise ValueError(f"{model} was fitted on other data than {data}: {exc}") from exc
+    gan.check_parameters()
     seed = parameters["random_state"]
     to_add: dict[Any, int] = _lacking(y)
     sample_weight = reason = None
@@ -226,7 +234,7 @@ def resample(
         advice = recommend_counts(QualityGate(gan), X, y, random_state=seed, verbose=not as_json)
         to_add, sample_weight, reason = advice.to_add, advice.sample_weight, advice.reason
     # With nothing to add, nothing is trained.
-    idle: Any = SimpleNamespace(classes_=np.unique(y))
+    idle: Any = SimpleNamespace(classes_=np.unique(y), sample=None)
     sampler = QualityGate(gan).fit(X, y) if any(to_add.values()) else idle
     write_hdf5(
         sampler,
@@ -240,7 +248,7 @@ def resample(
     )
     if as_json:
         added = {str(label): n for label, n in to_add.items()}
-        click.echo(json.dumps({"file": str(output), "images": len(y), "added": added, "reason": reason}))
+        click.echo(json.dumps({"file": str(output), "real": len(y), "added": added, "reason": reason}))
         return
     if reason is not None:
         click.echo(reason)
@@ -254,6 +262,33 @@ def _lacking(y: np.ndarray) -> dict[Any, int]:
     return dict(zip(labels.tolist(), (n.max() - n).tolist(), strict=True))
 
 
-def _named(y: np.ndarray, class_names: list[str] | None) -> np.ndarray:
-    """Return the labels of a folder by their names, which mean more than their order."""
-    return y if class_names is None or y.dtype.kind not in "iu" else np.array(class_names)[y]
+def _real_images(data: Path, size: int | tuple[int, int] | None) -> tuple[Any, np.ndarray]:
+    """Return images and labels; those of a folder by their names, which mean more than their order.
+
+    Synthetic images that stand beside real ones are left out: a GAN shall not learn from itself.
+    """
+    from ganaug.data import as_arrays
+
+    X, y = arrays = as_arrays(data, size=size)
+    if arrays.class_names is not None and y.dtype.kind in "iu":
+        y = np.array(arrays.class_names)[y]
+    synthetic = arrays.synthetic
+    if synthetic is not None and synthetic.any() and not synthetic.all():
+        click.echo(f"Leaving out {synthetic.sum()} synthetic images of {data}.", err=True)
+        X, y = X[~synthetic], y[~synthetic]
+    return X, y
+
+
+def _refuse_beside_model(recommended: bool) -> None:
+    """Raise UsageError if an option was given that a fitted model has no use for."""
+    if recommended:
+        raise click.UsageError("--recommended fits GANs of its own on parts of DATA: drop --model.")
+    context = click.get_current_context()
+    used = {"data", "output", "model", "recommended", "overwrite", "as_json", "random_state", "device"}
+    given = [
+        "--" + name.replace("_", "-")
+        for name in context.params
+        if name not in used and context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    ]
+    if given:
+        raise click.UsageError(f"--model is fitted already: drop {', '.join(given)}, or --model.")

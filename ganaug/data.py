@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -17,7 +17,7 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 from torchvision.transforms.v2 import functional as tvf
 
 # The names under which hdf5.py writes and `as_arrays` reads.
-HDF5_IMAGES, HDF5_LABELS, HDF5_CLASSES = "images", "labels", "classes"
+HDF5_IMAGES, HDF5_LABELS, HDF5_CLASSES, HDF5_SYNTHETIC = "images", "labels", "classes", "synthetic"
 HDF5_SUFFIXES = (".h5", ".hdf5")
 MIN_CLASS_SIZE = 2
 
@@ -40,14 +40,25 @@ class Sampler(Protocol):
 
 
 class Arrays(tuple):
-    """The pair ``(X, y)``; the names of the classes ride along as ``class_names`` (or None)."""
+    """The pair ``(X, y)``, and what rides along.
+
+    Attributes
+    ----------
+    class_names : list of str, or None
+    synthetic : ndarray of shape (n,), bool, or None
+        Which rows are synthetic, where the source says so.
+    """
 
     class_names: list[str] | None
+    synthetic: np.ndarray | None
 
-    def __new__(cls, X: Any, y: Any, class_names: Sequence[str] | None = None) -> Arrays:
+    def __new__(
+        cls, X: Any, y: Any, class_names: Sequence[str] | None = None, synthetic: np.ndarray | None = None
+    ) -> Arrays:
         """Make the pair."""
         pair = super().__new__(cls, (X, y))
         pair.class_names = None if class_names is None else [str(name) for name in class_names]
+        pair.synthetic = synthetic
         return pair
 
 
@@ -135,8 +146,10 @@ def encode_labels(y: np.ndarray, least: int = MIN_CLASS_SIZE) -> tuple[np.ndarra
     return classes, indices.astype(np.int64)
 
 
-def label_indices(labels: Any, classes: np.ndarray) -> np.ndarray:
+def label_indices(labels: Any, classes: np.ndarray, name: str = "labels") -> np.ndarray:
     """Return the index in `classes` of each of `labels` (a sequence, an array, a tensor, a scalar).
+
+    `name` is what errors call them.
 
     Raises
     ------
@@ -145,7 +158,7 @@ def label_indices(labels: Any, classes: np.ndarray) -> np.ndarray:
     """
     values = np.atleast_1d(_label_array(labels))
     if values.ndim != 1:
-        raise ValueError(f"`labels` must be one-dimensional, got shape {values.shape}.")
+        raise ValueError(f"`{name}` must be one-dimensional, got shape {values.shape}.")
     if len(values) == 0:
         return np.empty(0, np.int64)
     if values.dtype != object and (values.dtype.kind in "US") == (classes.dtype.kind in "US"):
@@ -154,7 +167,37 @@ def label_indices(labels: Any, classes: np.ndarray) -> np.ndarray:
         if not np.any(unknown):
             return where
         values = values[unknown]
-    raise ValueError(f"`labels` must be among {classes.tolist()}, got {values.tolist()[0]!r}.")
+    raise ValueError(f"Labels of `{name}` must be among {classes.tolist()}, got {values.tolist()[0]!r}.")
+
+
+def per_class(counts: Any, classes: np.ndarray) -> np.ndarray:
+    """Return a number of rows for each of `classes`, (n_classes,), from an int or a dict of label to int.
+
+    Raises
+    ------
+    ValueError
+        If a number is not an int from 0 up, or a label is unknown.
+    """
+    wanted = dict.fromkeys(range(len(classes)), counts)
+    if isinstance(counts, Mapping):
+        wanted = {int(label_indices([label], classes, "counts")[0]): count for label, count in counts.items()}
+    numbers = np.zeros(len(classes), np.int64)
+    for index, count in wanted.items():
+        if not isinstance(count, int | np.integer) or isinstance(count, bool) or count < 0:
+            raise ValueError(
+                f"`counts` must be ints from 0 up, got {count!r} for class {classes.tolist()[index]!r}."
+            )
+        numbers[index] = count
+    return numbers
+
+
+def check_sampler(sampler: Any) -> None:
+    """Raise ValueError unless `sampler` is one, ready to be asked for rows."""
+    if not hasattr(sampler, "classes_") or not hasattr(sampler, "sample"):
+        raise ValueError(
+            "`sampler` must be a fitted ConditionalGAN or QualityGate, or have `classes_` and `sample`, got"
+            f" {sampler!r}."
+        )
 
 
 def _label_array(labels: Any) -> np.ndarray:
@@ -197,28 +240,29 @@ def _from_path(path: Path, size: tuple[int, int] | None) -> Arrays:
         raise FileNotFoundError(f"No such file or folder: {path}")
     if path.is_dir():
         return _from_folder(path, size)
+    synthetic = None
     if path.suffix in HDF5_SUFFIXES:
-        X, y = _read_hdf5(path)
+        X, y, synthetic = _read_hdf5(path)
     elif path.suffix == ".npz":
         X, y = _read_npz(path)
     else:
         raise ValueError(
             f"{path}: expected a folder of class folders, or a file ending in .h5, .hdf5 or .npz."
         )
-    return Arrays(_resize(X, size), check_labels(y, len(X)))
+    return Arrays(_resize(X, size), check_labels(y, len(X)), synthetic=synthetic)
 
 
-def _read_hdf5(path: Path) -> tuple[np.ndarray, np.ndarray]:
+def _read_hdf5(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     try:
         with h5py.File(path, "r") as file:
             classes = file[HDF5_CLASSES]
             values = classes.asstr()[:] if h5py.check_string_dtype(classes.dtype) else classes[:]
             values = values.astype(str) if values.dtype == object else values
-            return file[HDF5_IMAGES][:], values[file[HDF5_LABELS][:]]
+            return file[HDF5_IMAGES][:], values[file[HDF5_LABELS][:]], file[HDF5_SYNTHETIC][:]
     except (OSError, KeyError, IndexError) as exc:
         raise ValueError(
             f"{path} is not a data set that ganaug wrote ({exc}): expected an HDF5 file with"
-            f" `{HDF5_IMAGES}`, `{HDF5_LABELS}` and `{HDF5_CLASSES}`."
+            f" `{HDF5_IMAGES}`, `{HDF5_LABELS}`, `{HDF5_SYNTHETIC}` and `{HDF5_CLASSES}`."
         ) from exc
 
 

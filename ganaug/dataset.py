@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Subset
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional as tvf
 
-from ganaug.data import Sampler, label_indices
+from ganaug.data import Sampler, check_sampler, label_indices, per_class
+from ganaug.hdf5 import HDF5Dataset
 from ganaug.recommend import Recommendation, balanced_weights
 from ganaug.transform import channels_first
 
@@ -23,10 +24,10 @@ class AugmentedDataset(Dataset):
     """Append synthetic images to a data set, such as one whose transform never sees a label.
 
     The real items stay what and where they were. The synthetic images are made once, here, and go
-    through the data set's own ``transform`` and ``target_transform``, if it has them, as PIL images,
-    which is what torchvision's data sets hand to theirs. They are held in memory, as many bytes as
-    they have pixels; for more than fit, write them with `write_hdf5` and concatenate an
-    `HDF5Dataset`.
+    through the data set's own ``transform`` and ``target_transform``, if it (or what it is a
+    ``Subset`` of) has them, as PIL images, which is what torchvision's data sets hand to theirs.
+    They are held in memory, in the dtype of the sampler; for more than fit, write them with
+    `write_hdf5` and concatenate an `HDF5Dataset`.
 
     Parameters
     ----------
@@ -41,7 +42,7 @@ class AugmentedDataset(Dataset):
         Synthetic images to add to each class. "balance": what it lacks to the largest.
     synthetic_share : float or dict of label to float, optional
         The share of a class's draws that is synthetic, by `sample_weight`. None: as `counts`
-        recommends, or else every item of a class alike.
+        recommends, or else, as for classes that a dict leaves out, every item of a class alike.
     random_state : int, RandomState or None
         Of the synthetic images.
 
@@ -81,25 +82,27 @@ class AugmentedDataset(Dataset):
         *,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
+        check_sampler(sampler)
         self.dataset = dataset
-        targets = _targets(dataset)
-        classes = sampler.classes_
-        known = label_indices(_as_known(targets, dataset, classes), classes)
-        present, first, n_real = np.unique(known, return_index=True, return_counts=True)
-        n_new = _to_add(counts, classes, present, n_real)
-        added = np.repeat(np.arange(len(classes)), n_new)
-        self.labels = classes[np.concatenate([known, added])]
-        self.synthetic = np.arange(len(self.labels)) >= len(known)
-        self._own = dict(zip(present.tolist(), targets[first].tolist(), strict=True))
-        self._added = added
-        if isinstance(counts, Recommendation) and synthetic_share is None:
-            synthetic_share = counts.synthetic_share
-        share = _shares(synthetic_share, classes, np.bincount(known, minlength=len(classes)), n_new)
-        self.sample_weight = balanced_weights(self.labels, self.synthetic, share)
-        self._like = dataset[0]
-        self._pool = channels_first(sampler.sample(classes[added], random_state=random_state))
-        if len(added):
-            self._check_alike()
+        # Transforms may draw random numbers: put the state back as the user had it.
+        with torch.random.fork_rng(devices=[]):
+            source = _Source(dataset)
+            classes = sampler.classes_
+            known = label_indices(source.names_for(classes), classes, "dataset")
+            present, first, n_real = np.unique(known, return_index=True, return_counts=True)
+            n_new = _to_add(counts, classes, present, n_real)
+            added = np.repeat(np.arange(len(classes)), n_new)
+            if isinstance(counts, Recommendation) and synthetic_share is None:
+                synthetic_share = counts.synthetic_share
+            share = _shares(synthetic_share, classes, np.bincount(known, minlength=len(classes)), n_new)
+            self.labels = classes[np.concatenate([known, added])]
+            self.synthetic = np.arange(len(self.labels)) >= len(known)
+            self.sample_weight = balanced_weights(self.labels, self.synthetic, share)
+            self._added, self._source = added, source
+            self._own = dict(zip(present.tolist(), source.targets[first].tolist(), strict=True))
+            self._pool = channels_first(sampler.sample(classes[added], random_state=random_state))
+            if len(added):
+                source.check_alike(self._pool[0])
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -111,84 +114,113 @@ class AugmentedDataset(Dataset):
         n_real = len(self) - len(self._added)
         if index < n_real:
             return self.dataset[index]
-        return self._image(index - n_real), self._label(index - n_real)
+        i = index - n_real
+        return self._source.image(self._pool[i]), self._source.label(self._own[int(self._added[i])])
 
-    def _image(self, i: int) -> Any:
-        image, like = self._pool[i], self._like[0]
-        change = getattr(self.dataset, "transform", None)
-        if change is not None or isinstance(like, Image.Image):
+
+class _Source:
+    """How a data set makes its items, so that synthetic ones can be made the same way.
+
+    Attributes
+    ----------
+    targets : ndarray of shape (n,)
+        The labels of its items, before its ``target_transform`` where that can be seen.
+    """
+
+    def __init__(self, dataset: Any) -> None:
+        if not hasattr(dataset, "__len__") or len(dataset) == 0:
+            raise ValueError(f"`dataset` must have a length and an item, got {type(dataset).__name__}.")
+        like = dataset[0]
+        if not isinstance(like, tuple | list) or len(like) != 2:
+            raise ValueError(f"`dataset` must hold (image, label), got {type(like).__name__} for item 0.")
+        self.like_image, self.like_label = like
+        base: Any = dataset
+        chosen = np.arange(len(dataset))
+        while isinstance(base, Subset):
+            base, chosen = base.dataset, np.asarray(base.indices)[chosen]
+        self.transform = getattr(base, "transform", None)
+        self.target_transform = getattr(base, "target_transform", None)
+        self.pil = isinstance(self.like_image, Image.Image) or (
+            self.transform is not None and not isinstance(base, HDF5Dataset)
+        )
+        self.mode: str | None = None  # of PIL images, where it is not that of the synthetic ones
+        self.classes = getattr(base, "classes", None)
+        targets = getattr(base, "targets", getattr(base, "labels", None))
+        if targets is not None and len(targets) == len(base):
+            self.targets = (targets.numpy() if isinstance(targets, Tensor) else np.asarray(targets))[chosen]
+        else:
+            labels = (dataset[i][1] for i in range(len(dataset)))
+            self.targets = np.asarray([v.item() if isinstance(v, Tensor) else v for v in labels])
+            self.target_transform = None  # they went through it
+
+    def names_for(self, classes: np.ndarray) -> np.ndarray:
+        """Return the labels as a sampler with `classes` knows them: by name, if it has names."""
+        names = None if self.classes is None else np.asarray(self.classes)
+        if names is None or self.targets.dtype.kind not in "iu" or names.dtype.kind != classes.dtype.kind:
+            return self.targets
+        return names[self.targets]
+
+    def image(self, image: Tensor) -> Any:
+        """Return a synthetic image (C, H, W) as an item has it."""
+        like = self.like_image
+        if self.pil:
             pil = tvf.to_pil_image(tvf.to_dtype(image, torch.uint8, scale=True))
-            return pil if change is None else change(pil)
-        if not isinstance(like, Tensor):
+            pil = pil if self.mode is None else pil.convert(self.mode)
+            return pil if self.transform is None else self.transform(pil)
+        if self.transform is not None:
+            return self.transform(image.clone())
+        image = tvf.to_dtype(image.clone(), like.dtype, scale=True)
+        if like.ndim == 2:
+            return image[0]
+        return tv_tensors.wrap(image, like=like) if isinstance(like, tv_tensors.Image) else image
+
+    def label(self, label: Any) -> Any:
+        """Return a label as an item has it."""
+        label = label if self.target_transform is None else self.target_transform(label)
+        like = self.like_label
+        return torch.as_tensor(label, dtype=like.dtype) if isinstance(like, Tensor) else label
+
+    def check_alike(self, image: Tensor) -> None:
+        """Raise ValueError unless synthetic images could stand in a batch with real ones."""
+        like = self.like_image
+        if not isinstance(like, Image.Image | Tensor) and self.transform is None:
             raise ValueError(
                 "`dataset` must hold PIL images or Tensors, or have a `transform`, got"
                 f" {type(like).__name__}."
             )
-        image = tvf.to_dtype(image.clone(), like.dtype, scale=True)
-        return tv_tensors.wrap(image, like=like) if isinstance(like, tv_tensors.Image) else image
-
-    def _label(self, i: int) -> Any:
-        label = self._own[int(self._added[i])]
-        change = getattr(self.dataset, "target_transform", None)
-        label = label if change is None else change(label)
-        like = self._like[1]
-        return torch.as_tensor(label, dtype=like.dtype) if isinstance(like, Tensor) else label
-
-    def _check_alike(self) -> None:
-        """Raise ValueError unless a synthetic image could stand in a batch with a real one."""
-        wanted, got = (_kind(image) for image in (self._like[0], self._image(0)))
-        if wanted != got:
+        if isinstance(like, Tensor) and self.transform is None and like.is_floating_point():
+            if like.min() < 0 or like.max() > 1:
+                raise ValueError(
+                    f"`dataset` must hold images in [0, 1], or normalise them in its own `transform`, got"
+                    f" values from {like.min():.3g} to {like.max():.3g}."
+                )
+        wanted = _kind(like)
+        # Grey files are read as RGB by torchvision's folders, and as grey by as_arrays.
+        got = _kind(self.image(image))
+        if got != wanted and self.pil:
+            self.mode = "RGB"
+        if got != wanted and _kind(self.image(image)) != wanted:
             raise ValueError(
                 f"`sampler` must make images like those of `dataset`, {wanted}, got {got}: fit it on"
                 " as_arrays(dataset), with the size that the transform resizes to."
             )
 
 
-def _targets(dataset: Any) -> np.ndarray:
-    """Return the labels of a data set."""
-    for name in ("targets", "labels"):
-        targets = getattr(dataset, name, None)
-        if targets is not None and len(targets) == len(dataset):
-            return targets.numpy() if isinstance(targets, Tensor) else np.asarray(targets)
-    labels = [dataset[i][1] for i in range(len(dataset))]
-    return np.asarray([label.item() if isinstance(label, Tensor) else label for label in labels])
-
-
-def _as_known(targets: np.ndarray, dataset: Any, classes: np.ndarray) -> np.ndarray:
-    """Return labels by name where the sampler has names and the data set numbers."""
-    names = getattr(dataset, "classes", None)
-    if names is not None and classes.dtype.kind == "U" and targets.dtype.kind in "iu":
-        return np.asarray(names)[targets]
-    return targets
-
-
 def _to_add(counts: Any, classes: np.ndarray, present: np.ndarray, n_real: np.ndarray) -> np.ndarray:
     """Return how many synthetic images go to each class, (n_classes,)."""
-    added = np.zeros(len(classes), np.int64)
     if isinstance(counts, Recommendation):
         counts = counts.to_add
-    if isinstance(counts, str) and counts == "balance":
-        added[present] = n_real.max() - n_real
-    elif isinstance(counts, Mapping):
-        for label, count in counts.items():
-            added[label_indices([label], classes)[0]] = _count(count)
-    else:
-        added[present] = _count(counts)
+    elif isinstance(counts, str) and counts == "balance":
+        counts = dict(zip(classes[present].tolist(), (n_real.max() - n_real).tolist(), strict=True))
+    elif not isinstance(counts, Mapping):
+        counts = dict.fromkeys(classes[present].tolist(), counts)
+    added = per_class(counts, classes)
     absent = sorted(set(np.flatnonzero(added).tolist()) - set(present.tolist()))
     if absent:
         raise ValueError(
             f"`counts` asks for class {classes.tolist()[absent[0]]!r}, of which `dataset` has no image."
         )
     return added
-
-
-def _count(value: Any) -> int:
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 0:
-        raise ValueError(
-            "`counts` must be 'balance', an int from 0 up, a dict of such or a Recommendation, got"
-            f" {value!r}."
-        )
-    return int(value)
 
 
 def _shares(share: Any, classes: np.ndarray, n_real: np.ndarray, n_new: np.ndarray) -> dict[Any, float]:
@@ -201,7 +233,7 @@ def _shares(share: Any, classes: np.ndarray, n_real: np.ndarray, n_new: np.ndarr
             continue
         if not isinstance(value, Real) or not 0 <= float(value) <= 1:
             raise ValueError(f"`synthetic_share` must lie in [0, 1] or be a dict of such, got {value!r}.")
-        c = label_indices([label], classes)[0]
+        c = label_indices([label], classes, "synthetic_share")[0]
         shares[c] = value if n_new[c] else 0.0
     return dict(zip(classes.tolist(), shares.tolist(), strict=True))
 

@@ -18,7 +18,7 @@ from ganaug.rows import ClassRows, loosen, take
 
 
 class Codec(Protocol):
-    """What the loop needs of a kind of data; see `ganaug.images.ImageCodec`."""
+    """What training and sampling need of a kind of data; see `ganaug.images.ImageCodec`."""
 
     def encode(self, X: Any) -> Tensor:
         """Return rows as floats."""

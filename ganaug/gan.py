@@ -207,7 +207,7 @@ class ConditionalGAN(BaseEstimator):
             see `ganaug.training.train_gan`.
         """
         X, y = as_arrays((X, y))
-        self._check_parameters()
+        self.check_parameters()
         codec = ImageCodec.fit(X)
         classes, labels = encode_labels(y)
         fabric = _fabric(self.device)
@@ -299,7 +299,8 @@ class ConditionalGAN(BaseEstimator):
             torch.default_generator.manual_seed(seed)
             return build(codec.shape, n_classes, self.code_size, self.width, codec.activate)
 
-    def _check_parameters(self) -> None:
+    def check_parameters(self) -> None:
+        """Raise ValueError if a parameter is not of the kind described; `fit` does so first."""
         for name, least in (("batch_size", 2), ("code_size", 1), ("width", 1)):
             _check_count(name, getattr(self, name), least)
         if self.steps != "auto":
@@ -499,7 +500,7 @@ class ConditionalGAN(BaseEstimator):
             if config["format"] != FORMAT:
                 raise ValueError(f"format {config['format']} instead of {FORMAT}")
             gan = cls(**config["parameters"], device=device)
-            gan._check_parameters()
+            gan.check_parameters()
             gan.codec_ = ImageCodec.from_config(config["codec"])
             gan.classes_ = np.array(config["classes"], dtype=config["classes_dtype"])
             gan.history_ = config["history"]

@@ -209,7 +209,7 @@ class QualityGate(BaseEstimator):
         """
         first, *others = self.classifiers_
         n = len(self.classifiers_)
-        proba = first.predict_proba(rows)
+        proba = np.array(first.predict_proba(rows))  # a copy: what a classifier gave is its own
         open_ = np.flatnonzero(proba[np.arange(len(asked)), asked] < n * self.unlikely_)
         if len(open_):
             proba[open_] = (proba[open_] + sum(model.predict_proba(rows[open_]) for model in others)) / n

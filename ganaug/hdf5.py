@@ -16,10 +16,20 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
-from ganaug.data import HDF5_CLASSES, HDF5_IMAGES, HDF5_LABELS, Sampler, check_labels, label_indices
+from ganaug.data import (
+    HDF5_CLASSES,
+    HDF5_IMAGES,
+    HDF5_LABELS,
+    HDF5_SYNTHETIC,
+    Sampler,
+    check_labels,
+    check_sampler,
+    label_indices,
+    per_class,
+)
 
 BLOCK = 1024  # rows, about: what is generated and written at once
-HDF5_SYNTHETIC, HDF5_WEIGHTS = "synthetic", "weights"
+HDF5_WEIGHTS = "weights"
 CHUNK = 16  # rows in an HDF5 chunk; larger ones make random reads several times slower
 
 
@@ -76,12 +86,16 @@ def write_hdf5(
     """
     path = Path(path)
     check_target(path, overwrite)
-    per_class = _per_class(counts, sampler.classes_)
+    check_sampler(sampler)
+    numbers = per_class(counts, sampler.classes_)
     if random_state is not None and not (isinstance(random_state, int) and 0 <= random_state < 2**63):
         raise ValueError(f"`random_state` must be an int from 0 to 2**63 - 1 or None, got {random_state!r}.")
-    X, y = ((), ()) if real is None else real
-    known = label_indices(check_labels(y, len(X)) if len(X) else (), sampler.classes_)
-    n = len(known) + int(per_class.sum())
+    X, known = None, np.empty(0, np.int64)
+    if real is not None:
+        X, y = real
+        X = X if isinstance(X, Tensor) else np.asarray(X)
+        known = label_indices(check_labels(y, len(X)), sampler.classes_, "real")
+    n = len(known) + int(numbers.sum())
     if n == 0:
         raise ValueError("`counts` asks for no rows at all.")
     seed = int(np.random.SeedSequence(random_state).generate_state(1)[0])
@@ -94,7 +108,7 @@ def write_hdf5(
             labels = file.create_dataset(HDF5_LABELS, (n,), np.int64)
             synthetic = file.create_dataset(HDF5_SYNTHETIC, (n,), bool)
             start = 0
-            blocks = itertools.chain(_real_blocks(X, known), _synthetic_blocks(sampler, per_class, seed))
+            blocks = itertools.chain(_real_blocks(X, known), _synthetic_blocks(sampler, numbers, seed))
             with tqdm(total=n, desc="writing", disable=None if verbose else True) as bar:
                 for rows, own in blocks:
                     if start == 0:
@@ -108,7 +122,8 @@ def write_hdf5(
                     start += len(rows)
                     bar.update(len(rows))
             if sample_weight is not None:
-                file[HDF5_WEIGHTS] = sample_weight(sampler.classes_[labels[:]], synthetic[:])
+                weights = sample_weight(sampler.classes_[labels[:]], synthetic[:])
+                file.create_dataset(HDF5_WEIGHTS, (n,), np.float64, data=weights)
         partial.replace(path)
     except BaseException:
         partial.unlink(missing_ok=True)
@@ -133,10 +148,10 @@ def _real_blocks(X: Any, labels: np.ndarray) -> Iterator[tuple[np.ndarray, np.nd
 
 
 def _synthetic_blocks(
-    sampler: Sampler, per_class: np.ndarray, seed: int
+    sampler: Sampler, numbers: np.ndarray, seed: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    n_blocks = -(-int(per_class.sum()) // BLOCK)
-    for block, labels in enumerate(_label_blocks(per_class, n_blocks, seed)):
+    n_blocks = -(-int(numbers.sum()) // BLOCK)
+    for block, labels in enumerate(_label_blocks(numbers, n_blocks, seed)):
         rows = sampler.sample(sampler.classes_[labels], random_state=_block_seed(seed, block))
         yield _channels_last(rows), labels
 
@@ -150,28 +165,13 @@ def _check_alike(rows: np.ndarray, images: h5py.Dataset) -> None:
         )
 
 
-def _per_class(counts: int | Mapping[Any, int], classes: np.ndarray) -> np.ndarray:
-    """Return the number of rows wanted of each class."""
-    per_class = np.zeros(len(classes), np.int64)
-    wanted = dict.fromkeys(range(len(classes)), counts)
-    if isinstance(counts, Mapping):
-        wanted = {int(label_indices([label], classes)[0]): count for label, count in counts.items()}
-    for index, count in wanted.items():
-        if not isinstance(count, int | np.integer) or isinstance(count, bool) or count < 0:
-            raise ValueError(
-                f"`counts` must be ints from 0 up, got {count!r} for class {classes.tolist()[index]!r}."
-            )
-        per_class[index] = count
-    return per_class
-
-
-def _label_blocks(per_class: np.ndarray, n_blocks: int, seed: int) -> Iterator[np.ndarray]:
+def _label_blocks(numbers: np.ndarray, n_blocks: int, seed: int) -> Iterator[np.ndarray]:
     """Yield the class indices of each block: every class evenly over the blocks, shuffled within."""
     # Each class has a phase of its own, so that rare ones don't all fall into the same block.
-    phase = np.arange(len(per_class)) * n_blocks // len(per_class)
+    phase = np.arange(len(numbers)) * n_blocks // len(numbers)
     for block in range(n_blocks):
-        upto, before = ((per_class * b + phase) // n_blocks for b in (block + 1, block))
-        labels = np.repeat(np.arange(len(per_class)), upto - before)
+        upto, before = ((numbers * b + phase) // n_blocks for b in (block + 1, block))
+        labels = np.repeat(np.arange(len(numbers)), upto - before)
         yield np.random.default_rng([seed, block]).permutation(labels)
 
 
@@ -205,6 +205,12 @@ class HDF5Dataset(Dataset):
     ----------
     classes : list
         Original labels; an item's int is an index into it.
+    targets : ndarray of shape (n,), int64
+        The class index of each item.
+    synthetic : ndarray of shape (n,), bool
+        Which items are synthetic.
+    sample_weight : ndarray of shape (n,), or None
+        By which to draw them, where the file says so.
     """
 
     def __init__(self, path: str | Path, transform: Any = None) -> None:
@@ -218,24 +224,26 @@ class HDF5Dataset(Dataset):
                 self.classes = (classes.asstr() if h5py.check_string_dtype(classes.dtype) else classes)[
                     :
                 ].tolist()
-                self._length = len(file[HDF5_LABELS])
+                self.targets = file[HDF5_LABELS][:]
+                self.synthetic = file[HDF5_SYNTHETIC][:]
+                self.sample_weight = file[HDF5_WEIGHTS][:] if HDF5_WEIGHTS in file else None
         except FileNotFoundError:
             raise
         except (OSError, KeyError) as exc:
             raise ValueError(f"{path} is not a data set that write_hdf5 wrote: {exc}") from exc
 
     def __len__(self) -> int:
-        return self._length
+        return len(self.targets)
 
     def __getitem__(self, index: int) -> tuple[Any, int]:
-        if not -self._length <= index < self._length:
-            raise IndexError(f"index {index} is out of range for {self._length} images")
-        file = self._open()
-        row = torch.from_numpy(file[HDF5_IMAGES][index % self._length])
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"index {index} is out of range for {len(self)} images")
+        index = index % len(self)
+        row = torch.from_numpy(self._open()[HDF5_IMAGES][index])
         image = row[None] if row.ndim == 2 else row.permute(2, 0, 1)
         if self.transform is not None:
             image = self.transform(image)
-        return image, int(file[HDF5_LABELS][index % self._length])
+        return image, int(self.targets[index])
 
     def _open(self) -> h5py.File:
         if self._file is None or self._pid != os.getpid():

@@ -107,11 +107,17 @@ class Recommendation:
     """
 
     def __init__(
-        self, classes: np.ndarray, counts: np.ndarray, candidate: Candidate, trials: list[Trial], reason: str
+        self,
+        classes: np.ndarray,
+        counts: np.ndarray,
+        candidate: Candidate,
+        trials: list[Trial],
+        reason: str,
+        seconds: float,
     ) -> None:
         added, shares = candidate.to_add(counts), candidate.shares(counts)
         labels = classes.tolist()
-        self.candidate, self.trials, self.reason, self.seconds = candidate, trials, reason, 0.0
+        self.candidate, self.trials, self.reason, self.seconds = candidate, trials, reason, seconds
         self.to_add = dict(zip(labels, added.tolist(), strict=True))
         self.totals = dict(zip(labels, (counts + added).tolist(), strict=True))
         self.synthetic_share = dict(zip(labels, shares.tolist(), strict=True))
@@ -233,12 +239,14 @@ def recommend_counts(
     X = X if isinstance(X, Tensor) else np.asarray(X)
     classes, labels = encode_labels(check_labels(y, len(X)), least=1)
     counts = np.bincount(labels)
+
+    def answer(candidate: Candidate, trials: list[Trial], reason: str) -> Recommendation:
+        return Recommendation(classes, counts, candidate, trials, reason, time.perf_counter() - start)
+
     least = max(LEAST_ROWS, cv)
     if counts.min() < least:
         which = int(counts.argmin())
-        return Recommendation(
-            classes,
-            counts,
+        return answer(
             NOTHING,
             [],
             f"Add nothing: class {classes.tolist()[which]} has {_rows(counts[which])}, fewer than the {least}"
@@ -253,9 +261,7 @@ def recommend_counts(
     if verbose:
         print(f"{cv} fits of the GAN and {_fits(cv)} of the classifier: about {expected:.0f} s.")
     if budget is not None and expected > budget:
-        return Recommendation(
-            classes,
-            counts,
+        return answer(
             NOTHING,
             [],
             f"Add nothing: to see whether synthetic rows help takes about {expected:.0f} s, more than the"
@@ -275,12 +281,9 @@ def recommend_counts(
     best_trial = max(trials, key=lambda trial: trial.gain)
     if best_trial.low > 0:
         what = f"Add {best_trial.candidate}: it helped in cross-validation."
-        result = Recommendation(classes, counts, best_trial.candidate, trials, what)
-    else:
-        what = f"Add nothing: no way to add synthetic rows helped beyond doubt. {INSTEAD}"
-        result = Recommendation(classes, counts, NOTHING, trials, what)
-    result.seconds = time.perf_counter() - start
-    return result
+        return answer(best_trial.candidate, trials, what)
+    what = f"Add nothing: no way to add synthetic rows helped beyond doubt. {INSTEAD}"
+    return answer(NOTHING, trials, what)
 
 
 def fit_clone(gan: Any, X: Any, y: np.ndarray, seed: int | None) -> Any:
@@ -339,14 +342,12 @@ class _Pool:
         added = np.minimum(candidate.to_add(self.counts), self.most)
         taken = np.concatenate([start + np.arange(n) for start, n in zip(self.starts, added, strict=True)])
         new = np.repeat(np.arange(len(added)), added)
-        share = candidate.shares(self.counts)
-        weight = np.concatenate(
-            [((1 - share) / self.counts)[self.labels], (share / np.maximum(added, 1))[new]]
-        )
+        labels = np.concatenate([self.labels, new])
+        synthetic = np.arange(len(labels)) >= len(self.labels)
+        weight = balanced_weights(labels, synthetic, dict(enumerate(candidate.shares(self.counts))))
         join = torch.cat if isinstance(self.X, Tensor) else np.concatenate
         X = join([self.X, self.synthetic[taken]])
-        # In sum as much as the real rows: more weight would mean less regularisation.
-        return X, np.concatenate([self.labels, new]), weight * len(self.labels) / weight.sum()
+        return X, labels, weight
 
 
 def _trial(

@@ -75,7 +75,7 @@ def train_gan(
     ValueError
         Where `checkpoint` belongs to other data or parameters.
     RuntimeError
-        If losses still explode after all rollbacks.
+        If losses still explode after all rollbacks, or a class collapses before the first good state.
     """
     watch = Watch(class_names or [str(c) for c in range(len(game.rows.counts))], game.device)
 
@@ -148,7 +148,7 @@ def _write(path: Path, content: dict[str, Any]) -> None:
 def _read(path: Path, digest: str) -> dict[str, Any]:
     try:
         content = torch.load(path, weights_only=True, map_location="cpu")
-        same = content["digest"] == digest
+        same = content["digest"] == digest and "game" in content
     except Exception as exc:  # torch.load raises whatever its zip reader and unpickler raise
         raise ValueError(f"{path} can't be read as a checkpoint: delete it to start anew. ({exc})") from exc
     if not same:

@@ -15,7 +15,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as tvf
 
-from ganaug.data import Sampler, label_indices
+from ganaug.data import Sampler, check_sampler, label_indices
 from ganaug.recommend import Recommendation
 
 AUTO_RATE = 0.8
@@ -69,6 +69,7 @@ class GANAugment(v2.Transform):
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         super().__init__()
+        check_sampler(sampler)
         if mode != "replace":
             raise ValueError(f"`mode` must be 'replace', got {mode!r}.")
         if not (labels_getter == "default" or callable(labels_getter)):
@@ -84,7 +85,9 @@ class GANAugment(v2.Transform):
 
     def extra_repr(self) -> str:
         """Describe the parameters for ``repr``."""
-        return f"p={self.p}, mode={self.mode!r}, classes={len(self.classes_)}, pool={tuple(self._pool.shape)}"
+        rates = dict(zip(self.classes_.tolist(), self._rates.tolist(), strict=True))
+        p = self.p if isinstance(self.p, int | float | str) else rates
+        return f"p={p}, mode={self.mode!r}, classes={len(self.classes_)}, pool={tuple(self._pool.shape)}"
 
     def forward(self, *inputs: Any) -> Any:
         """Return the sample with its image, or some images of its batch, replaced."""
@@ -161,9 +164,10 @@ def _rates(p: Any, sampler: Sampler) -> list[float]:
         p = p.synthetic_share
     if isinstance(p, Mapping):
         rates = dict.fromkeys(range(len(classes)), 0.0)
-        rates |= {int(label_indices([label], sampler.classes_)[0]): rate for label, rate in p.items()}
+        rates |= {int(label_indices([label], sampler.classes_, "p")[0]): rate for label, rate in p.items()}
     else:
-        rates = dict.fromkeys(range(len(classes)), AUTO_RATE if p == "auto" else p)
+        rate = AUTO_RATE if isinstance(p, str) and p == "auto" else p
+        rates = dict.fromkeys(range(len(classes)), rate)
     for rate in rates.values():
         if not isinstance(rate, Real) or not 0 <= rate <= 1:
             raise ValueError(

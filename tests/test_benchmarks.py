@@ -55,6 +55,14 @@ def test_another_tail(pool):
     assert np.bincount(other.split(0).y).tolist() == other.counts
 
 
+@pytest.mark.parametrize("n", [-3, 0, 1, 21])
+def test_tails_that_make_no_sense(n, pool):
+    with pytest.raises(ValueError, match=f"from 2 to 20, got {n}"):
+        pool.with_smallest(n)
+    with pytest.raises(ValueError, match="has the counts"):
+        load("digits-full", None).with_smallest(5)
+
+
 def test_own_data_keep_their_counts():
     X = np.random.default_rng(0).integers(0, 256, (100, 8, 8), dtype=np.uint8)
     split = Pool("own", X, np.repeat([0, 1], [80, 20])).split(0)

@@ -78,10 +78,8 @@ def test_resample_as_recommended(tmp_path, image_folder, stripes, monkeypatch):
     X, y = stripes
     np.savez(tmp_path / "d.npz", X=X, y=y)
     trial = Trial(Candidate("1x", 0.5), 0.1, 0.05, 0.15)
-    monkeypatch.setattr(
-        "ganaug.recommend.recommend_counts",
-        lambda gan, X, y, **_: Recommendation(np.unique(y), np.bincount(y), trial.candidate, [trial], "Add."),
-    )
+    advice = Recommendation(np.unique(y), np.bincount(y), trial.candidate, [trial], "Add.", 1.0)
+    monkeypatch.setattr("ganaug.recommend.recommend_counts", lambda *_, **__: advice)
     result = run("resample", tmp_path / "d.npz", "-o", file, "--recommended", "--overwrite", *SMALL)
     assert result.exit_code == 0, result.output
     assert result.output.startswith("Add.")
@@ -92,6 +90,34 @@ def test_resample_as_recommended(tmp_path, image_folder, stripes, monkeypatch):
     result = run("resample", tmp_path / "d.npz", "-o", file, "--recommended", "--model", tmp_path)
     assert result.exit_code == 2
     assert "drop --model" in result.output
+
+    result = run("resample", file, "-o", tmp_path / "again.h5", *SMALL)
+    assert result.exit_code == 0, result.output
+    assert f"Leaving out {len(y)} synthetic images" in result.output
+    assert f"Wrote {len(y)} images" in result.output
+
+
+def test_a_model_stands_for_all_that_was_its_training(tmp_path, fitted, stripes):
+    fitted.save(tmp_path / "m")
+    np.savez(tmp_path / "grey.npz", X=stripes[0], y=stripes[1])
+    np.savez(tmp_path / "rgb.npz", X=np.repeat(stripes[0][..., None], 3, axis=3), y=stripes[1])
+    with_model = ("-o", tmp_path / "x.h5", "--model", tmp_path / "m")
+    result = run("resample", tmp_path / "grey.npz", *with_model, "--steps", 5, "--size", 16)
+    assert result.exit_code == 2
+    assert "drop --size, --steps, or --model" in result.output
+    result = run("resample", tmp_path / "rgb.npz", *with_model)
+    assert result.exit_code == 1
+    assert "m was fitted on other data than" in result.output
+    assert "(8, 8), as in fit, got an ndarray of uint8 rows of shape (8, 8, 3)" in result.output
+
+
+def test_numbers_for_options_that_may_be_auto(tmp_path, image_folder):
+    result = run("fit", image_folder, "-o", tmp_path / "m", "--size", 8, "--strength", "1.5", *SMALL)
+    assert result.exit_code == 0, result.output
+    assert ConditionalGAN.load(tmp_path / "m").strength == 1.5
+    result = run("resample", image_folder, "-o", tmp_path / "x.h5", "--size", 8, "--loss", "hing")
+    assert result.exit_code == 1
+    assert "Did you mean 'hinge'?" in result.output
 
 
 def test_resume(tmp_path, stripes, monkeypatch):

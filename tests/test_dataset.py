@@ -6,12 +6,19 @@ import numpy as np
 import pytest
 import torch
 from conftest import StripeSampler
-from torch.utils.data import ConcatDataset, DataLoader, TensorDataset, WeightedRandomSampler, random_split
+from torch.utils.data import (
+    ConcatDataset,
+    DataLoader,
+    Subset,
+    TensorDataset,
+    WeightedRandomSampler,
+    random_split,
+)
 from torchvision import tv_tensors
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
-from ganaug import AugmentedDataset
+from ganaug import AugmentedDataset, ConditionalGAN, HDF5Dataset, write_hdf5
 from ganaug.recommend import Candidate, Recommendation
 
 N_REAL = [9, 3]
@@ -34,7 +41,6 @@ def test_real_items_first_then_what_lacks_to_balance():
     assert data.synthetic.tolist() == [False] * 12 + [True] * 6
     assert data.labels.tolist() == [0] * 9 + [1] * 9
     for i in range(12):
-        assert data[i][0] is not None
         assert torch.equal(data[i][0], real[i][0])
     image, label = data[-1]
     assert image.min() >= 250
@@ -67,7 +73,7 @@ def test_weights_draw_classes_evenly_and_synthetic_rows_by_their_share():
 
 
 def test_as_recommended():
-    advice = Recommendation(np.array([0, 1]), np.array(N_REAL), Candidate("2x", 0.8), [], "")
+    advice = Recommendation(np.array([0, 1]), np.array(N_REAL), Candidate("2x", 0.8), [], "", 1.0)
     data = AugmentedDataset(tensors(), sampler(), advice)
     assert np.bincount(data.labels[data.synthetic]).tolist() == [18, 6]
     weight = data.sample_weight / data.sample_weight.sum()
@@ -109,6 +115,59 @@ def test_an_image_folder_with_its_transforms(classes, image_folder):
     assert AugmentedDataset(ImageFolder(image_folder), sampler(classes), 0)[0][0].size == (12, 10)
 
 
+def test_a_subset_shares_the_transforms_of_what_it_is_of(image_folder):
+    transform = v2.Compose(
+        [v2.Resize((8, 10)), v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize([0.5], [0.25])]
+    )
+    folder = ImageFolder(image_folder, transform, target_transform=lambda label: label + 10)
+    for part in (Subset(folder, [1, 4, 5]), Subset(Subset(folder, [0, 1, 4, 5]), [1, 2, 3])):
+        data = AugmentedDataset(part, sampler(["cat", "dog"]))
+        assert data.labels.tolist() == ["cat", "dog", "dog", "cat"]
+        assert data[3][0].max() < -1.9  # black, normalised
+        assert data[3][1] == data[0][1] == 10
+
+
+def test_labels_of_items_are_not_changed_again():
+    class Items(TensorDataset):
+        target_transform = staticmethod(lambda label: label + 10)
+
+        def __getitem__(self, i):
+            image, label = super().__getitem__(i)
+            return image, self.target_transform(int(label))
+
+    data = AugmentedDataset(Items(*tensors().tensors), sampler((10, 11)))
+    assert data[-1][1] == 11
+
+
+def test_grey_and_flat_images(image_folder):
+    folder = ImageFolder(image_folder, v2.Compose([v2.Resize((8, 10)), v2.PILToTensor()]))
+    data = AugmentedDataset(folder, StripeSampler([0, 1], (8, 10)), 1)
+    assert data[-1][0].shape == data[0][0].shape == (3, 8, 10)
+    flat = TensorDataset(torch.zeros(12, 8, 10, dtype=torch.uint8), tensors().tensors[1])
+    assert AugmentedDataset(flat, StripeSampler([0, 1], (8, 10)))[-1][0].shape == (8, 10)
+
+
+def test_a_file_of_synthetic_images(tmp_path):
+    write_hdf5(sampler((1, 2)), tmp_path / "x.h5", {1: 4, 2: 2}, random_state=0)
+    file = HDF5Dataset(tmp_path / "x.h5", transform=lambda image: image.float() / 255)
+    data = AugmentedDataset(file, sampler((0, 1, 2)))
+    assert sorted(data.labels.tolist()) == [1] * 4 + [2] * 4
+    image, label = data[-1]
+    assert image.dtype == torch.float32
+    assert file.classes[label] == 2
+
+
+def test_global_random_state_is_left_alone():
+    class Random(TensorDataset):
+        def __getitem__(self, i):
+            torch.rand(1)
+            return super().__getitem__(i)
+
+    before = torch.get_rng_state()
+    AugmentedDataset(Random(*tensors().tensors), sampler())
+    assert torch.equal(before, torch.get_rng_state())
+
+
 def test_in_workers_splits_and_concatenations():
     data = AugmentedDataset(tensors(), sampler())
     first, rest = random_split(data, [10, 8], generator=torch.Generator().manual_seed(0))
@@ -120,7 +179,11 @@ def test_in_workers_splits_and_concatenations():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"counts": -1}, "`counts` must be .* got -1"),
+        ({"counts": -1}, "`counts` must be ints from 0 up, got -1"),
+        ({"sampler": ConditionalGAN()}, "`sampler` must be a fitted ConditionalGAN"),
+        ({"dataset": []}, "`dataset` must have a length and an item"),
+        ({"dataset": [{"image": 1}]}, "`dataset` must hold .image, label., got dict"),
+        ({"dataset": tensors(lambda X: X.float() - 2)}, r"images in \[0, 1\].* got values from -2 to -2"),
         ({"counts": "many"}, "`counts` must be .* got 'many'"),
         ({"counts": {1: 2.5}}, "got 2.5"),
         ({"counts": {5: 1}}, r"among \[0, 1, 2\], got 5"),
@@ -128,7 +191,7 @@ def test_in_workers_splits_and_concatenations():
         ({"synthetic_share": 1.5}, r"`synthetic_share` must lie in \[0, 1\] .* got 1.5"),
         ({"synthetic_share": {0: "a"}}, "got 'a'"),
         ({"sampler": StripeSampler([0, 1], (9, 9))}, r"Tensor \(3, 8, 10\) uint8, got Tensor \(1, 9, 9\)"),
-        ({"sampler": StripeSampler([1, 2])}, r"among \[1, 2\], got 0"),
+        ({"sampler": StripeSampler([1, 2])}, r"Labels of `dataset` must be among \[1, 2\], got 0"),
         ({"dataset": [(np.zeros((8, 10, 3)), 0), (np.zeros((8, 10, 3)), 1)], "counts": 1}, "got ndarray"),
     ],
 )

@@ -81,7 +81,7 @@ def test_rates_by_class(p):
 
 
 def test_rates_as_recommended():
-    advice = Recommendation(np.array([0, 1]), np.array([30, 10]), Candidate("balance", None), [], "")
+    advice = Recommendation(np.array([0, 1]), np.array([30, 10]), Candidate("balance", None), [], "", 1.0)
     assert GANAugment(sampler(), p=advice)._rates.tolist() == [0.0, pytest.approx(2 / 3)]
 
 
