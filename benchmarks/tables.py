@@ -132,7 +132,7 @@ def recommended_table(results: dict[str, dict[str, Any]]) -> str:
     """Return what came of doing as `recommend_counts` says, one line for each data set."""
     lines = [
         "| data (training images of a class) | seeds | of which it added | balanced sampling | recommended |"
-        " minus balanced sampling (95 % interval) | *ganaug beyond* minus balanced sampling | cost, in fits |",
+        " minus balanced sampling (95 % interval) | *ganaug beyond* minus the same | cost, in fits |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for name, result in results.items():
