@@ -115,7 +115,7 @@ def ganaug_recommended(context: Context) -> TrainingSet:
     )
     X, y = sampler.fit_resample(context.X, context.y)
     found = sampler.recommendation_
-    extra = {"recommendation": found.reason, "recommend_seconds": round(found.seconds, 1)}
+    extra = {"recommendation": str(found), "recommend_seconds": round(found.seconds, 1)}
     return TrainingSet(X, y, sampler.sample_weight_, extra=extra)
 
 
