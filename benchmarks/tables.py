@@ -185,6 +185,7 @@ PLOTTED: tuple[Key, ...] = (
     ("mixup", True),
     ("SMOTE", True),
     ("DeepSMOTE", True),
+    ("ganaug", True),
     ("ganaug only", True),
     ("ganaug beyond", True),
 )
