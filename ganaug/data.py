@@ -241,7 +241,7 @@ def _from_path(path: Path, size: tuple[int, int] | None) -> Arrays:
     if path.is_dir():
         return _from_folder(path, size)
     synthetic = None
-    if path.suffix in HDF5_SUFFIXES:
+    if path.suffix in HDF5_SUFFIXES or h5py.is_hdf5(path):
         X, y, synthetic = _read_hdf5(path)
     elif path.suffix == ".npz":
         X, y = _read_npz(path)

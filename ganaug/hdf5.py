@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import h5py
 import numpy as np
@@ -33,10 +33,16 @@ HDF5_WEIGHTS = "weights"
 CHUNK = 16  # rows in an HDF5 chunk; larger ones make random reads several times slower
 
 
+class Counts(Protocol):
+    """What of a `Recommendation` is of use here."""
+
+    to_add: Mapping[Any, int]
+
+
 def write_hdf5(
     sampler: Sampler,
     path: str | Path,
-    counts: int | Mapping[Any, int],
+    counts: int | Mapping[Any, int] | Counts,
     *,
     real: tuple[Any, Any] | None = None,
     sample_weight: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
@@ -57,7 +63,7 @@ def write_hdf5(
         A fitted `ConditionalGAN`, or anything with ``classes_`` and ``sample``.
     path : path
         The file to write.
-    counts : int, or dict of label to int
+    counts : int, dict of label to int, or Recommendation
         Synthetic rows for each class, or for the classes named.
     real : (X, y), optional
         Real rows of the same kind and their labels, to stand first in the file.
@@ -87,7 +93,7 @@ def write_hdf5(
     path = Path(path)
     check_target(path, overwrite)
     check_sampler(sampler)
-    numbers = per_class(counts, sampler.classes_)
+    numbers = per_class(getattr(counts, "to_add", counts), sampler.classes_)
     if random_state is not None and not (isinstance(random_state, int) and 0 <= random_state < 2**63):
         raise ValueError(f"`random_state` must be an int from 0 to 2**63 - 1 or None, got {random_state!r}.")
     X, known = None, np.empty(0, np.int64)

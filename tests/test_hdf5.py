@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from conftest import StripeSampler
 from torch.utils.data import DataLoader
 
-from ganaug import HDF5Dataset, as_arrays, write_hdf5
+from ganaug import ConditionalGAN, HDF5Dataset, as_arrays, write_hdf5
 
 
 def test_schema(tmp_path):
@@ -99,6 +100,30 @@ def test_bad_real_rows(X, y, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         write_hdf5(StripeSampler([0, 1]), tmp_path / "x.h5", 3, real=(X, y))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_the_file_says_of_its_rows(tmp_path):
+    real = (np.zeros((2, 8, 8), np.uint8), ["b", "a"])
+    weigh = {"real": real, "sample_weight": lambda labels, synthetic: 1.0 + synthetic}
+    data = HDF5Dataset(write_hdf5(StripeSampler(["a", "b"]), tmp_path / "x", 2, **weigh))
+    assert data.targets[:2].tolist() == [1, 0]
+    assert np.bincount(data.targets).tolist() == [3, 3]
+    assert data.synthetic.tolist() == [False] * 2 + [True] * 4
+    assert data.sample_weight.tolist() == [1.0] * 2 + [2.0] * 4
+    arrays = as_arrays(tmp_path / "x")  # an HDF5 file whatever its name
+    assert arrays.synthetic.tolist() == data.synthetic.tolist()
+    assert HDF5Dataset(write_hdf5(StripeSampler([0, 1]), tmp_path / "y.h5", 2)).sample_weight is None
+
+
+def test_as_recommended(tmp_path):
+    advice = SimpleNamespace(to_add={0: 3, 1: 0})
+    data = HDF5Dataset(write_hdf5(StripeSampler([0, 1]), tmp_path / "x.h5", advice))
+    assert data.targets.tolist() == [0, 0, 0]
+
+
+def test_a_gan_that_is_not_fitted(tmp_path):
+    with pytest.raises(ValueError, match="`sampler` must be a fitted ConditionalGAN"):
+        write_hdf5(ConditionalGAN(), tmp_path / "x.h5", 3)
 
 
 def test_a_failure_leaves_nothing(tmp_path):

@@ -211,6 +211,11 @@ def test_foreign_and_damaged_checkpoints(tmp_path):
     train(5, checkpoint=path, digest="a")
     with pytest.raises(ValueError, match="other data or other parameters"):
         train(5, checkpoint=path, digest="b")
+    older = torch.load(path, weights_only=True)
+    del older["game"]
+    torch.save(older, path)
+    with pytest.raises(ValueError, match="other data or other parameters|can't be read"):
+        train(5, checkpoint=path, digest="a")
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(ValueError, match="can't be read as a checkpoint"):
         train(5, checkpoint=path, digest="a")

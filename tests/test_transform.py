@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset, default_collate
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from ganaug import GANAugment
+from ganaug import ConditionalGAN, GANAugment
 from ganaug.recommend import Candidate, Recommendation
 
 
@@ -82,7 +82,9 @@ def test_rates_by_class(p):
 
 def test_rates_as_recommended():
     advice = Recommendation(np.array([0, 1]), np.array([30, 10]), Candidate("balance", None), [], "", 1.0)
-    assert GANAugment(sampler(), p=advice)._rates.tolist() == [0.0, pytest.approx(2 / 3)]
+    augment = GANAugment(sampler(), p=advice)
+    assert augment._rates.tolist() == [0.0, pytest.approx(2 / 3)]
+    assert "p={0: 0.0, 1: 0.666" in repr(augment)
 
 
 @pytest.mark.parametrize(
@@ -162,6 +164,8 @@ def test_a_fitted_gan(fitted, stripes):
         ({"p": {7: 0.1}}, r"among \[0, 1\], got 7"),
         ({"p": {1: "a"}}, "got 'a'"),
         ({"p": None}, "got None"),
+        ({"p": np.array([0.1, 0.2])}, "`p` must be .* got array"),
+        ({"sampler": ConditionalGAN()}, "`sampler` must be a fitted ConditionalGAN"),
         ({"p": "often"}, "`p` must be .* got 'often'"),
         ({"mode": "mix"}, "`mode` must be 'replace', got 'mix'"),
         ({"labels_getter": "y"}, "`labels_getter` must be"),
@@ -170,13 +174,13 @@ def test_a_fitted_gan(fitted, stripes):
 )
 def test_bad_parameters(options, message):
     with pytest.raises(ValueError, match=message):
-        GANAugment(sampler(), **options)
+        GANAugment(**{"sampler": sampler(), **options})
 
 
 @pytest.mark.parametrize(
     ("sample", "message"),
     [
-        ((torch.zeros(1, 8, 8),), "needs the label"),
+        ((torch.zeros(1, 8, 8),), "needs the label.*use AugmentedDataset"),
         ((torch.zeros(1, 8, 8), 3), r"among \[0, 1\], got 3"),
         ((torch.zeros(1, 9, 8), 1), r"\(1, 8, 8\), got \(1, 9, 8\): put GANAugment after `Resize`"),
         ((torch.zeros(3, 8, 8), 1), r"got \(3, 8, 8\)"),
