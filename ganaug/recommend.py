@@ -196,7 +196,8 @@ def recommend_counts(
 
     The GAN is fitted anew on each fold, and classifiers trained with and without its rows are
     tested on the real rows it never saw. The first fold tries all `CANDIDATES`, the others the
-    best of them. The best is recommended if the interval of its gain lies above 0.
+    best of them. Recommended is the surest one, whose interval of the gain begins highest, if that
+    begins above 0.
 
     Parameters
     ----------
@@ -278,10 +279,10 @@ def recommend_counts(
             best = sorted(CANDIDATES, key=lambda c: -score(labels[outside], proba[c][outside]))
             tried = (NOTHING, *best[:FINALISTS])
     trials = [_trial(c, labels, proba[c], proba[NOTHING], score, int(seeds[0])) for c in tried[1:]]
-    best_trial = max(trials, key=lambda trial: trial.gain)
-    if best_trial.low > 0:
-        what = f"Add {best_trial.candidate}: it helped in cross-validation."
-        return answer(best_trial.candidate, trials, what)
+    surest = max(trials, key=lambda trial: trial.low)
+    if surest.low > 0:
+        what = f"Add {surest.candidate}: it helped in cross-validation."
+        return answer(surest.candidate, trials, what)
     what = f"Add nothing: no way to add synthetic rows helped beyond doubt. {INSTEAD}"
     return answer(NOTHING, trials, what)
 
