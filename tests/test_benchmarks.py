@@ -224,7 +224,7 @@ def test_the_recommended_table_counts_what_was_added():
         scores = {"balanced": 90.0, "ganaug recommended": 90.0 + more, "ganaug beyond": 91.0}
         for arm, acsa in scores.items():
             run = {"arm": arm, "augment": True, "seed": seed, "test": {"acsa": acsa}}
-            note = {"recommendation": reason, "recommend_seconds": 30.0 + seed, "prepare_seconds": 10.0}
+            note = {"recommendation": reason, "recommend_seconds": 30.0, "prepare_seconds": 40.0}
             runs.append(run | (note if arm != "balanced" else {}))
     table = tables.recommended_table({"cats": {"runs": runs, "counts": [9, 3]}, "dogs": {"runs": runs[:1]}})
     assert table.splitlines()[2:] == [
