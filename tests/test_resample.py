@@ -82,7 +82,7 @@ def test_recommended(low, expected, stripes, monkeypatch):
     monkeypatch.setattr("ganaug.recommend.ProbeClassifier", lambda **_: ProbeClassifier(steps=5))
     monkeypatch.setattr(
         "ganaug.recommend._trial",
-        lambda candidate, *_: Trial(candidate, 1.0 if candidate.rule == "beyond" else 0.0, low, 2.0),
+        lambda candidate, *_: Trial(candidate, 1.0, low if candidate.rule == "beyond" else low - 0.05, 2.0),
     )
     monkeypatch.setattr("ganaug.recommend.BEYOND", 960)
     sampler = GANOverSampler(Recommendable(), sampling_strategy="recommended", random_state=0)
