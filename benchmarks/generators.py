@@ -1,6 +1,6 @@
 """Classic GANs and ours in one loop: what a classifier makes of the images of each.
 
-    python -m benchmarks.generators --data digits --seeds 5 --seconds 30
+    python -m benchmarks.generators --data digits --seeds 3 --seconds 30
     python -m benchmarks.generators --data mnist --path mnist.npz --seeds 1 --seconds 240
 
 Every row gets the same seconds of training for each learning rate; the rate whose images alone

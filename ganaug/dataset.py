@@ -188,12 +188,12 @@ class _Source:
                 "`dataset` must hold PIL images or Tensors, or have a `transform`, got"
                 f" {type(like).__name__}."
             )
-        if isinstance(like, Tensor) and self.transform is None and like.is_floating_point():
-            if like.min() < 0 or like.max() > 1:
-                raise ValueError(
-                    f"`dataset` must hold images in [0, 1], or normalise them in its own `transform`, got"
-                    f" values from {like.min():.3g} to {like.max():.3g}."
-                )
+        raw = isinstance(like, Tensor) and self.transform is None and like.is_floating_point()
+        if raw and not 0 <= like.min() <= like.max() <= 1:
+            raise ValueError(
+                "`dataset` must hold images in [0, 1], or normalise them in its own `transform`, got"
+                f" values from {like.min():.3g} to {like.max():.3g}."
+            )
         wanted = _kind(like)
         # Grey files are read as RGB by torchvision's folders, and as grey by as_arrays.
         got = _kind(self.image(image))

@@ -163,10 +163,10 @@ def _synthetic_blocks(
 
 
 def _check_alike(rows: np.ndarray, images: h5py.Dataset) -> None:
-    """Raise ValueError unless `rows` are of the kind of those before."""
+    """Raise ValueError unless `rows` are of the kind of those before: real ones, if there are any."""
     if (rows.dtype, rows.shape[1:]) != (images.dtype, images.shape[1:]):
         raise ValueError(
-            f"`real` must hold rows like the synthetic ones, {rows.dtype} {rows.shape[1:]}, got"
+            f"`real` must hold rows like those of `sampler`, {rows.dtype} {rows.shape[1:]}, got"
             f" {images.dtype} {images.shape[1:]}."
         )
 
