@@ -10,12 +10,13 @@ if TYPE_CHECKING:
     from ganaug.dataset import AugmentedDataset
     from ganaug.gan import ConditionalGAN
     from ganaug.gate import QualityGate
-    from ganaug.hdf5 import HDF5Dataset, write_hdf5
+    from ganaug.hdf5 import HDF5Dataset
     from ganaug.losses import LOSSES, PENALTIES
     from ganaug.networks import ARCHITECTURES
     from ganaug.recommend import recommend_counts
     from ganaug.resample import GANOverSampler
     from ganaug.transform import GANAugment
+    from ganaug.writing import write_hdf5
 
 # Where each public name lives. Imported when first asked for: torch alone takes seconds.
 _ROOMS = {
@@ -30,7 +31,7 @@ _ROOMS = {
     "QualityGate": "gate",
     "as_arrays": "data",
     "recommend_counts": "recommend",
-    "write_hdf5": "hdf5",
+    "write_hdf5": "writing",
 }
 
 __all__ = [

@@ -19,6 +19,14 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON o
 overwrite = click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
 size = click.option("--size", type=click.IntRange(min=1), help="Resize images to this height and width.")
 PATH = click.Path(path_type=Path)
+resume_writing = click.option("--resume", is_flag=True, help="Go on where the same command was stopped.")
+layout = click.option(
+    "--layout",
+    type=click.Choice(["nhwc", "nchw"]),
+    default="nhwc",
+    help="`images`, channels last; or `imgs`, channels first, for loaders of BigGAN's kind.",
+)
+compression = click.option("--compression", type=click.Choice(["gzip", "lzf"]), help="Of the file.")
 
 
 class OneLineErrors(click.Group):
@@ -150,6 +158,9 @@ def fit(data: Path, output: Path, size: int | None, resume: bool, as_json: bool,
 )
 @click.option("--random-state", type=int, help="Seed: the same one writes the same images.")
 @click.option("--device", default="auto", help="As for fit.")
+@layout
+@compression
+@resume_writing
 @overwrite
 @as_json
 def generate(
@@ -159,12 +170,18 @@ def generate(
     balance: Path | None,
     random_state: int | None,
     device: str,
+    layout: str,
+    compression: str | None,
+    resume: bool,
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Write synthetic images of MODEL to an HDF5 file."""
+    """Write synthetic images of MODEL to an HDF5 file.
+
+    A run that was stopped, whatever stopped it, goes on with --resume, and ends with the same file.
+    """
     from ganaug.gan import ConditionalGAN
-    from ganaug.hdf5 import write_hdf5
+    from ganaug.writing import write_hdf5
 
     if (per_class is None) == (balance is None):
         raise click.UsageError("Pass either --per-class N or --balance DATA.")
@@ -173,7 +190,17 @@ def generate(
         counts = dict.fromkeys(gan.classes_.tolist(), per_class or 0)
     else:
         counts = _lacking(_real_images(balance, gan.codec_.shape[1:])[1])
-    write_hdf5(gan, output, counts, random_state=random_state, overwrite=overwrite, verbose=not as_json)
+    write_hdf5(
+        gan,
+        output,
+        counts,
+        random_state=random_state,
+        layout=layout,
+        compression=compression,
+        resume=resume,
+        overwrite=overwrite,
+        verbose=not as_json,
+    )
     total = sum(counts.values())
     click.echo(
         json.dumps({"file": str(output), "images": total})
@@ -188,6 +215,9 @@ def generate(
 @click.option("--model", type=PATH, help="A model that was fitted on DATA; none: one is fitted now.")
 @click.option("--recommended", is_flag=True, help="Find out first how many to add to each class, if any.")
 @size
+@layout
+@compression
+@resume_writing
 @overwrite
 @as_json
 def resample(
@@ -196,6 +226,9 @@ def resample(
     model: Path | None,
     recommended: bool,
     size: int | None,
+    layout: str,
+    compression: str | None,
+    resume: bool,
     overwrite: bool,
     as_json: bool,
     **parameters: Any,
@@ -205,15 +238,20 @@ def resample(
     Synthetic images pass a QualityGate; the file says which they are. With --recommended,
     cross-validation decides how many are added to each class, and the file holds the weight of
     each image too; expect it to take several times as long.
+
+    A run that was stopped while it wrote goes on with --resume; without --model, its GAN is trained
+    anew, so --random-state has to be the same.
     """
     from ganaug.data import label_indices
     from ganaug.gan import ConditionalGAN
     from ganaug.gate import QualityGate
-    from ganaug.hdf5 import check_target, write_hdf5
     from ganaug.recommend import recommend_counts
+    from ganaug.writing import check_target, write_hdf5
 
     if model is not None:
         _refuse_beside_model(recommended)
+    elif resume and parameters["random_state"] is None:
+        raise click.UsageError("--resume needs the --model or the --random-state of the run to go on with.")
     check_target(output, overwrite)
     if model is None:
         gan = ConditionalGAN(**parameters, verbose=not as_json)
@@ -243,6 +281,9 @@ def resample(
         real=(X, y),
         sample_weight=sample_weight,
         random_state=seed,
+        layout=layout,
+        compression=compression,
+        resume=resume,
         overwrite=overwrite,
         verbose=not as_json,
     )
@@ -254,6 +295,19 @@ def resample(
         click.echo(reason)
     counts = ", ".join(f"{label}: {n}" for label, n in to_add.items())
     click.echo(f"Wrote {len(y)} images and {sum(to_add.values())} synthetic ones ({counts}) to {output}.")
+
+
+@main.command()
+@click.argument("file", type=PATH)
+@click.option("--to", "folder", type=PATH, required=True, help="Folder to make.")
+@as_json
+def export(file: Path, folder: Path, as_json: bool) -> None:
+    """Write the images of an HDF5 FILE as PNG files, one folder for each class."""
+    from ganaug.export import export_images
+
+    n = export_images(file, folder)
+    text = f"Wrote {n} images to {folder}."
+    click.echo(json.dumps({"folder": str(folder), "images": n}) if as_json else text)
 
 
 def _lacking(y: np.ndarray) -> dict[Any, int]:
@@ -284,7 +338,8 @@ def _refuse_beside_model(recommended: bool) -> None:
     if recommended:
         raise click.UsageError("--recommended fits GANs of its own on parts of DATA: drop --model.")
     context = click.get_current_context()
-    used = {"data", "output", "model", "recommended", "overwrite", "as_json", "random_state", "device"}
+    used = {"data", "output", "model", "recommended", "random_state", "device"}
+    used |= {"layout", "compression", "resume", "overwrite", "as_json"}
     given = [
         "--" + name.replace("_", "-")
         for name in context.params

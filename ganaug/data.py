@@ -16,9 +16,8 @@ from torch import Tensor
 from torchvision.datasets.folder import IMG_EXTENSIONS
 from torchvision.transforms.v2 import functional as tvf
 
-# The names under which hdf5.py writes and `as_arrays` reads.
-HDF5_IMAGES, HDF5_LABELS, HDF5_CLASSES, HDF5_SYNTHETIC = "images", "labels", "classes", "synthetic"
-HDF5_SUFFIXES = (".h5", ".hdf5")
+from ganaug import hdf5
+
 MIN_CLASS_SIZE = 2
 
 
@@ -241,8 +240,8 @@ def _from_path(path: Path, size: tuple[int, int] | None) -> Arrays:
     if path.is_dir():
         return _from_folder(path, size)
     synthetic = None
-    if path.suffix in HDF5_SUFFIXES or h5py.is_hdf5(path):
-        X, y, synthetic = _read_hdf5(path)
+    if path.suffix in hdf5.SUFFIXES or h5py.is_hdf5(path):
+        X, y, synthetic = hdf5.read_arrays(path)
     elif path.suffix == ".npz":
         X, y = _read_npz(path)
     else:
@@ -250,20 +249,6 @@ def _from_path(path: Path, size: tuple[int, int] | None) -> Arrays:
             f"{path}: expected a folder of class folders, or a file ending in .h5, .hdf5 or .npz."
         )
     return Arrays(_resize(X, size), check_labels(y, len(X)), synthetic=synthetic)
-
-
-def _read_hdf5(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    try:
-        with h5py.File(path, "r") as file:
-            classes = file[HDF5_CLASSES]
-            values = classes.asstr()[:] if h5py.check_string_dtype(classes.dtype) else classes[:]
-            values = values.astype(str) if values.dtype == object else values
-            return file[HDF5_IMAGES][:], values[file[HDF5_LABELS][:]], file[HDF5_SYNTHETIC][:]
-    except (OSError, KeyError, IndexError) as exc:
-        raise ValueError(
-            f"{path} is not a data set that ganaug wrote ({exc}): expected an HDF5 file with"
-            f" `{HDF5_IMAGES}`, `{HDF5_LABELS}`, `{HDF5_SYNTHETIC}` and `{HDF5_CLASSES}`."
-        ) from exc
 
 
 def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -15,10 +15,10 @@ from tqdm.auto import tqdm
 
 from ganaug.data import as_arrays
 from ganaug.gan import ConditionalGAN
-from ganaug.hdf5 import write_hdf5
 from ganaug.probe import ProbeClassifier
 from ganaug.report import contact_sheet
 from ganaug.resample import GANOverSampler
+from ganaug.writing import write_hdf5
 
 COUNTS = (120, 90, 70, 50, 40, 30, 25, 20, 15, 10)  # training images of the digits 0 to 9
 ARMS = ("as it is", "balanced sampling", "SMOTE", "ganaug")

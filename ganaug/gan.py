@@ -31,7 +31,7 @@ from ganaug.networks import ARCHITECTURES, Architecture, Networks
 from ganaug.training import Callback, train_gan
 
 CONFIG_FILE, WEIGHTS_FILE, SEED_FILE = "config.json", "model.safetensors", "seed"
-FORMAT = 2  # of what `save` writes
+FORMAT = 3  # of what `save` writes
 SMALL = 16  # pixels: images with a shorter side are too coarse to be bent
 DEFAULT_LOSS, DEFAULT_PENALTY = "relativistic", "r1+r2"
 # What "auto" stands for; docs/recipe.md says why.
@@ -213,7 +213,7 @@ class ConditionalGAN(BaseEstimator):
         fabric = _fabric(self.device)
         folder = None if checkpoint is None else Path(checkpoint)
         seed = _seed(self.random_state) if folder is None else _kept_seed(folder, self.random_state)
-        digest = "" if folder is None else self._digest(X, labels, seed)
+        identity = {} if folder is None else self._identity(X, labels, seed)
         if self.conditioning == "shared":
             parts = [np.arange(len(labels))]
         else:
@@ -228,7 +228,7 @@ class ConditionalGAN(BaseEstimator):
                 fabric,
                 seed=seed + i,
                 checkpoint=None if folder is None else folder / f"state-{i}.pt",
-                digest=digest,
+                identity=identity,
                 names=[str(c) for c in (classes if whole else [classes[i]])],
                 title="training" if whole else f"training class {classes[i]}",
             )
@@ -248,7 +248,7 @@ class ConditionalGAN(BaseEstimator):
         *,
         seed: int,
         checkpoint: Path | None,
-        digest: str,
+        identity: dict[str, str],
         names: list[str],
         title: str,
     ) -> tuple[TrainedGenerator, list[dict[str, Any]]]:
@@ -274,7 +274,7 @@ class ConditionalGAN(BaseEstimator):
             self._auto("steps", codec),
             class_names=names,
             checkpoint=checkpoint,
-            digest=digest,
+            identity=identity,
             callbacks=tuple(self.callbacks or ()),
             progress=title if self.verbose else None,
         )
@@ -325,16 +325,19 @@ class ConditionalGAN(BaseEstimator):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"`{name}` must be one of {list(allowed)}, got {getattr(self, name)!r}.")
 
-    def _digest(self, X: Any, labels: np.ndarray, seed: int) -> str:
-        """Return a digest of the data and of all that decides what training makes of it."""
-        digest = hashlib.sha256()
+    def _identity(self, X: Any, labels: np.ndarray, seed: int) -> dict[str, str]:
+        """Return the data, by their digests, and all else that decides what training makes of them."""
         settings = {k: v for k, v in self.get_params().items() if k not in NOT_SAVED}
         settings = {k: getattr(v, "__qualname__", repr(v)) if callable(v) else v for k, v in settings.items()}
-        digest.update(json.dumps({**settings, "seed": seed, "shape": list(X.shape)}, default=str).encode())
+        digest = hashlib.sha256()
         for i in range(0, len(labels), BLOCK):
             digest.update(np.ascontiguousarray(X[i : i + BLOCK]).tobytes())
-        digest.update(labels.tobytes())
-        return digest.hexdigest()
+        return {
+            **{k: str(v) for k, v in settings.items()},
+            "random_state": str(seed),
+            "X": f"{tuple(X.shape)} {digest.hexdigest()[:16]}",
+            "y": hashlib.sha256(labels.tobytes()).hexdigest()[:16],
+        }
 
     def expected_seconds(self, X: Any, y: Any) -> float:
         """Return about how long `fit` would take on such rows, by a few of its steps."""
@@ -435,6 +438,33 @@ class ConditionalGAN(BaseEstimator):
         ValueError
             If a parameter is a callable, which has no place in a file.
         """
+        config, tensors = self._content()
+        about = {"ganaug": version("ganaug"), "digest": _digest(config, tensors)}
+        text = json.dumps({**about, **config}, indent=1)
+        folder = Path(path)
+        folder.mkdir(parents=True, exist_ok=True)
+        partials = [folder / (name + ".partial") for name in (WEIGHTS_FILE, CONFIG_FILE)]
+        try:
+            safetensors.torch.save_file(tensors, partials[0])
+            partials[1].write_text(text)
+            for partial in partials:
+                partial.replace(partial.with_suffix(""))
+        finally:
+            for partial in partials:
+                partial.unlink(missing_ok=True)
+
+    def digest(self) -> str:
+        """Return a digest of the fitted model: equal for models that `save` writes alike.
+
+        Returns
+        -------
+        str
+            SHA-256, in hexadecimal digits.
+        """
+        return _digest(*self._content())
+
+    def _content(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Return what `save` writes: JSON, and tensors by name."""
         check_is_fitted(self)
         parameters = {k: v for k, v in self.get_params().items() if k not in NOT_SAVED}
         for name, value in parameters.items():
@@ -445,7 +475,6 @@ class ConditionalGAN(BaseEstimator):
                 )
         config = {
             "format": FORMAT,
-            "ganaug": version("ganaug"),
             "parameters": {k: v.item() if isinstance(v, np.generic) else v for k, v in parameters.items()},
             "classes": self.classes_.tolist(),
             "classes_dtype": "str" if self.classes_.dtype.kind == "U" else self.classes_.dtype.name,
@@ -453,24 +482,10 @@ class ConditionalGAN(BaseEstimator):
             "members": len(self.members_),
             "history": self.history_,
         }
-        try:
-            text = json.dumps(config, indent=1)
-        except TypeError as exc:
-            raise ValueError(f"A label or a parameter has no place in a JSON file: {exc}") from exc
-        folder = Path(path)
-        folder.mkdir(parents=True, exist_ok=True)
         tensors: dict[str, Tensor] = {}
         for i, member in enumerate(self.members_):
             tensors |= {f"{i}.{name}": tensor for name, tensor in member.tensors().items()}
-        partials = [folder / (name + ".partial") for name in (WEIGHTS_FILE, CONFIG_FILE)]
-        try:
-            safetensors.torch.save_file(tensors, partials[0])
-            partials[1].write_text(text)
-            for partial in partials:
-                partial.replace(partial.with_suffix(""))
-        finally:
-            for partial in partials:
-                partial.unlink(missing_ok=True)
+        return config, tensors
 
     @classmethod
     def load(cls, path: str | Path, device: str = "auto") -> ConditionalGAN:
@@ -515,6 +530,8 @@ class ConditionalGAN(BaseEstimator):
             n_classes = len(gan.class_counts_)
             if len(gan.classes_) != n_classes or not np.array_equal(gan.classes_, np.unique(gan.classes_)):
                 raise ValueError(f"classes {gan.classes_.tolist()} for weights of {n_classes}")
+            if gan.digest() != config["digest"]:
+                raise ValueError("its files are not as they were saved")
         except (
             ValueError,
             LookupError,
@@ -534,6 +551,18 @@ class ConditionalGAN(BaseEstimator):
             networks.encoder.to(device)
         settings = self._generator_settings(self.codec_)
         return TrainedGenerator.from_tensors(tensors, networks, self.codec_, **settings)
+
+
+def _digest(config: dict[str, Any], tensors: dict[str, Tensor]) -> str:
+    try:
+        digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
+    except TypeError as exc:
+        raise ValueError(f"A label or a parameter has no place in a JSON file: {exc}") from exc
+    for name in sorted(tensors):
+        values = tensors[name].contiguous().cpu()
+        digest.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
+        digest.update(values.flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _copy(X: Any) -> Any:

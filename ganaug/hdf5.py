@@ -1,211 +1,143 @@
-"""Synthetic data sets on disk: write_hdf5 streams one, HDF5Dataset reads it."""
+"""The file format of data sets on disk, and HDF5Dataset, which reads it.
+
+A file holds ``images`` (N, H, W, C), or ``imgs`` (N, C, H, W) in the layout "nchw"; ``labels`` (N,)
+int64, indices into ``classes``; ``synthetic`` (N,) bool; and, where rows are not to be drawn
+evenly, ``weights`` (N,) float64. Each has a `checksum` as an attribute.
+"""
 
 from __future__ import annotations
 
-import itertools
 import os
-from collections.abc import Callable, Iterator, Mapping
-from importlib.metadata import version
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import h5py
 import numpy as np
 import torch
-from torch import Tensor
 from torch.utils.data import Dataset
-from tqdm.auto import tqdm
 
-from ganaug.data import (
-    HDF5_CLASSES,
-    HDF5_IMAGES,
-    HDF5_LABELS,
-    HDF5_SYNTHETIC,
-    Sampler,
-    check_labels,
-    check_sampler,
-    label_indices,
-    per_class,
-)
-
-BLOCK = 1024  # rows, about: what is generated and written at once
-HDF5_WEIGHTS = "weights"
-CHUNK = 16  # rows in an HDF5 chunk; larger ones make random reads several times slower
+SUFFIXES = (".h5", ".hdf5")
+LAYOUTS = {"nhwc": "images", "nchw": "imgs"}  # the second is what loaders of BigGAN's kind read
+LABELS, CLASSES, SYNTHETIC, WEIGHTS = "labels", "classes", "synthetic", "weights"
+CHECKSUM = "checksum"
 
 
-class Counts(Protocol):
-    """What of a `Recommendation` is of use here."""
+@dataclass(frozen=True)
+class Header:
+    """All of a file but its images: see the top of this module."""
 
-    to_add: Mapping[Any, int]
+    layout: str
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    classes: np.ndarray
+    labels: np.ndarray
+    synthetic: np.ndarray
+    weights: np.ndarray | None
 
 
-def write_hdf5(
-    sampler: Sampler,
-    path: str | Path,
-    counts: int | Mapping[Any, int] | Counts,
-    *,
-    real: tuple[Any, Any] | None = None,
-    sample_weight: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
-    random_state: int | None = None,
-    overwrite: bool = False,
-    verbose: bool = False,
-) -> Path:
-    """Write a synthetic data set, block by block.
+def checksum(rows: np.ndarray) -> int:
+    """Return the sum of the rows' 64-bit words (or shorter ones), modulo 2**64.
 
-    The file holds ``images`` (N, H, W, C), ``labels`` (N,) int64, indices into ``classes``,
-    ``synthetic`` (N,) bool, and attributes for the seed and the version of ganaug. The classes of
-    synthetic rows are mixed evenly over it. Until it is whole it stands beside `path` under a name
-    that ends in ``.partial``.
+    Any flipped bit changes it, it costs next to nothing, and sums of blocks add up.
+    """
+    rows = np.ascontiguousarray(rows)
+    size = rows[:1].nbytes
+    word = max((size & -size) if size else 1, 1)
+    words = rows.reshape(-1).view(np.uint8).view(f"<u{min(word, 8)}")
+    return int(words.sum(dtype=np.uint64))
 
-    Parameters
-    ----------
-    sampler : Sampler
-        A fitted `ConditionalGAN`, or anything with ``classes_`` and ``sample``.
-    path : path
-        The file to write.
-    counts : int, dict of label to int, or Recommendation
-        Synthetic rows for each class, or for the classes named.
-    real : (X, y), optional
-        Real rows of the same kind and their labels, to stand first in the file.
-    sample_weight : callable, optional
-        ``sample_weight(labels, synthetic) -> weights``, of original labels; such as that of a
-        `Recommendation`. Its weights are written too, as ``weights`` (N,) float64.
-    random_state : int, optional
-        The same seed writes the same images.
-    overwrite : bool
-        Replace an existing file.
-    verbose : bool
-        Show a progress bar, on terminals only.
 
-    Returns
-    -------
-    Path
-        `path`.
+def text_checksum(values: np.ndarray) -> int:
+    """Return the checksum of labels of any kind."""
+    return checksum(np.frombuffer("\0".join(map(str, values.tolist())).encode() or b"\0", np.uint8))
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[h5py.File]:
+    """Open a file to read; whatever the library says of a damaged one becomes a ValueError.
 
     Raises
     ------
-    FileExistsError
-        If `path` exists and `overwrite` is False.
+    FileNotFoundError, IsADirectoryError, PermissionError
     ValueError
-        If `counts` names an unknown class, or neither it nor `real` holds a row; or if real rows
-        are not of the kind of synthetic ones.
+        If it is damaged, or not of the format described at the top of this module.
     """
-    path = Path(path)
-    check_target(path, overwrite)
-    check_sampler(sampler)
-    numbers = per_class(getattr(counts, "to_add", counts), sampler.classes_)
-    if random_state is not None and not (isinstance(random_state, int) and 0 <= random_state < 2**63):
-        raise ValueError(f"`random_state` must be an int from 0 to 2**63 - 1 or None, got {random_state!r}.")
-    X, known = None, np.empty(0, np.int64)
-    if real is not None:
-        X, y = real
-        X = X if isinstance(X, Tensor) else np.asarray(X)
-        known = label_indices(check_labels(y, len(X)), sampler.classes_, "real")
-    n = len(known) + int(numbers.sum())
-    if n == 0:
-        raise ValueError("`counts` asks for no rows at all.")
-    seed = int(np.random.SeedSequence(random_state).generate_state(1)[0])
-    partial = path.with_name(path.name + ".partial")
     try:
-        with h5py.File(partial, "w") as file:
-            file[HDF5_CLASSES] = _storable(sampler.classes_)
-            file.attrs["seed"] = -1 if random_state is None else random_state
-            file.attrs["ganaug"] = version("ganaug")
-            labels = file.create_dataset(HDF5_LABELS, (n,), np.int64)
-            synthetic = file.create_dataset(HDF5_SYNTHETIC, (n,), bool)
-            start = 0
-            blocks = itertools.chain(_real_blocks(X, known), _synthetic_blocks(sampler, numbers, seed))
-            with tqdm(total=n, desc="writing", disable=None if verbose else True) as bar:
-                for rows, own in blocks:
-                    if start == 0:
-                        chunks = (min(CHUNK, n), *rows.shape[1:])
-                        images = file.create_dataset(
-                            HDF5_IMAGES, (n, *rows.shape[1:]), rows.dtype, chunks=chunks
-                        )
-                    _check_alike(rows, images)
-                    block = slice(start, start + len(rows))
-                    images[block], labels[block], synthetic[block] = rows, own, start >= len(known)
-                    start += len(rows)
-                    bar.update(len(rows))
-            if sample_weight is not None:
-                weights = sample_weight(sampler.classes_[labels[:]], synthetic[:])
-                file.create_dataset(HDF5_WEIGHTS, (n,), np.float64, data=weights)
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
+        with h5py.File(path, "r") as file:
+            yield file
+    except (FileNotFoundError, IsADirectoryError, PermissionError):
         raise
-    return path
+    except Exception as exc:  # h5py raises a type for each way in which a file can be broken
+        raise ValueError(f"{path} is damaged, or not a data set that write_hdf5 wrote: {exc}") from exc
 
 
-def check_target(path: Path, overwrite: bool) -> None:
-    """Raise an OSError if a file at `path` can't be written, or may not be replaced."""
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists: pass overwrite=True (--overwrite) to replace it.")
-    if path.is_dir():
-        raise FileExistsError(f"{path} is a folder: name a file.")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path.parent} is not a folder: make it first.")
+def read_header(file: h5py.File) -> Header:
+    """Read all but the images, and check that it fits together.
+
+    Raises
+    ------
+    ValueError, KeyError
+        If it does not.
+    """
+    layout = next((layout for layout, key in LAYOUTS.items() if key in file), None)
+    if layout is None:
+        raise ValueError(f"it holds none of {list(LAYOUTS.values())}")
+    images = file[LAYOUTS[layout]]
+    stored = file[CLASSES]
+    classes = stored.asstr()[:].astype(str) if h5py.check_string_dtype(stored.dtype) else stored[:]
+    if stored.attrs[CHECKSUM] != text_checksum(classes):
+        raise ValueError(f"`{CLASSES}` is not what was written")
+    labels, synthetic = (_whole(file[key]) for key in (LABELS, SYNTHETIC))
+    weights = _whole(file[WEIGHTS]) if WEIGHTS in file else None
+    lengths = {len(part) for part in (images, labels, synthetic, weights) if part is not None}
+    if len(lengths) != 1:
+        raise ValueError(f"its parts hold different numbers of rows: {sorted(lengths)}")
+    if len(labels) and not 0 <= labels.min() <= labels.max() < len(classes):
+        raise ValueError(f"labels from {labels.min()} to {labels.max()} for {len(classes)} classes")
+    return Header(layout, images.shape[1:], images.dtype, classes, labels, synthetic, weights)
 
 
-def _real_blocks(X: Any, labels: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    for start in range(0, len(labels), BLOCK):
-        block = slice(start, start + BLOCK)
-        yield _channels_last(X[block]), labels[block]
+def read_arrays(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return all of a file: images (N, H, W, C), original labels, and which rows are synthetic.
+
+    Raises
+    ------
+    ValueError
+        If a bit of it is not as it was written.
+    """
+    with opened(path) as file:
+        header = read_header(file)
+        X = _whole(file[LAYOUTS[header.layout]])
+    if header.layout == "nchw" and X.ndim == 4:
+        X = np.ascontiguousarray(X.transpose(0, 2, 3, 1))
+    return X, header.classes[header.labels], header.synthetic
 
 
-def _synthetic_blocks(
-    sampler: Sampler, numbers: np.ndarray, seed: int
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    n_blocks = -(-int(numbers.sum()) // BLOCK)
-    for block, labels in enumerate(_label_blocks(numbers, n_blocks, seed)):
-        rows = sampler.sample(sampler.classes_[labels], random_state=_block_seed(seed, block))
-        yield _channels_last(rows), labels
-
-
-def _check_alike(rows: np.ndarray, images: h5py.Dataset) -> None:
-    """Raise ValueError unless `rows` are of the kind of those before: real ones, if there are any."""
-    if (rows.dtype, rows.shape[1:]) != (images.dtype, images.shape[1:]):
-        raise ValueError(
-            f"`real` must hold rows like those of `sampler`, {rows.dtype} {rows.shape[1:]}, got"
-            f" {images.dtype} {images.shape[1:]}."
-        )
-
-
-def _label_blocks(numbers: np.ndarray, n_blocks: int, seed: int) -> Iterator[np.ndarray]:
-    """Yield the class indices of each block: every class evenly over the blocks, shuffled within."""
-    # Each class has a phase of its own, so that rare ones don't all fall into the same block.
-    phase = np.arange(len(numbers)) * n_blocks // len(numbers)
-    for block in range(n_blocks):
-        upto, before = ((numbers * b + phase) // n_blocks for b in (block + 1, block))
-        labels = np.repeat(np.arange(len(numbers)), upto - before)
-        yield np.random.default_rng([seed, block]).permutation(labels)
-
-
-def _block_seed(seed: int, block: int) -> int:
-    return int(np.random.SeedSequence([seed, block]).generate_state(1)[0])
-
-
-def _channels_last(rows: Any) -> np.ndarray:
-    if isinstance(rows, Tensor):
-        rows = rows.permute(0, 2, 3, 1).numpy() if rows.ndim == 4 else rows.numpy()
-    return rows
-
-
-def _storable(classes: np.ndarray) -> np.ndarray:
-    return classes.astype(h5py.string_dtype()) if classes.dtype.kind in "US" else classes
+def _whole(dataset: h5py.Dataset) -> np.ndarray:
+    values = dataset[:]
+    if dataset.attrs[CHECKSUM] != checksum(values):
+        raise ValueError(f"`{dataset.name.strip('/')}` is not what was written")
+    return values
 
 
 class HDF5Dataset(Dataset):
-    """A data set that `write_hdf5` wrote, as a torch Dataset of (image, class index).
+    """Data sets that `write_hdf5` wrote, as a torch Dataset of (image, class index).
 
-    The file is opened when a process first reads from it, so the data set can be pickled and
-    shared with the workers of a DataLoader.
+    Files are opened when a process first reads from them, so the data set can be pickled and
+    shared with the workers of a DataLoader, which reads whole batches at once. Labels are checked
+    when it is made; that every image is as it was written only `as_arrays` can tell.
 
     Parameters
     ----------
-    path : path
+    path : path or sequence of paths
+        One file, or several of one layout, with the same classes and images of one kind.
     transform : callable, optional
         Called with the image, a Tensor (C, H, W).
+    only : sequence of labels, optional
+        Leave out rows of other classes. Class indices stay as they are.
 
     Attributes
     ----------
@@ -216,45 +148,123 @@ class HDF5Dataset(Dataset):
     synthetic : ndarray of shape (n,), bool
         Which items are synthetic.
     sample_weight : ndarray of shape (n,), or None
-        By which to draw them, where the file says so.
+        By which to draw them, where all files say so.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a file is missing.
+    ValueError
+        If one is damaged, or unlike the others; or if `only` names a class that they don't have.
     """
 
-    def __init__(self, path: str | Path, transform: Any = None) -> None:
-        self.path = Path(path)
+    def __init__(
+        self,
+        path: str | Path | Sequence[str | Path],
+        transform: Any = None,
+        *,
+        only: Sequence[Any] | None = None,
+    ) -> None:
+        self.paths = [Path(path)] if isinstance(path, str | Path) else [Path(part) for part in path]
+        if not self.paths:
+            raise ValueError("`path` must name a file at least, got none.")
         self.transform = transform
-        self._file: h5py.File | None = None
+        self._files: dict[int, h5py.Dataset] = {}
         self._pid = -1
-        try:
-            with h5py.File(self.path, "r") as file:
-                classes = file[HDF5_CLASSES]
-                self.classes = (classes.asstr() if h5py.check_string_dtype(classes.dtype) else classes)[
-                    :
-                ].tolist()
-                self.targets = file[HDF5_LABELS][:]
-                self.synthetic = file[HDF5_SYNTHETIC][:]
-                self.sample_weight = file[HDF5_WEIGHTS][:] if HDF5_WEIGHTS in file else None
-        except FileNotFoundError:
-            raise
-        except (OSError, KeyError) as exc:
-            raise ValueError(f"{path} is not a data set that write_hdf5 wrote: {exc}") from exc
+        headers = []
+        for part in self.paths:
+            with opened(part) as file:
+                headers.append(read_header(file))
+        first = headers[0]
+        for part, header in zip(self.paths, headers, strict=True):
+            kinds = [(h.layout, h.dtype, h.shape, h.classes.tolist()) for h in (header, first)]
+            if kinds[0] != kinds[1]:
+                raise ValueError(
+                    f"{part} must be like {self.paths[0]}: got {_kind(header)} instead of {_kind(first)}."
+                )
+        self.layout, self.classes = first.layout, first.classes.tolist()
+        self.targets = np.concatenate([header.labels for header in headers])
+        self.synthetic = np.concatenate([header.synthetic for header in headers])
+        weights = [header.weights for header in headers]
+        known = [part for part in weights if part is not None]
+        self.sample_weight = np.concatenate(known) if len(known) == len(weights) else None
+        # Where each file begins, and which row of all an item is; None: they are the same.
+        self._starts = np.cumsum([0] + [len(header.labels) for header in headers])
+        self._rows: np.ndarray | None = None
+        if only is not None:
+            self._leave_out_others(list(only))
+
+    def _leave_out_others(self, only: list[Any]) -> None:
+        unknown = [label for label in only if label not in self.classes]
+        if unknown:
+            raise ValueError(f"`only` must name classes among {self.classes}, got {unknown}.")
+        self._rows = np.flatnonzero(np.isin(self.targets, [self.classes.index(label) for label in only]))
+        self.targets, self.synthetic = self.targets[self._rows], self.synthetic[self._rows]
+        if self.sample_weight is not None:
+            self.sample_weight = self.sample_weight[self._rows]
 
     def __len__(self) -> int:
         return len(self.targets)
 
     def __getitem__(self, index: int) -> tuple[Any, int]:
+        index = self._checked(index)
+        row = index if self._rows is None else int(self._rows[index])
+        part = 0 if len(self.paths) == 1 else int(self._starts.searchsorted(row, "right")) - 1
+        return self._item(self._images(part)[row - int(self._starts[part])], index)
+
+    def __getitems__(self, indices: Sequence[int]) -> list[tuple[Any, int]]:
+        """Return many items; DataLoader asks for a batch by this. Neighbours on disk are read at once."""
+        items = np.array([self._checked(index) for index in indices], dtype=np.int64)
+        rows = items if self._rows is None else self._rows[items]
+        order = rows.argsort()
+        read: list[np.ndarray] = [np.empty(0)] * len(items)
+        for run in np.split(order, self._breaks(rows[order])):
+            if len(run):
+                part = int(self._starts.searchsorted(rows[run[0]], "right")) - 1
+                block = _read(self._images(part), int(rows[run[0]] - self._starts[part]), len(run))
+                for at, row in zip(run.tolist(), block, strict=True):
+                    read[at] = row
+        return [self._item(row, index) for row, index in zip(read, items.tolist(), strict=True)]
+
+    def _breaks(self, ordered: np.ndarray) -> np.ndarray:
+        """Return where sorted rows are no neighbours, or not of one file."""
+        apart = (np.diff(ordered) != 1) | np.isin(ordered[1:], self._starts)
+        return np.flatnonzero(apart) + 1
+
+    def _checked(self, index: int) -> int:
         if not -len(self) <= index < len(self):
             raise IndexError(f"index {index} is out of range for {len(self)} images")
-        index = index % len(self)
-        row = torch.from_numpy(self._open()[HDF5_IMAGES][index])
-        image = row[None] if row.ndim == 2 else row.permute(2, 0, 1)
+        return int(index) % len(self)
+
+    def _item(self, row: np.ndarray, index: int) -> tuple[Any, int]:
+        image: Any = torch.from_numpy(row)
+        if image.ndim == 2:
+            image = image[None]
+        elif self.layout == "nhwc":
+            image = image.permute(2, 0, 1)
         if self.transform is not None:
             image = self.transform(image)
         return image, int(self.targets[index])
 
-    def _open(self) -> h5py.File:
-        if self._file is None or self._pid != os.getpid():
-            self._file, self._pid = h5py.File(self.path, "r"), os.getpid()
-        return self._file
+    def _images(self, part: int) -> h5py.Dataset:
+        if self._pid != os.getpid():
+            self._files, self._pid = {}, os.getpid()
+        if part not in self._files:
+            self._files[part] = h5py.File(self.paths[part], "r")[LAYOUTS[self.layout]]
+        return self._files[part]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_file": None}
+        return {**self.__dict__, "_files": {}}
+
+
+def _read(images: h5py.Dataset, start: int, n: int) -> np.ndarray:
+    """Read rows that follow each other: half the time of a slice, which matters for single rows."""
+    buffer = np.empty((n, *images.shape[1:]), images.dtype)
+    file = images.id.get_space()
+    file.select_hyperslab((int(start), *[0] * (buffer.ndim - 1)), buffer.shape)
+    images.id.read(h5py.h5s.create_simple(buffer.shape), file, buffer)
+    return buffer
+
+
+def _kind(header: Header) -> str:
+    return f"{header.dtype} {header.shape} in layout {header.layout!r} with classes {header.classes.tolist()}"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +32,7 @@ def train_gan(
     *,
     class_names: Sequence[str] | None = None,
     checkpoint: Path | None = None,
-    digest: str = "",
+    identity: Mapping[str, str] | None = None,
     callbacks: Sequence[Callback] = (),
     progress: str | None = None,
 ) -> tuple[Networks, list[dict[str, float]]]:
@@ -48,9 +51,10 @@ def train_gan(
     class_names : sequence of str, optional
         What warnings call the classes; their indices if None.
     checkpoint : Path, optional
-        A file for the full state, written every `SAVE_EVERY` steps; resumed from if it is there.
-    digest : str
-        Of data and parameters; kept in the checkpoint.
+        A file for the full state, written every `SAVE_EVERY` steps, and before SIGINT or SIGTERM
+        take their course; resumed from if it is there.
+    identity : dict of str, optional
+        What training depends on beside the game, by name; kept in the checkpoint, and compared.
     callbacks : sequence of callable
         Each called as ``callback(step, metrics)`` every `REPORT_EVERY` steps.
     progress : str, optional
@@ -73,7 +77,7 @@ def train_gan(
     Raises
     ------
     ValueError
-        Where `checkpoint` belongs to other data or parameters.
+        Where `checkpoint` is damaged, or of another `identity`.
     RuntimeError
         If losses still explode after all rollbacks, or a class collapses before the first good state.
     """
@@ -85,7 +89,6 @@ def train_gan(
             "game": game.state_dict(),
             "watch": watch.state_dict(),
             "random": game.generator.get_state(),
-            "digest": digest,
             "step": step,
             "rollbacks": rollbacks,
             "history": list(history),
@@ -97,45 +100,80 @@ def train_gan(
         watch.load_state_dict(state["watch"])
         return state["step"], list(state["history"])
 
-    good = snapshot(0, 0, [])
+    def save(now: dict[str, Any]) -> None:
+        """Write where training is, and what it would go back to."""
+        if checkpoint is not None:
+            _write(checkpoint, {"identity": dict(identity or {}), "now": now, "good": good})
+
+    good = now = snapshot(0, 0, [])
     if checkpoint is not None and checkpoint.exists():
-        good = _read(checkpoint, digest)
-        game.generator.set_state(good["random"])
-    step, history = restore(good)
-    rollbacks = good["rollbacks"]
+        now, good = _read(checkpoint, identity or {})
+        game.generator.set_state(now["random"])
+    step, history = restore(now)
+    rollbacks = now["rollbacks"]
     # None: a bar on terminals only.
     bar = tqdm(desc=progress, initial=step, total=steps, disable=True if progress is None else None)
 
-    while step < steps:
-        watch.see(*game.step(step, steps, 0.5**rollbacks))
-        step += 1
-        bar.update()
-        if step % REPORT_EVERY and step < steps:
-            continue
-        metrics, trouble = watch.report()
-        if trouble is not None:
-            what = f"Training went wrong at step {step}: {trouble.what}."
-            rollbacks += 1
-            step, history = restore(good)
-            if rollbacks > ROLLBACKS:
-                if not trouble.collapse or step == 0:
-                    raise RuntimeError(f"{what} {ROLLBACKS} tries with gentler settings failed. {ADVICE}")
-                stopped = f"Training stops with the state of step {step}, the last good one."
-                warnings.warn(f"{what} {stopped} {ADVICE}", ConvergenceWarning, stacklevel=2)
-                break
-            again = f"Going on from step {step} with learning rates halved and the penalty doubled."
-            warnings.warn(f"{what} {again}", ConvergenceWarning, stacklevel=2)
-            bar.update(step - bar.n)
-            continue
-        history.append({"step": step, **metrics})
-        for callback in callbacks:
-            callback(step, metrics)
-        if step % SAVE_EVERY == 0 or step == steps:
-            good = snapshot(step, rollbacks, history)
-            if checkpoint is not None:
-                _write(checkpoint, good)
+    with _signals_held(checkpoint is not None) as caught:
+        while step < steps:
+            if caught:
+                save(snapshot(step, rollbacks, history))
+                signal.raise_signal(caught.pop())
+            watch.see(*game.step(step, steps, 0.5**rollbacks))
+            step += 1
+            bar.update()
+            if step % REPORT_EVERY and step < steps:
+                continue
+            metrics, trouble = watch.report()
+            if trouble is not None:
+                what = f"Training went wrong at step {step}: {trouble.what}."
+                rollbacks += 1
+                step, history = restore(good)
+                if rollbacks > ROLLBACKS:
+                    if not trouble.collapse or step == 0:
+                        raise RuntimeError(f"{what} {ROLLBACKS} tries with gentler settings failed. {ADVICE}")
+                    stopped = f"Training stops with the state of step {step}, the last good one."
+                    warnings.warn(f"{what} {stopped} {ADVICE}", ConvergenceWarning, stacklevel=2)
+                    break
+                again = f"Going on from step {step} with learning rates halved and the penalty doubled."
+                warnings.warn(f"{what} {again}", ConvergenceWarning, stacklevel=2)
+                bar.update(step - bar.n)
+                continue
+            history.append({"step": step, **metrics})
+            for callback in callbacks:
+                callback(step, metrics)
+            if step % SAVE_EVERY == 0 or step == steps:
+                good = snapshot(step, rollbacks, history)
+                save(good)
     bar.close()
     return game.result(), history
+
+
+@contextmanager
+def _signals_held(hold: bool) -> Iterator[list[int]]:
+    """Yield a list that takes in the first SIGINT or SIGTERM; a second one acts as it would have."""
+    caught: list[int] = []
+    if not hold or threading.current_thread() is not threading.main_thread():
+        yield caught
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def let_go() -> None:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+    def catch(number: int, frame: Any) -> None:
+        caught.append(number)
+        let_go()
+
+    for number in before:
+        signal.signal(number, catch)
+    try:
+        yield caught
+    finally:
+        let_go()
+    for late in caught:
+        signal.raise_signal(late)
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
@@ -145,15 +183,21 @@ def _write(path: Path, content: dict[str, Any]) -> None:
     partial.replace(path)
 
 
-def _read(path: Path, digest: str) -> dict[str, Any]:
+def _read(path: Path, identity: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return where training was, and what it would have gone back to."""
     try:
         content = torch.load(path, weights_only=True, map_location="cpu")
-        same = content["digest"] == digest and "game" in content
+        before, now, good = dict(content["identity"]), content["now"], content["good"]
+        whole = {"game", "watch", "random", "step", "rollbacks", "history"} <= now.keys() & good.keys()
     except Exception as exc:  # torch.load raises whatever its zip reader and unpickler raise
         raise ValueError(f"{path} can't be read as a checkpoint: delete it to start anew. ({exc})") from exc
-    if not same:
-        raise ValueError(
-            f"{path} is a checkpoint of other data or other parameters: pass those it was made with,"
-            " or another `checkpoint` folder."
-        )
-    return content
+    if not whole:
+        raise ValueError(f"{path} is no checkpoint of this version: delete it to start anew.")
+    for name in identity.keys() | before.keys():
+        was, now_is = before.get(name), identity.get(name)
+        if was != now_is:
+            raise ValueError(
+                f"{path} is a checkpoint of a training with {name} = {was}, not {now_is}: pass what it was"
+                " made with, or another `checkpoint` folder."
+            )
+    return now, good

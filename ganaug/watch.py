@@ -109,8 +109,11 @@ class Watch:
         return Trouble(f"what is generated of class {names} became all alike", True) if collapsed else None
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a checkpoint needs, taken right after a report."""
+        """Return what a checkpoint needs."""
         return {
+            "sums": {name: total.cpu().clone() for name, total in self.sums.items()},
+            "steps": self.steps,
+            "apart": self.apart.cpu().clone(),
             "largest": dict(self.largest),
             "most_varied": self.most_varied.clone(),
             "reports": self.reports,
@@ -120,4 +123,5 @@ class Watch:
         """Restore what `state_dict` returned."""
         self.largest, self.reports = dict(state["largest"]), state["reports"]
         self.most_varied = state["most_varied"].clone()
-        self._reset()
+        self.sums = {name: total.to(self.device) for name, total in state["sums"].items()}
+        self.steps, self.apart = state["steps"], state["apart"].to(self.device, copy=True)

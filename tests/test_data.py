@@ -162,11 +162,11 @@ def test_bad_paths(tmp_path):
     with pytest.raises(ValueError, match=r"x\.csv: expected a folder"):
         as_arrays(tmp_path / "x.csv")
     (tmp_path / "x.h5").write_text("1,2")
-    with pytest.raises(ValueError, match=r"x\.h5 is not a data set"):
+    with pytest.raises(ValueError, match=r"x\.h5 is damaged, or not a data set"):
         as_arrays(tmp_path / "x.h5")
     with h5py.File(tmp_path / "y.h5", "w") as file:
         file["images"] = np.zeros((2, 8, 8))
-    with pytest.raises(ValueError, match=r"y\.h5 is not a data set"):
+    with pytest.raises(ValueError, match=r"y\.h5 is damaged, or not a data set"):
         as_arrays(tmp_path / "y.h5")
     with pytest.raises(TypeError, match="must be .*, got int"):
         as_arrays(3)

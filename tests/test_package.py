@@ -16,13 +16,14 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = Path(ganaug.__file__).parent
 # A room imports only from rooms in rows above its own.
 ROWS = [
-    ["data", "images", "networks", "losses", "watch", "rows"],
-    ["hdf5", "game"],
+    ["hdf5", "networks", "losses", "watch"],
+    ["data", "images", "rows"],
+    ["writing", "game"],
     ["training", "generator", "probe", "neighbours"],
     ["gan"],
     ["gate", "recommend"],
     ["transform", "resample", "report"],
-    ["demo", "dataset"],
+    ["demo", "dataset", "export"],
     ["cli"],
     ["__main__"],
 ]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import inspect
 import random
+import signal
 import warnings
 
 import numpy as np
@@ -193,10 +194,14 @@ def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path, monkeypatch):
 
     path = tmp_path / "folder" / "state.pt"
     with pytest.raises(Stop):
-        train(100, encoder=True, checkpoint=path, digest="a", callbacks=[stop])
+        train(100, encoder=True, checkpoint=path, identity={"a": "1"}, callbacks=[stop])
     steps = []
     resumed, history = train(
-        100, encoder=True, checkpoint=path, digest="a", callbacks=[lambda step, _: steps.append(step)]
+        100,
+        encoder=True,
+        checkpoint=path,
+        identity={"a": "1"},
+        callbacks=[lambda step, _: steps.append(step)],
     )
     assert steps == [75, 100]  # from the checkpoint at 50
     whole, whole_history = train(100, encoder=True)
@@ -206,19 +211,49 @@ def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path, monkeypatch):
     assert [file.name for file in path.parent.iterdir()] == ["state.pt"]
 
 
+class Stopped(Exception):
+    pass
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_waits_for_a_checkpoint(number, tmp_path, monkeypatch):
+    def handler(number, frame):
+        raise Stopped
+
+    def step(game, at, *settings):
+        if at == 63:  # in the midst of a report, whose sums have to be kept too
+            signal.raise_signal(number)
+        return original(game, at, *settings)
+
+    path, original = tmp_path / "state.pt", Game.step
+    before = signal.signal(number, handler)
+    try:
+        with monkeypatch.context() as patch, pytest.raises(Stopped):
+            patch.setattr(Game, "step", step)
+            train(100, encoder=True, checkpoint=path)
+        assert signal.getsignal(number) is handler
+    finally:
+        signal.signal(number, before)
+    assert torch.load(path, weights_only=True)["now"]["step"] == 64
+    resumed, history = train(100, encoder=True, checkpoint=path)
+    whole, whole_history = train(100, encoder=True)
+    assert torch.equal(weights(resumed), weights(whole))
+    assert history == whole_history
+
+
 def test_foreign_and_damaged_checkpoints(tmp_path):
     path = tmp_path / "state.pt"
-    train(5, checkpoint=path, digest="a")
-    with pytest.raises(ValueError, match="other data or other parameters"):
-        train(5, checkpoint=path, digest="b")
+    train(5, checkpoint=path, identity={"a": "1"})
+    with pytest.raises(ValueError, match="with a = 1, not 2: pass what"):
+        train(5, checkpoint=path, identity={"a": "2"})
     older = torch.load(path, weights_only=True)
-    del older["game"]
+    del older["now"]["game"]
     torch.save(older, path)
-    with pytest.raises(ValueError, match="other data or other parameters|can't be read"):
-        train(5, checkpoint=path, digest="a")
+    with pytest.raises(ValueError, match="no checkpoint of this version"):
+        train(5, checkpoint=path, identity={"a": "1"})
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(ValueError, match="can't be read as a checkpoint"):
-        train(5, checkpoint=path, digest="a")
+        train(5, checkpoint=path, identity={"a": "1"})
 
 
 def planted(step, harm, times):

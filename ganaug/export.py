@@ -1,0 +1,76 @@
+"""export_images: writes a data set on disk as a folder with one folder of PNG files for each class."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from torch.utils.data import DataLoader
+
+from ganaug.hdf5 import HDF5Dataset
+
+BATCH = 256  # images read at once
+
+
+def export_images(path: str | Path, folder: str | Path) -> int:
+    """Write the images of a file that `write_hdf5` wrote as ``folder/LABEL/NUMBER.png``.
+
+    The number is that of the image in the file, preceded by "synthetic-" for synthetic ones. Until
+    all are there the folder's name ends in ``.partial``.
+
+    Parameters
+    ----------
+    path : path
+    folder : path
+        Made; there must be none of that name.
+
+    Returns
+    -------
+    int
+        How many images were written.
+
+    Raises
+    ------
+    FileExistsError
+        If `folder` exists.
+    ValueError
+        If the file is damaged, its images are no uint8, or a label is no name for a folder.
+    """
+    data, folder = HDF5Dataset(path), Path(folder)
+    if folder.exists():
+        raise FileExistsError(f"{folder} exists: name a new folder.")
+    names = [str(label) for label in data.classes]
+    for name in names:
+        if name in ("", ".", "..") or set(name) & set('/\\:*?"<>|\0') or len(set(names)) < len(names):
+            raise ValueError(f"Class {name!r} can't be the name of a folder.")
+    image = data[0][0]
+    if image.dtype.itemsize != 1 or image.shape[0] not in (1, 3, 4):
+        raise ValueError(
+            "Only uint8 images of 1, 3 or 4 channels can be PNG files, got"
+            f" {image.dtype} {tuple(image.shape)}."
+        )
+    partial = folder.with_name(folder.name + ".partial")
+    if partial.exists():
+        shutil.rmtree(partial)
+    try:
+        _write(data, names, partial)
+        partial.rename(folder)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    return len(data)
+
+
+def _write(data: HDF5Dataset, names: list[str], folder: Path) -> None:
+    for name in names:
+        (folder / name).mkdir(parents=True)
+    digits = len(str(len(data) - 1))
+    number = 0
+    for images, labels in DataLoader(data, batch_size=BATCH):
+        for pixels, label in zip(images.permute(0, 2, 3, 1).numpy(), labels.tolist(), strict=True):
+            kind = "synthetic-" if data.synthetic[number] else ""
+            target = folder / names[label] / f"{kind}{number:0{digits}}.png"
+            Image.fromarray(np.squeeze(pixels, 2) if pixels.shape[2] == 1 else pixels).save(target)
+            number += 1

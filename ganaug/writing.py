@@ -1,0 +1,377 @@
+"""write_hdf5: streams synthetic rows to a file, block by block, so that a run can be killed and resumed."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+
+import h5py
+import numpy as np
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from ganaug.data import Sampler, check_labels, check_sampler, label_indices, per_class
+from ganaug.hdf5 import CHECKSUM, CLASSES, LABELS, LAYOUTS, SYNTHETIC, WEIGHTS, checksum, text_checksum
+
+CHUNK = 16  # rows in a chunk of a compressed file; larger ones make random reads several times slower
+COMPRESSIONS = ("gzip", "lzf")
+SYNC_SECONDS = 10.0  # of work that a kill can cost
+PACKAGES = ("ganaug", "torch", "numpy", "h5py")
+
+
+class Counts(Protocol):
+    """What of a `Recommendation` is of use here."""
+
+    to_add: Mapping[Any, int]
+
+
+def write_hdf5(
+    sampler: Sampler,
+    path: str | Path,
+    counts: int | Mapping[Any, int] | Counts,
+    *,
+    real: tuple[Any, Any] | None = None,
+    sample_weight: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
+    random_state: int | None = None,
+    layout: str = "nhwc",
+    compression: str | None = None,
+    block_size: int = 1024,
+    resume: bool = False,
+    overwrite: bool = False,
+    verbose: bool = False,
+) -> Path:
+    """Write a synthetic data set of any size, in the format of `ganaug.hdf5`.
+
+    Rows are made in blocks, the classes mixed evenly over them. The randomness of a block depends
+    on the seed and its number only, so `resume` ends with the file that an undisturbed run writes:
+    the same bits with the same sampler, type of device, versions and number of threads. Until the
+    file is whole it stands beside `path` as ``NAME.partial``, and every ten seconds
+    ``NAME.journal`` notes how far it is good.
+
+    Parameters
+    ----------
+    sampler : Sampler
+        A fitted `ConditionalGAN`, or anything with ``classes_`` and ``sample``.
+    path : path
+        The file to write.
+    counts : int, dict of label to int, or Recommendation
+        Synthetic rows for each class, or for the classes named.
+    real : (X, y), optional
+        Real rows of the same kind and their labels, to stand first in the file.
+    sample_weight : callable, optional
+        ``sample_weight(labels, synthetic) -> weights``, of original labels; such as that of a
+        `Recommendation`. Its weights are written too, as ``weights``.
+    random_state : int, optional
+        The same seed writes the same images. None draws one; the file's attribute ``seed`` has it.
+    layout : {"nhwc", "nchw"}
+        ``images`` (N, H, W, C), or ``imgs`` (N, C, H, W) as loaders of BigGAN's kind read them.
+    compression : {"gzip", "lzf"}, optional
+        Applied when all rows are there, which takes a second file's space for a while. Generated
+        images hardly shrink.
+    block_size : int
+        Rows, about, that are made and written at once.
+    resume : bool
+        Go on where a run with the same arguments stopped, if one did.
+    overwrite : bool
+        Replace an existing file, or what a stopped run left.
+    verbose : bool
+        Show a progress bar, on terminals only.
+
+    Returns
+    -------
+    Path
+        `path`.
+
+    Raises
+    ------
+    FileExistsError
+        If `path` exists, or a stopped run left its work beside it, and neither is asked for.
+    ValueError
+        If a parameter is not of the kind described, `counts` names an unknown class, or neither it
+        nor `real` holds a row; if real rows are not of the kind of synthetic ones; or if the run to
+        resume had other arguments, or its sampler made other rows.
+    """
+    path = Path(path)
+    check_target(path, overwrite)
+    check_sampler(sampler)
+    for name, value, allowed in (
+        ("layout", layout, tuple(LAYOUTS)),
+        ("compression", compression, (None, *COMPRESSIONS)),
+    ):
+        if value not in allowed:
+            raise ValueError(f"`{name}` must be one of {list(allowed)}, got {value!r}.")
+    if not isinstance(block_size, int) or block_size < 1:
+        raise ValueError(f"`block_size` must be an int of at least 1, got {block_size!r}.")
+    numbers = per_class(getattr(counts, "to_add", counts), sampler.classes_)
+    if random_state is not None and not (isinstance(random_state, int) and 0 <= random_state < 2**63):
+        raise ValueError(f"`random_state` must be an int from 0 to 2**63 - 1 or None, got {random_state!r}.")
+    blocks = _Blocks(sampler, numbers, real, layout, block_size)
+    if blocks.n_rows == 0:
+        raise ValueError("`counts` asks for no rows at all.")
+
+    partial, journal = (path.with_name(path.name + suffix) for suffix in (".partial", ".journal"))
+    run = {
+        "counts": numbers.tolist(),
+        "real": len(blocks.real_labels),
+        "classes": [str(label) for label in sampler.classes_],
+        "weighted": sample_weight is not None,
+        "layout": layout,
+        "block_size": block_size,
+    }
+    left = _left_over(partial, journal) if resume or not overwrite else None
+    if left is None:
+        random_state = _drawn() if random_state is None else random_state
+        left = {"run": {**run, "random_state": random_state}, "blocks": 0, "checksum": 0}
+        journal.unlink(missing_ok=True)
+    elif not resume:
+        raise FileExistsError(
+            f"{partial} is left of a run that was stopped after {blocks.start(left['blocks'])} of"
+            f" {blocks.n_rows} rows: pass resume=True (--resume) to go on, or overwrite=True"
+            " (--overwrite) to start anew."
+        )
+    else:
+        random_state = left["run"].get("random_state") if random_state is None else random_state
+        _check_same_run({**run, "random_state": random_state}, left["run"], journal)
+    blocks.seed = int(np.random.SeedSequence(random_state).generate_state(1)[0])
+
+    file = _open(partial, resume=left["blocks"] > 0)
+    try:
+        with file:
+            if not left["blocks"]:
+                _create(file, blocks, sampler, left["run"])
+            _fill(file, blocks, left, journal, verbose)
+            if sample_weight is not None:
+                labels = sampler.classes_[file[LABELS][:]]
+                file[WEIGHTS][:] = sample_weight(labels, file[SYNTHETIC][:])
+            for key in (LABELS, SYNTHETIC, WEIGHTS):
+                if key in file:
+                    file[key].attrs.modify(CHECKSUM, np.uint64(checksum(file[key][:])))
+            file[LAYOUTS[layout]].attrs.modify(CHECKSUM, np.uint64(left["checksum"]))
+            _sync(file)
+        if compression is not None:
+            _compress(partial, compression)
+        partial.replace(path)
+        journal.unlink(missing_ok=True)
+    except BaseException:
+        # What the journal vouches for may be hours of work: it waits for `resume`.
+        if not journal.exists():
+            partial.unlink(missing_ok=True)
+        raise
+    return path
+
+
+def check_target(path: Path, overwrite: bool) -> None:
+    """Raise an OSError if a file at `path` can't be written, or may not be replaced."""
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path} exists: pass overwrite=True (--overwrite) to replace it.")
+    if path.is_dir():
+        raise FileExistsError(f"{path} is a folder: name a file.")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path.parent} is not a folder: make it first.")
+
+
+class _Blocks:
+    """The rows of a file in blocks, each of which can be made at any time: real ones, then synthetic."""
+
+    def __init__(
+        self,
+        sampler: Sampler,
+        numbers: np.ndarray,
+        real: tuple[Any, Any] | None,
+        layout: str,
+        size: int,
+    ) -> None:
+        self.sampler, self.numbers, self.layout, self.size = sampler, numbers, layout, size
+        self.seed = 0
+        self.real: Any = None
+        self.real_labels = np.empty(0, np.int64)
+        if real is not None:
+            X, y = real
+            self.real = X if isinstance(X, Tensor) else np.asarray(X)
+            self.real_labels = label_indices(check_labels(y, len(X)), sampler.classes_, "real")
+        total = int(numbers.sum())
+        self.n_rows = len(self.real_labels) + total
+        self.n_real = -(-len(self.real_labels) // size)
+        self.n_synthetic = -(-total // size)
+        # Each class has a phase of its own, so that rare ones don't all fall into the same block.
+        self._phase = np.arange(len(numbers)) * self.n_synthetic // len(numbers)
+
+    def __len__(self) -> int:
+        return self.n_real + self.n_synthetic
+
+    def start(self, number: int) -> int:
+        """Return the first row of a block."""
+        if number < self.n_real:
+            return number * self.size
+        return len(self.real_labels) + int(self._before(number - self.n_real).sum())
+
+    def make(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return rows as they are stored, and their class indices."""
+        if number < self.n_real:
+            block = slice(number * self.size, (number + 1) * self.size)
+            return self._stored(self.real[block]), self.real_labels[block]
+        number -= self.n_real
+        labels = np.repeat(np.arange(len(self.numbers)), self._before(number + 1) - self._before(number))
+        labels = np.random.default_rng([self.seed, number]).permutation(labels)
+        seed = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])
+        return self._stored(self.sampler.sample(self.sampler.classes_[labels], random_state=seed)), labels
+
+    def _before(self, number: int) -> np.ndarray:
+        """Return how many rows of each class stand before a synthetic block."""
+        return (self.numbers * number + self._phase) // max(self.n_synthetic, 1)
+
+    def _stored(self, rows: Any) -> np.ndarray:
+        if isinstance(rows, Tensor):
+            rows = rows.permute(0, 2, 3, 1).numpy() if rows.ndim == 4 else rows.numpy()
+        return rows.transpose(0, 3, 1, 2) if rows.ndim == 4 and self.layout == "nchw" else rows
+
+
+def _left_over(partial: Path, journal: Path) -> dict[str, Any] | None:
+    """Return what a journal says of a run that was stopped, or None if there is nothing to go on from."""
+    if not (partial.exists() and journal.exists()):
+        return None
+    try:
+        left = json.loads(journal.read_text())
+        if left["blocks"] < 1 or left["checksum"] < 0 or not isinstance(left["run"], dict):
+            raise ValueError("it says nothing of use")
+    except (ValueError, LookupError, TypeError) as exc:
+        raise ValueError(f"{journal} is damaged ({exc}): delete it to start anew.") from exc
+    return left
+
+
+def _check_same_run(now: dict[str, Any], before: dict[str, Any], journal: Path) -> None:
+    for name, value in now.items():
+        if before.get(name) != value:
+            raise ValueError(
+                f"{journal} is of a run with {name} = {before.get(name)}, not {value}: resume with the same"
+                " arguments, or pass overwrite=True (--overwrite) to start anew."
+            )
+
+
+def _open(path: Path, *, resume: bool) -> h5py.File:
+    if path.exists():
+        try:
+            file = h5py.File(path, "r+")
+            if resume:
+                return file
+            file.close()
+        except BlockingIOError as exc:  # mode "w" would empty the file before it finds it locked
+            raise BlockingIOError(f"{path} is being written by another run.") from exc
+        except OSError as exc:
+            if resume:
+                raise ValueError(
+                    f"{path} is damaged: pass overwrite=True (--overwrite) to start anew. ({exc})"
+                ) from exc
+    return h5py.File(path, "w")
+
+
+def _create(file: h5py.File, blocks: _Blocks, sampler: Sampler, run: dict[str, Any]) -> None:
+    """Lay out all of the file before the first row.
+
+    Later writes then change no structure, which a kill could leave half done. So nothing is chunked:
+    each row has its place from the start.
+    """
+    like, _ = blocks.make(blocks.n_real if blocks.n_synthetic else 0)
+    if blocks.n_real:
+        _check_alike(blocks.make(0)[0], like)
+    n = blocks.n_rows
+    images = file.create_dataset(LAYOUTS[blocks.layout], (n, *like.shape[1:]), like.dtype)
+    for key, kind in ((LABELS, np.int64), (SYNTHETIC, bool), (WEIGHTS, np.float64)):
+        if key != WEIGHTS or run["weighted"]:
+            file.create_dataset(key, (n,), kind)[n - 1 :] = 0  # a first write takes the space
+    images[n - 1 :] = 0
+    for dataset in file.values():
+        dataset.attrs[CHECKSUM] = np.uint64(0)
+    classes = sampler.classes_
+    file[CLASSES] = classes.astype(h5py.string_dtype()) if classes.dtype.kind in "US" else classes
+    file[CLASSES].attrs[CHECKSUM] = np.uint64(text_checksum(classes))
+    file.attrs["seed"] = run["random_state"]
+    named = type(sampler).__repr__ is not object.__repr__  # else it says where it lies in memory
+    file.attrs["sampler"] = repr(sampler) if named else type(sampler).__name__
+    digest = getattr(sampler, "digest", None)
+    file.attrs["model"] = "" if digest is None else digest()
+    for package in PACKAGES:
+        file.attrs[package] = version(package)
+
+
+def _check_alike(real: np.ndarray, synthetic: np.ndarray) -> None:
+    if (real.dtype, real.shape[1:]) != (synthetic.dtype, synthetic.shape[1:]):
+        raise ValueError(
+            f"`real` must hold rows like those of `sampler`, {synthetic.dtype} {synthetic.shape[1:]}, got"
+            f" {real.dtype} {real.shape[1:]}."
+        )
+
+
+def _fill(file: h5py.File, blocks: _Blocks, left: dict[str, Any], journal: Path, verbose: bool) -> None:
+    """Write the blocks that are missing; `left` is brought up to date."""
+    images, labels, synthetic = (file[key] for key in (LAYOUTS[blocks.layout], LABELS, SYNTHETIC))
+    done = left["blocks"]
+    if done:
+        rows, own = blocks.make(done - 1)
+        block = slice(blocks.start(done - 1), blocks.start(done))
+        if not (np.array_equal(images[block], rows) and np.array_equal(labels[block], own)):
+            raise ValueError(
+                f"`sampler` makes other rows now than those in {file.filename}: resume with the model,"
+                " versions, device and number of threads of the run that was stopped, or pass"
+                " overwrite=True (--overwrite) to start anew."
+            )
+    synced = time.monotonic()
+    with tqdm(
+        desc="writing", initial=blocks.start(done), total=blocks.n_rows, disable=None if verbose else True
+    ) as bar:
+        for number in range(done, len(blocks)):
+            rows, own = blocks.make(number)
+            block = slice(blocks.start(number), blocks.start(number + 1))
+            images[block], labels[block], synthetic[block] = rows, own, number >= blocks.n_real
+            left["checksum"] = (left["checksum"] + checksum(rows)) % 2**64
+            left["blocks"] = number + 1
+            bar.update(len(rows))
+            if time.monotonic() - synced >= SYNC_SECONDS:
+                _sync(file)
+                _note(journal, left)
+                synced = time.monotonic()
+
+
+def _sync(file: h5py.File) -> None:
+    file.flush()
+    os.fsync(file.id.get_vfd_handle())
+
+
+def _note(journal: Path, left: dict[str, Any]) -> None:
+    partial = journal.with_name(journal.name + ".partial")
+    with partial.open("w") as file:
+        json.dump(left, file)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(journal)
+
+
+def _compress(path: Path, compression: str) -> None:
+    """Replace a file by one with chunked, compressed rows."""
+    compressed = path.with_name(path.name + ".compressed")
+    try:
+        with h5py.File(path, "r") as old, h5py.File(compressed, "w") as new:
+            new.attrs.update(old.attrs)
+            for key, dataset in old.items():
+                if key == CLASSES:
+                    old.copy(dataset, new)
+                    continue
+                chunks = (min(CHUNK if dataset.ndim > 1 else 1024, len(dataset)), *dataset.shape[1:])
+                copy = new.create_dataset(
+                    key, dataset.shape, dataset.dtype, chunks=chunks, compression=compression
+                )
+                copy.attrs.update(dataset.attrs)
+                for start in range(0, len(dataset), 1024):
+                    copy[start : start + 1024] = dataset[start : start + 1024]
+        compressed.replace(path)
+    finally:
+        compressed.unlink(missing_ok=True)
+
+
+def _drawn() -> int:
+    return int(np.random.SeedSequence().generate_state(1)[0])
