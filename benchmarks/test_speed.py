@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import os
 import time
+from pathlib import Path
 from statistics import median
 
+import h5py
 import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
 
 import ganaug.game
-from ganaug import ConditionalGAN, QualityGate
+from ganaug import ConditionalGAN, HDF5Dataset, QualityGate, write_hdf5
 from ganaug.images import ImageCodec
 from ganaug.watch import Watch
 
@@ -92,3 +95,86 @@ def test_a_gate_costs_half_of_what_it_wraps() -> None:
         f"\na gate takes {ratio:.2f} of the sampling it wraps, {sum(proposed) / len(labels):.2f} rows for one"
     )
     assert ratio <= 1.5
+
+
+class Ready:
+    """A sampler whose rows are there already."""
+
+    def __init__(self, n: int) -> None:
+        self.rows, self.classes_ = images((32, 32, 3), n)[0], np.arange(10)
+
+    def sample(self, labels: np.ndarray, random_state: int | None = None) -> np.ndarray:
+        return self.rows[: len(labels)]
+
+
+def test_writing_is_writing(tmp_path: Path) -> None:
+    """`write_hdf5` against a loop that writes the same bytes with h5py; both until they are on the disk."""
+    sampler, n, size = Ready(1024), 50 * 1024, 1024
+    ours, raw = [], []
+    for number in range(ROUNDS):
+        start = time.perf_counter()
+        write_hdf5(sampler, tmp_path / f"ours{number}.h5", n // 10)
+        ours.append(time.perf_counter() - start)
+        start = time.perf_counter()
+        with h5py.File(tmp_path / f"raw{number}.h5", "w") as file:
+            data = file.create_dataset("images", (n, 32, 32, 3), np.uint8)
+            for row in range(0, n, size):
+                data[row : row + size] = sampler.rows
+            file.flush()
+            os.fsync(file.id.get_vfd_handle())
+        raw.append(time.perf_counter() - start)
+        for path in tmp_path.iterdir():
+            path.unlink()
+    ratio = median(raw) / median(ours)
+    print(f"\nwrite_hdf5 writes {n * 3072 / 1e6 / median(ours):.0f} MB/s, {ratio:.2f} of what h5py does")
+    assert ratio >= 0.9
+
+
+def test_generating_is_the_passes_of_the_generator(tmp_path: Path) -> None:
+    """`write_hdf5` of a GAN against its generator's forward passes alone, in the same blocks."""
+    X, y = images((28, 28), 200)
+    gan = ConditionalGAN(steps=1, random_state=0).fit(X, y)
+    generator, n, inputs = gan.members_[0].generator, 4096, []
+    handle = generator.register_forward_pre_hook(lambda _, block: inputs.append(block))
+    write_hdf5(gan, tmp_path / "x.h5", n // 10)
+    handle.remove()
+    whole, passes = [], []
+    for _ in range(ROUNDS):
+        start = time.perf_counter()
+        write_hdf5(gan, tmp_path / "x.h5", n // 10, overwrite=True)
+        whole.append(time.perf_counter() - start)
+        start = time.perf_counter()
+        with torch.no_grad():
+            for block in inputs:
+                generator(*block)
+        passes.append(time.perf_counter() - start)
+    ratio = median(passes) / median(whole)
+    print(f"\ngenerating and writing {n / median(whole):.0f} rows/s, {ratio:.2f} of the bare generator")
+    assert ratio >= 0.9
+
+
+def test_reading_is_reading(tmp_path: Path) -> None:
+    """`HDF5Dataset` in random order against a loop over h5py that returns the same, item by item."""
+    path = write_hdf5(Ready(1024), tmp_path / "x.h5", 2048, random_state=0)
+    data = HDF5Dataset(path)
+    order = np.random.default_rng(0).permutation(len(data)).tolist()
+    items, batches, raw = [], [], []
+    with h5py.File(path) as file:
+        rows, labels = file["images"], file["labels"][:]
+        for _ in range(ROUNDS):
+            start = time.perf_counter()
+            for index in order:
+                torch.from_numpy(rows[index]).permute(2, 0, 1), int(labels[index])
+            raw.append(time.perf_counter() - start)
+            start = time.perf_counter()
+            for index in order:
+                data[index]
+            items.append(time.perf_counter() - start)
+            start = time.perf_counter()
+            for begin in range(0, len(order), 64):
+                data.__getitems__(order[begin : begin + 64])
+            batches.append(time.perf_counter() - start)
+    ratio, batch_ratio = median(raw) / median(items), median(raw) / median(batches)
+    print(f"\nrandom items at {ratio:.2f} of a bare loop's speed, in batches of 64 at {batch_ratio:.2f}")
+    assert ratio >= 0.8
+    assert batch_ratio > ratio

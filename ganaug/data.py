@@ -291,8 +291,10 @@ def _header(path: Path) -> tuple[tuple[int, int], str]:
     try:
         with Image.open(path) as image:
             mode = "RGBA" if image.mode == "P" and "transparency" in image.info else image.mode
-            return (image.height, image.width), mode
-    except (OSError, UnidentifiedImageError, ValueError) as exc:
+            shape = (image.height, image.width)
+            image.verify()  # loading does not look at the checksums of a PNG file
+            return shape, mode
+    except (OSError, UnidentifiedImageError, ValueError, SyntaxError) as exc:
         raise ValueError(f"{path} can't be read as an image.") from exc
 
 

@@ -23,6 +23,7 @@ SUFFIXES = (".h5", ".hdf5")
 LAYOUTS = {"nhwc": "images", "nchw": "imgs"}  # the second is what loaders of BigGAN's kind read
 LABELS, CLASSES, SYNTHETIC, WEIGHTS = "labels", "classes", "synthetic", "weights"
 CHECKSUM = "checksum"
+_OUT = "index {} is out of range for {} images"
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,7 @@ class HDF5Dataset(Dataset):
         if not self.paths:
             raise ValueError("`path` must name a file at least, got none.")
         self.transform = transform
-        self._files: dict[int, h5py.Dataset] = {}
+        self._files: dict[int, np.ndarray | h5py.Dataset] = {}
         self._pid = -1
         headers = []
         for part in self.paths:
@@ -207,36 +208,34 @@ class HDF5Dataset(Dataset):
         return len(self.targets)
 
     def __getitem__(self, index: int) -> tuple[Any, int]:
-        index = self._checked(index)
+        n = len(self.targets)
+        if not -n <= index < n:
+            raise IndexError(_OUT.format(index, n))
+        index = int(index) % n
         row = index if self._rows is None else int(self._rows[index])
         part = 0 if len(self.paths) == 1 else int(self._starts.searchsorted(row, "right")) - 1
-        return self._item(self._images(part)[row - int(self._starts[part])], index)
+        image = np.array(self._images(part)[row - int(self._starts[part])])
+        return self._item(image, int(self.targets[index]))
 
     def __getitems__(self, indices: Sequence[int]) -> list[tuple[Any, int]]:
-        """Return many items; DataLoader asks for a batch by this. Neighbours on disk are read at once."""
-        items = np.array([self._checked(index) for index in indices], dtype=np.int64)
+        """Return many items at once; DataLoader asks for a batch by this."""
+        items = np.asarray(indices, dtype=np.int64)
+        bad = items[(items < -len(self)) | (items >= len(self))]
+        if len(bad):
+            raise IndexError(_OUT.format(bad[0], len(self)))
+        items = items % len(self)  # not in place: the caller's
         rows = items if self._rows is None else self._rows[items]
-        order = rows.argsort()
-        read: list[np.ndarray] = [np.empty(0)] * len(items)
-        for run in np.split(order, self._breaks(rows[order])):
-            if len(run):
-                part = int(self._starts.searchsorted(rows[run[0]], "right")) - 1
-                block = _read(self._images(part), int(rows[run[0]] - self._starts[part]), len(run))
-                for at, row in zip(run.tolist(), block, strict=True):
-                    read[at] = row
-        return [self._item(row, index) for row, index in zip(read, items.tolist(), strict=True)]
+        parts = self._starts.searchsorted(rows, "right") - 1
+        read: list[Any] = [None] * len(rows)
+        for part in set(parts.tolist()):
+            own = np.flatnonzero(parts == part)
+            for at, row in zip(
+                own.tolist(), _read(self._images(part), rows[own] - self._starts[part]), strict=True
+            ):
+                read[at] = row
+        return [self._item(row, label) for row, label in zip(read, self.targets[items].tolist(), strict=True)]
 
-    def _breaks(self, ordered: np.ndarray) -> np.ndarray:
-        """Return where sorted rows are no neighbours, or not of one file."""
-        apart = (np.diff(ordered) != 1) | np.isin(ordered[1:], self._starts)
-        return np.flatnonzero(apart) + 1
-
-    def _checked(self, index: int) -> int:
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"index {index} is out of range for {len(self)} images")
-        return int(index) % len(self)
-
-    def _item(self, row: np.ndarray, index: int) -> tuple[Any, int]:
+    def _item(self, row: np.ndarray, label: int) -> tuple[Any, int]:
         image: Any = torch.from_numpy(row)
         if image.ndim == 2:
             image = image[None]
@@ -244,26 +243,32 @@ class HDF5Dataset(Dataset):
             image = image.permute(2, 0, 1)
         if self.transform is not None:
             image = self.transform(image)
-        return image, int(self.targets[index])
+        return image, label
 
-    def _images(self, part: int) -> h5py.Dataset:
+    def _images(self, part: int) -> np.ndarray | h5py.Dataset:
+        """Return the images of a file: mapped into memory where they lie there as they are."""
         if self._pid != os.getpid():
             self._files, self._pid = {}, os.getpid()
         if part not in self._files:
-            self._files[part] = h5py.File(self.paths[part], "r")[LAYOUTS[self.layout]]
+            images = h5py.File(self.paths[part], "r")[LAYOUTS[self.layout]]
+            offset = images.id.get_offset()
+            if offset is not None:
+                images = np.memmap(self.paths[part], images.dtype, "r", offset, images.shape).view(np.ndarray)
+            self._files[part] = images
         return self._files[part]
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_files": {}}
 
 
-def _read(images: h5py.Dataset, start: int, n: int) -> np.ndarray:
-    """Read rows that follow each other: half the time of a slice, which matters for single rows."""
-    buffer = np.empty((n, *images.shape[1:]), images.dtype)
-    file = images.id.get_space()
-    file.select_hyperslab((int(start), *[0] * (buffer.ndim - 1)), buffer.shape)
-    images.id.read(h5py.h5s.create_simple(buffer.shape), file, buffer)
-    return buffer
+def _read(images: np.ndarray | h5py.Dataset, rows: np.ndarray) -> np.ndarray:
+    """Return a copy of some rows."""
+    if isinstance(images, np.ndarray):
+        return np.asarray(images[rows])
+    read = np.empty((len(rows), *images.shape[1:]), images.dtype)
+    for at in rows.argsort().tolist():  # rows of one chunk after another: it is decompressed once
+        read[at] = images[int(rows[at])]
+    return read
 
 
 def _kind(header: Header) -> str:

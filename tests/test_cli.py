@@ -141,6 +141,51 @@ def test_resume(tmp_path, stripes, monkeypatch):
     assert np.array_equal(ConditionalGAN.load(tmp_path / "m").sample(y, 0), whole.sample(y, 0))
 
 
+def test_writing_is_resumed(tmp_path, fitted, monkeypatch):
+    fitted.save(tmp_path / "m")
+    command = ("generate", tmp_path / "m", "--per-class", 1000, "--random-state", 1, "--layout", "nchw")
+    assert run(*command, "-o", tmp_path / "whole.h5").exit_code == 0
+    calls, sample = [], ConditionalGAN.sample
+
+    def breaks(*arguments, **options):
+        calls.append(1)
+        if len(calls) > 2:
+            raise OSError("no space left")
+        return sample(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ganaug.writing.SYNC_SECONDS", 0)
+        patch.setattr(ConditionalGAN, "sample", breaks)
+        assert "no space left" in run(*command, "-o", tmp_path / "x.h5").output
+    assert "pass resume=True (--resume)" in run(*command, "-o", tmp_path / "x.h5").output
+    assert run(*command, "-o", tmp_path / "x.h5", "--resume").exit_code == 0
+    assert (tmp_path / "x.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
+    with h5py.File(tmp_path / "x.h5") as file:
+        assert file["imgs"].shape == (3000, 8, 8)
+
+
+def test_resample_resumes_only_what_it_can_make_again(tmp_path, image_folder):
+    result = run("resample", image_folder, "-o", tmp_path / "x.h5", "--resume")
+    assert result.exit_code == 2
+    assert "--resume needs the --model or the --random-state" in result.output
+    more = ("--size", 8, *SMALL, "--resume", "--compression", "lzf")
+    result = run("resample", image_folder, "-o", tmp_path / "x.h5", *more)
+    assert result.exit_code == 0, result.output
+    with h5py.File(tmp_path / "x.h5") as file:
+        assert file["images"].compression == "lzf"
+
+
+def test_export(tmp_path, image_folder):
+    file, folder = tmp_path / "x.h5", tmp_path / "png"
+    assert run("resample", image_folder, "-o", file, "--size", 8, *SMALL).exit_code == 0
+    result = run("export", file, "--to", folder, "--json")
+    assert json.loads(result.output) == {"folder": str(folder), "images": 6}
+    before, after = as_arrays(file), as_arrays(folder)
+    assert after.class_names == ["cat", "dog"]
+    assert np.array_equal(np.sort(before[0], axis=None), np.sort(after[0], axis=None))
+    assert "exists: name a new folder" in run("export", file, "--to", folder).output
+
+
 def test_demo(tmp_path):
     result = run("demo", "-o", tmp_path, "--steps", 3, "--seeds", 2, "--probe-steps", 5)
     assert result.exit_code == 0, result.output

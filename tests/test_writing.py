@@ -282,9 +282,7 @@ def test_a_damaged_partial_file(stopped):
 
 
 def test_two_runs_at_once(tmp_path):
-    code = (
-        "import h5py, sys; f = h5py.File(sys.argv[1], 'w'); print('open', flush=True); sys.stdin.read()"
-    )
+    code = "import h5py, sys; f = h5py.File(sys.argv[1], 'w'); print('open', flush=True); sys.stdin.read()"
     command = [sys.executable, "-c", code, str(tmp_path / "x.h5.partial")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout.readline() == b"open\n"

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import StripeSampler
+
+from ganaug import as_arrays, write_hdf5
+from ganaug.export import export_images
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (8, 9, 3), (8, 8, 4)])
+@pytest.mark.parametrize("layout", ["nhwc", "nchw"])
+def test_every_image_becomes_a_file(shape, layout, tmp_path):
+    sampler = StripeSampler(["a", "b"], shape)
+    real = (sampler.sample(["b", "b"], 1), ["b", "b"])
+    path = write_hdf5(sampler, tmp_path / "x.h5", {"a": 200, "b": 100}, real=real, layout=layout)
+    assert export_images(path, tmp_path / "png") == 302
+    files = sorted(file.name for file in (tmp_path / "png" / "b").iterdir())
+    assert files[:2] == ["000.png", "001.png"]
+    assert files[2].startswith("synthetic-")
+    X, y = as_arrays(path)
+    images, labels = as_arrays(tmp_path / "png")
+    assert labels.tolist() == [0] * 200 + [1] * 102
+    expected = np.concatenate([X[y == "a"], X[y == "b"]]).reshape(images.shape)
+    assert np.array_equal(images, expected)
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", "", "what?"])
+def test_labels_that_are_no_folders(name, tmp_path):
+    path = write_hdf5(StripeSampler(sorted(["x", name])), tmp_path / "x.h5", 2)
+    with pytest.raises(ValueError, match="can't be the name of a folder"):
+        export_images(path, tmp_path / "png")
+    assert [file.name for file in tmp_path.iterdir()] == ["x.h5"]
+
+
+def test_what_can_not_be_exported(tmp_path):
+    class Floats(StripeSampler):
+        def sample(self, labels, random_state=None):
+            return super().sample(labels, random_state) / 255
+
+    path = write_hdf5(Floats([0, 1]), tmp_path / "x.h5", 2)
+    with pytest.raises(ValueError, match="Only uint8 images"):
+        export_images(path, tmp_path / "png")
+    path = write_hdf5(StripeSampler([0, 1]), tmp_path / "y.h5", 2)
+    (tmp_path / "png").mkdir()
+    with pytest.raises(FileExistsError, match="name a new folder"):
+        export_images(path, tmp_path / "png")
+
+
+def test_a_failure_leaves_nothing(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError("no space left")
+
+    path = write_hdf5(StripeSampler([0, 1]), tmp_path / "x.h5", 2)
+    monkeypatch.setattr("PIL.Image.Image.save", full)
+    with pytest.raises(OSError, match="no space left"):
+        export_images(path, tmp_path / "png")
+    assert [file.name for file in tmp_path.iterdir()] == ["x.h5"]
