@@ -87,7 +87,7 @@ def kill_training(folder: Path) -> dict[str, Any]:
     ganaug.training.SAVE_EVERY = ganaug.training.REPORT_EVERY
 
     def train(checkpoint: Path, result: Path) -> None:
-        gan = ConditionalGAN(steps=300, random_state=0).fit(X, y, checkpoint=checkpoint)
+        gan = ConditionalGAN(steps=200, random_state=0).fit(X, y, checkpoint=checkpoint)
         (result.with_suffix(".partial")).write_text(gan.digest())
         result.with_suffix(".partial").rename(result)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import itertools
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -37,7 +38,7 @@ DEFAULT_LOSS, DEFAULT_PENALTY = "relativistic", "r1+r2"
 # What "auto" stands for; docs/recipe.md says why.
 AUTO: dict[str, Any] = {"architecture": "warping", "steps": 600, "detail_weight": 1.0, "strength": 1.5}
 AUTO_SMALL: dict[str, Any] = {
-    "architecture": "instance",
+    "architecture": "warping+instance",
     "steps": 1500,
     "detail_weight": 0.0,
     "strength": 1.0,
@@ -65,8 +66,9 @@ class ConditionalGAN(BaseEstimator):
     modality : {"auto", "images"}
         What a row is. "auto": images.
     architecture : "auto", a name in `ARCHITECTURES`, or a callable
-        ``callable(shape, n_classes, code_size, width, activate) -> Networks``. "auto":
-        "warping", or "instance" for images with a side under 16 pixels.
+        ``callable(shape, n_classes, code_size, width, activate) -> Networks``. Names joined by "+"
+        are trained one after another on the same rows, and each row sampled comes from one of them,
+        by chance. "auto": "warping", or "warping+instance" for images with a side under 16 pixels.
     loss : "auto", a name in `LOSSES`, or a callable
         ``callable(real_logits, fake_logits) -> (for_discriminator, for_generator)``. "auto":
         "relativistic".
@@ -76,8 +78,7 @@ class ConditionalGAN(BaseEstimator):
         One network for all classes, or one for each. Only a shared one can borrow the variety
         of a rich class for a poor one.
     steps : "auto" or int
-        Updates of the networks (of each, if "per-class"). "auto": 600, or 1,500 for images with a
-        side under 16 pixels.
+        Updates of each network. "auto": 600, or 1,500 for images with a side under 16 pixels.
     batch_size : int
     code_size : int
         Numbers in the code of a row.
@@ -218,19 +219,24 @@ class ConditionalGAN(BaseEstimator):
             parts = [np.arange(len(labels))]
         else:
             parts = [np.flatnonzero(labels == c) for c in range(len(classes))]
+        architectures = self._architectures(codec)
         members, history = [], []
-        for i, part in enumerate(parts):
+        for i, (build, (c, part)) in enumerate(itertools.product(architectures, enumerate(parts))):
             whole = len(parts) == 1
+            n = len(architectures)
             member, losses = self._fit_member(
                 X if whole else X[part],
                 labels if whole else np.zeros(len(part), np.int64),
                 codec,
                 fabric,
+                build=build,
                 seed=seed + i,
                 checkpoint=None if folder is None else folder / f"state-{i}.pt",
                 identity=identity,
-                names=[str(c) for c in (classes if whole else [classes[i]])],
-                title="training" if whole else f"training class {classes[i]}",
+                names=[str(label) for label in (classes if whole else [classes[c]])],
+                title="training"
+                + (f" {i // len(parts) + 1} of {n}" if n > 1 else "")
+                + ("" if whole else f", class {classes[c]}"),
             )
             members.append(member)
             history += [{"member": i, **entry} for entry in losses]
@@ -246,6 +252,7 @@ class ConditionalGAN(BaseEstimator):
         codec: ImageCodec,
         fabric: Fabric,
         *,
+        build: Architecture,
         seed: int,
         checkpoint: Path | None,
         identity: dict[str, str],
@@ -256,7 +263,7 @@ class ConditionalGAN(BaseEstimator):
             X,
             labels,
             codec,
-            self._build(codec, int(labels.max()) + 1, seed),
+            self._build(build, codec, int(labels.max()) + 1, seed),
             loss=_choose("loss", self.loss, LOSSES, DEFAULT_LOSS),
             penalty=_choose("penalty", self.penalty, PENALTIES, DEFAULT_PENALTY),
             batch_size=self.batch_size,
@@ -291,9 +298,10 @@ class ConditionalGAN(BaseEstimator):
         strength = self._auto("strength", codec)
         return {"code_size": self.code_size, "noise": self.noise, "strength": strength}
 
-    def _build(self, codec: ImageCodec, n_classes: int, seed: int) -> Networks:
-        architecture = self._auto("architecture", codec)
-        build = _choose("architecture", architecture, ARCHITECTURES, architecture)
+    def _architectures(self, codec: ImageCodec) -> list[Architecture]:
+        return _chosen(self.architecture, self._auto("architecture", codec))
+
+    def _build(self, build: Architecture, codec: ImageCodec, n_classes: int, seed: int) -> Networks:
         # Initial weights come from torch's global state on the CPU: put it back as the user had it.
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
@@ -306,7 +314,7 @@ class ConditionalGAN(BaseEstimator):
         if self.steps != "auto":
             _check_count("steps", self.steps)
         # Before anything is written: what these name is looked up again where it is used.
-        _choose("architecture", self.architecture, ARCHITECTURES, "warping")
+        _chosen(self.architecture, "warping")
         _choose("loss", self.loss, LOSSES, DEFAULT_LOSS)
         _choose("penalty", self.penalty, PENALTIES, DEFAULT_PENALTY)
         weights = ("adversarial_weight", "detail_weight", "penalty_weight")
@@ -348,7 +356,8 @@ class ConditionalGAN(BaseEstimator):
             start = time.perf_counter()
             few.set_params(steps=steps).fit(X, y)
             seconds.append(time.perf_counter() - start)
-        return self._auto("steps", codec) * (seconds[1] - seconds[0]) / TIMED_STEPS
+        step = (seconds[1] - seconds[0]) / TIMED_STEPS
+        return self._auto("steps", codec) * step
 
     def sample(self, labels: Any, random_state: int | np.random.RandomState | None = None) -> Any:
         """Return one synthetic row for each of `labels`, in order.
@@ -368,7 +377,7 @@ class ConditionalGAN(BaseEstimator):
         check_is_fitted(self)
         classes = torch.from_numpy(label_indices(labels, self.classes_))
         generator = torch.Generator().manual_seed(_seed(random_state))
-        return self._in_blocks(classes, lambda member, own, rows: member.draw(own, generator))
+        return self._in_blocks(classes, generator, lambda member, own, rows: member.draw(own, generator))
 
     @available_if(_varies)
     def vary(
@@ -399,27 +408,35 @@ class ConditionalGAN(BaseEstimator):
         generator = torch.Generator().manual_seed(_seed(random_state))
         return self._in_blocks(
             classes,
+            generator,
             lambda member, own, rows: member.vary(
                 X[rows if isinstance(X, Tensor) else rows.numpy()], own, strength, generator
             ),
         )
 
     def _in_blocks(
-        self, classes: Tensor, generate: Callable[[TrainedGenerator, Tensor, Tensor], Tensor]
+        self,
+        classes: Tensor,
+        generator: torch.Generator,
+        generate: Callable[[TrainedGenerator, Tensor, Tensor], Tensor],
     ) -> Any:
         """Return rows of `classes`, made by ``generate(member, its classes, indices of the rows)``."""
-        shared = len(self.members_) == 1
+        shared = _shared(self.members_)
+        copies = len(self.members_) // (1 if shared else len(self.classes_))
         blocks = [self.codec_.decode(torch.empty(0, *self.codec_.shape))]
         for start in range(0, len(classes), BLOCK):
             own = classes[start : start + BLOCK]
-            block = torch.arange(start, start + len(own))
-            if shared:
-                encoded = generate(self.members_[0], own, block)
-            else:
-                encoded = torch.empty(len(block), *self.codec_.shape)
-                for c in own.unique():
-                    mine = own == c
-                    encoded[mine] = generate(self.members_[c], torch.zeros_like(own[mine]), block[mine])
+            rows = torch.arange(start, start + len(own))
+            makers = torch.zeros_like(own)
+            if copies > 1:
+                makers = torch.randint(copies, own.shape, generator=generator)
+            if not shared:
+                makers = makers * len(self.classes_) + own
+                own = torch.zeros_like(own)
+            encoded = torch.empty(len(own), *self.codec_.shape)
+            for maker in makers.unique():
+                mine = makers == maker
+                encoded[mine] = generate(self.members_[maker], own[mine], rows[mine])
             blocks.append(self.codec_.decode(encoded))
         return torch.cat(blocks) if self.codec_.tensor else np.concatenate(blocks)
 
@@ -525,8 +542,12 @@ class ConditionalGAN(BaseEstimator):
             for name, tensor in tensors.items():
                 member, _, name = name.partition(".")
                 groups[int(member)][name] = tensor
-            gan.members_ = [gan._restored(group) for group in groups]
-            gan.class_counts_ = np.concatenate([member.rows.counts.numpy() for member in gan.members_])
+            architectures = gan._architectures(gan.codec_)
+            each = len(groups) // len(architectures)
+            gan.members_ = [gan._restored(g, architectures[i // each]) for i, g in enumerate(groups)]
+            counts = [member.rows.counts.numpy() for member in gan.members_]
+            own = 1 if _shared(gan.members_) else len(gan.classes_)
+            gan.class_counts_ = np.concatenate(counts[:own])
             n_classes = len(gan.class_counts_)
             if len(gan.classes_) != n_classes or not np.array_equal(gan.classes_, np.unique(gan.classes_)):
                 raise ValueError(f"classes {gan.classes_.tolist()} for weights of {n_classes}")
@@ -543,14 +564,19 @@ class ConditionalGAN(BaseEstimator):
             raise ValueError(f"{folder} holds no model that this version of ganaug can read: {exc}") from exc
         return gan
 
-    def _restored(self, tensors: dict[str, Tensor]) -> TrainedGenerator:
-        networks = self._build(self.codec_, int(tensors["labels"].max()) + 1, seed=0)
+    def _restored(self, tensors: dict[str, Tensor], build: Architecture) -> TrainedGenerator:
+        networks = self._build(build, self.codec_, int(tensors["labels"].max()) + 1, seed=0)
         device = _fabric(self.device).device
         networks.generator.to(device)
         if networks.encoder is not None:
             networks.encoder.to(device)
         settings = self._generator_settings(self.codec_)
         return TrainedGenerator.from_tensors(tensors, networks, self.codec_, **settings)
+
+
+def _shared(members: Sequence[TrainedGenerator]) -> bool:
+    """Return whether each of them makes rows of all classes."""
+    return len(members[0].rows.counts) > 1
 
 
 def _digest(config: dict[str, Any], tensors: dict[str, Tensor]) -> str:
@@ -604,6 +630,14 @@ def _fabric(device: str) -> Fabric:
         raise ValueError(
             f"`device` must be 'auto' or a device of this machine, got {device!r}: {exc}"
         ) from exc
+
+
+def _chosen(architecture: str | Architecture, auto: str) -> list[Architecture]:
+    """Return the architectures that a parameter names, of which there may be several."""
+    if not isinstance(architecture, str):
+        return [_choose("architecture", architecture, ARCHITECTURES, auto)]
+    names = auto if architecture == "auto" else architecture
+    return [_choose("architecture", name, ARCHITECTURES, AUTO["architecture"]) for name in names.split("+")]
 
 
 def _choose(name: str, value: Any, table: Mapping[str, Any], default: str) -> Any:

@@ -93,7 +93,7 @@ class TrainedGenerator:
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all that `from_tensors` needs, by name."""
-        tensors = {"labels": torch.from_numpy(self.labels)}
+        tensors = {"labels": torch.from_numpy(self.labels.copy())}
         if self.X is not None:
             tensors["rows"] = torch.as_tensor(self.X).contiguous()
         for name, network in _makers(self.generator, self.encoder).items():

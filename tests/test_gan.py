@@ -21,7 +21,8 @@ from ganaug.training import train_gan
 
 
 def small(**parameters):
-    return ConditionalGAN(**{"steps": 2, "width": 4, "code_size": 4, "random_state": 0, **parameters})
+    few = {"steps": 2, "width": 4, "code_size": 4, "random_state": 0}
+    return ConditionalGAN(**{**few, **parameters})
 
 
 @pytest.mark.parametrize("conditioning", ["shared", "per-class"])
@@ -100,7 +101,7 @@ def test_global_states_are_left_alone(stripes):
 
 def test_vary_keeps_near_at_small_strength(stripes):
     X, y = stripes
-    gan = ConditionalGAN(steps=250, random_state=0).fit(X, y)
+    gan = ConditionalGAN(architecture="warping", steps=250, random_state=0).fit(X, y)
 
     def distance(strength):
         return np.abs(gan.vary(X, y, strength, random_state=0).astype(float) - X).mean()
@@ -119,10 +120,10 @@ def test_strength_is_that_of_sample_and_vary(stripes):
 
 
 @pytest.mark.parametrize(
-    ("side", "architecture", "strength", "detail_weight"),
-    [(15, CodeGenerator, 1.0, 0.0), (16, WarpGenerator, 1.5, 1.0)],
+    ("side", "architectures", "strength", "detail_weight"),
+    [(15, [WarpGenerator, CodeGenerator], 1.0, 0.0), (16, [WarpGenerator], 1.5, 1.0)],
 )
-def test_auto_goes_by_the_shorter_side(side, architecture, strength, detail_weight, monkeypatch):
+def test_auto_goes_by_the_shorter_side(side, architectures, strength, detail_weight, monkeypatch):
     weights = []
     train = train_gan
     monkeypatch.setattr(
@@ -131,9 +132,26 @@ def test_auto_goes_by_the_shorter_side(side, architecture, strength, detail_weig
     )
     X = np.random.default_rng(0).integers(0, 256, (8, side, 20), dtype=np.uint8)
     gan = ConditionalGAN(steps=1, width=4, random_state=0).fit(X, [0, 1] * 4)
-    assert isinstance(gan.members_[0].generator, architecture)
+    assert [type(member.generator) for member in gan.members_] == architectures
     assert gan.members_[0].strength == strength
-    assert weights == [detail_weight]
+    assert weights == [detail_weight] * len(architectures)
+
+
+@pytest.mark.parametrize("conditioning", ["shared", "per-class"])
+def test_rows_come_from_every_generator(conditioning, stripes, tmp_path):
+    X, y = stripes
+    gan = small(architecture="warping+instance", conditioning=conditioning).fit(X, y)
+    assert len(gan.members_) == (2 if conditioning == "shared" else 6)
+    labels = np.array([2, 0, 1] * 40)
+    # A generator that is spoilt shows in half of the rows of every class, and in no others.
+    before = gan.sample(labels, 0)
+    for member in gan.members_[len(gan.members_) // 2 :]:
+        member.generator.forward = lambda *inputs: torch.zeros(len(inputs[-1]), 1, 8, 8)
+    after = gan.sample(labels, 0)
+    for label in range(3):
+        spoilt = (after[labels == label] != before[labels == label]).any((1, 2))
+        assert 0.25 < spoilt.mean() < 0.75
+    assert gan.class_counts_.tolist() == [40, 15, 5]
 
 
 def test_vary_needs_an_encoder(stripes):
@@ -142,7 +160,7 @@ def test_vary_needs_an_encoder(stripes):
     assert hasattr(small(), "vary")
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", [*ARCHITECTURES, "warping+instance", "dcgan+dcgan"])
 @pytest.mark.parametrize("conditioning", ["shared", "per-class"])
 def test_save_and_load(name, conditioning, stripes, tmp_path):
     X, y = stripes
@@ -286,6 +304,7 @@ def test_an_architecture_may_be_the_users_own(stripes):
         ({"penalty": "r3"}, "`penalty` must be"),
         ({"architecture": 3}, "`architecture` must be .* got 3"),
         ({"steps": 0}, "`steps` must be an int of at least 1, got 0"),
+        ({"architecture": "warping+instanse"}, "`architecture` .* got 'instanse'. Did you mean 'instance'"),
         ({"steps": "many"}, "`steps` must be .*'many'"),
         ({"batch_size": 1}, "`batch_size` must be an int of at least 2, got 1"),
         ({"code_size": 2.5}, "`code_size` .* got 2.5"),
