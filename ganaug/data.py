@@ -145,6 +145,14 @@ def encode_labels(y: np.ndarray, least: int = MIN_CLASS_SIZE) -> tuple[np.ndarra
     return classes, indices.astype(np.int64)
 
 
+def channels_first(rows: Any) -> Tensor:
+    """Return images in any layout of a sampler as a Tensor (n, C, H, W)."""
+    if isinstance(rows, Tensor):
+        return rows if rows.ndim == 4 else rows[:, None]
+    rows = torch.from_numpy(rows)
+    return rows.permute(0, 3, 1, 2).contiguous() if rows.ndim == 4 else rows[:, None]
+
+
 def label_indices(labels: Any, classes: np.ndarray, name: str = "labels") -> np.ndarray:
     """Return the index in `classes` of each of `labels` (a sequence, an array, a tensor, a scalar).
 

@@ -14,10 +14,9 @@ from torch.utils.data import Dataset, Subset
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional as tvf
 
-from ganaug.data import Sampler, check_sampler, label_indices, per_class
+from ganaug.data import Sampler, channels_first, check_sampler, label_indices, per_class
 from ganaug.hdf5 import HDF5Dataset
 from ganaug.recommend import Recommendation, balanced_weights
-from ganaug.transform import channels_first
 
 
 class AugmentedDataset(Dataset):

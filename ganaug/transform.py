@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +16,8 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as tvf
 
-from ganaug.data import Sampler, check_sampler, label_indices
+from ganaug.data import Sampler, channels_first, check_sampler, label_indices
+from ganaug.pool import Pool
 from ganaug.recommend import Recommendation
 
 AUTO_RATE = 0.8
@@ -29,15 +31,16 @@ class GANAugment(v2.Transform):
     ``(image, label)``, or on a whole batch ``(images, labels)``, for example in a DataLoader's
     ``collate_fn``, as torchvision's own MixUp.
 
-    The synthetic images come from a pool that the sampler fills once, here; no network runs in a
-    worker. Which one is taken is drawn from torch's global random state, as in torchvision, so
-    that ``DataLoader(generator=...)`` governs it.
+    The synthetic images come from a pool that the sampler fills once, here, and again at `refresh`;
+    no network runs in a worker. Which one is taken is drawn from torch's global random state, as in
+    torchvision, so that ``DataLoader(generator=...)`` governs it.
 
     Parameters
     ----------
-    sampler : Sampler
-        A fitted `ConditionalGAN`, or anything with ``classes_`` and ``sample``. Its images have
-        the height, width and channels of those that come in.
+    sampler : Sampler or path
+        A fitted `ConditionalGAN`, or anything with ``classes_`` and ``sample``; or an uncompressed
+        file of `write_hdf5`, whose synthetic images are the pool. Images have the height, width and
+        channels of those that come in.
     p : "auto", float in [0, 1], dict of label to float, or Recommendation
         How often an image is replaced. "auto": 0.8 in every class. A `Recommendation` of
         `recommend_counts` gives each class its synthetic share, for a loader that draws every
@@ -46,48 +49,94 @@ class GANAugment(v2.Transform):
     labels_getter : "default" or callable
         How to find the labels in a sample. "default": the item after the image in a tuple or
         list, or the value under "label", "labels", "target" or "targets" in a dict.
-    mode : {"replace"}
+    mode : {"replace", "vary"}
+        "replace": by another image of the class. "vary": by a variation of the image that came in,
+        made by the sampler's ``vary`` there and then, so on batches only, outside of workers.
     pool_size : int
-        Synthetic images kept for each class; memory is their number times the bytes of one.
+        Synthetic images kept for each class. They lie in a temporary file that processes map into
+        memory: its size is this number times the number of classes times the bytes of an image. 0:
+        no pool; images are generated for each batch as it comes, best on a GPU after the transfer.
+    strength : float
+        In mode "vary", how far a variation may go: 1 as far as ``sample``, 0 nowhere.
     random_state : int, RandomState or None
         For filling the pool.
 
     Raises
     ------
     ValueError
-        If `p` is outside [0, 1] or names a class that the sampler doesn't know.
+        If `p` is outside [0, 1] or names a class that the sampler doesn't know; or if the sampler
+        can't do what `mode` asks for.
     """
 
     def __init__(
         self,
-        sampler: Sampler,
+        sampler: Sampler | str | Path,
         p: float | Mapping[Any, float] | Recommendation | Literal["auto"] = "auto",
         labels_getter: Callable[[Any], Any] | Literal["default"] = "default",
-        mode: Literal["replace"] = "replace",
+        mode: Literal["replace", "vary"] = "replace",
         *,
         pool_size: int = 256,
+        strength: float = 1.0,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         super().__init__()
-        check_sampler(sampler)
-        if mode != "replace":
-            raise ValueError(f"`mode` must be 'replace', got {mode!r}.")
+        if mode not in ("replace", "vary"):
+            raise ValueError(f"`mode` must be 'replace' or 'vary', got {mode!r}.")
         if not (labels_getter == "default" or callable(labels_getter)):
             raise ValueError(f"`labels_getter` must be 'default' or a callable, got {labels_getter!r}.")
-        if not isinstance(pool_size, int) or pool_size < 1:
-            raise ValueError(f"`pool_size` must be an int of at least 1, got {pool_size!r}.")
-        self.p, self.mode, self.labels_getter = p, mode, labels_getter
-        self.classes_ = sampler.classes_
-        self._rates = torch.tensor(_rates(p, sampler), dtype=torch.float64)
-        labels = np.repeat(self.classes_, pool_size)
-        pool = channels_first(sampler.sample(labels, random_state=random_state))
-        self._pool = pool.view(len(self.classes_), pool_size, *pool.shape[1:])
+        if not isinstance(pool_size, int) or isinstance(pool_size, bool) or pool_size < 0:
+            raise ValueError(f"`pool_size` must be an int from 0 up, got {pool_size!r}.")
+        if not isinstance(strength, int | float | np.number) or not 0 <= strength < float("inf"):
+            raise ValueError(f"`strength` must be a number from 0 up, got {strength!r}.")
+        self.p, self.mode, self.labels_getter, self.strength = p, mode, labels_getter, strength
+        self._sampler: Any = None
+        self._pool: Pool | None = None
+        if isinstance(sampler, str | Path):
+            self._pool = Pool.of_file(Path(sampler))
+        else:
+            check_sampler(sampler)
+            self._sampler = sampler
+        if mode == "vary" and not hasattr(self._sampler, "vary"):
+            raise ValueError(
+                "`sampler` must have a method `vary` for mode 'vary', as a ConditionalGAN has, got"
+                f" {type(sampler).__name__}."
+            )
+        if mode == "replace" and pool_size and self._sampler is not None:
+            self._pool = Pool.filled(self._sampler, pool_size, random_state)
+        known: Any = self._pool or self._sampler
+        self.classes_ = known.classes_
+        self._rates = torch.tensor(_rates(p, known), dtype=torch.float64)
+        self._like = None  # a row of the sampler, where images are made into such rows
+        if self._pool is None:
+            self._like = self._sampler.sample(self.classes_[:1], random_state=0)
+        self._shape = tuple(channels_first(self._like).shape[1:]) if self._pool is None else self._pool.shape
+
+    def refresh(self, random_state: int | np.random.RandomState | None = None) -> None:
+        """Fill the pool with new images, between two epochs; persistent workers see them too.
+
+        Parameters
+        ----------
+        random_state : int, RandomState or None
+
+        Raises
+        ------
+        ValueError
+            If there is no pool that a sampler fills.
+        """
+        if self._pool is None or self._sampler is None:
+            raise ValueError("`refresh` needs a pool that a sampler fills: there is none here.")
+        self._pool.refill(self._sampler, random_state)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A network is of no use to a worker that has a pool.
+        return {**self.__dict__, "_sampler": None} if self._pool is not None else self.__dict__
 
     def extra_repr(self) -> str:
         """Describe the parameters for ``repr``."""
         rates = dict(zip(self.classes_.tolist(), self._rates.tolist(), strict=True))
         p = self.p if isinstance(self.p, int | float | str) else rates
-        return f"p={p}, mode={self.mode!r}, classes={len(self.classes_)}, pool={tuple(self._pool.shape)}"
+        pool = 0 if self._pool is None else int(self._pool.counts.sum())
+        return f"p={p}, mode={self.mode!r}, classes={len(self.classes_)}, pool={pool}, shape={self._shape}"
 
     def forward(self, *inputs: Any) -> Any:
         """Return the sample with its image, or some images of its batch, replaced."""
@@ -126,22 +175,37 @@ class GANAugment(v2.Transform):
         if len(classes) != n:
             raise ValueError(f"`labels` must have one label for each of {n} images, got {len(classes)}.")
         self._check_image(image)
+        if single and self._pool is None:
+            raise ValueError(
+                f"Images are generated as they come here (mode={self.mode!r}), which takes batches: call it"
+                " with (images, labels) after collation."
+            )
         chosen = torch.rand(n, dtype=torch.float64) < self._rates[classes]
-        which = torch.randint(self._pool.shape[1], (n,))
+        u = torch.rand(n)
         if not chosen.any():
             return image
         if isinstance(image, Image.Image):
-            return tvf.to_pil_image(tvf.to_dtype(self._pool[classes[0], which[0]], torch.uint8, scale=True))
-        images = image[None] if single else image
-        new = tvf.to_dtype(self._pool[classes[chosen], which[chosen]], images.dtype, scale=True)
-        out = images.as_subclass(Tensor).clone()
+            return tvf.to_pil_image(tvf.to_dtype(self._new(image, classes, u)[0], torch.uint8, scale=True))
+        images = (image[None] if single else image).as_subclass(Tensor)
+        new = tvf.to_dtype(self._new(images[chosen], classes[chosen], u[chosen]), images.dtype, scale=True)
+        out = images.clone()
         out[chosen] = new.to(out.device)
         out = out[0] if single else out
         return tv_tensors.wrap(out, like=image) if isinstance(image, tv_tensors.Image) else out
 
+    def _new(self, images: Any, classes: Tensor, u: Tensor) -> Tensor:
+        """Return one synthetic image (C, H, W) of each of `classes`, drawn by `u` from the pool."""
+        if self._pool is not None:
+            return self._pool.take(classes, u)
+        labels, seed = self.classes_[classes.numpy()], int(torch.randint(2**31 - 1, ()))
+        if self.mode == "replace":
+            return channels_first(self._sampler.sample(labels, random_state=seed))
+        rows = _rows_like(images, self._like)
+        return channels_first(self._sampler.vary(rows, labels, self.strength, random_state=seed))
+
     def _check_image(self, image: Any) -> None:
         """Raise ValueError unless the synthetic images can stand in for this one, or for this batch."""
-        wanted = tuple(self._pool.shape[2:])
+        wanted = self._shape
         if isinstance(image, Image.Image):
             got: tuple[int, ...] = (len(image.getbands()), image.height, image.width)
             if image.mode not in ("L", "RGB", "RGBA"):
@@ -155,6 +219,16 @@ class GANAugment(v2.Transform):
                 f"Images must have the synthetic ones' (channels, height, width), {wanted}, got {got}: put"
                 " GANAugment after `Resize`."
             )
+
+
+def _rows_like(images: Tensor, like: Any) -> Any:
+    """Return images (n, C, H, W) as the rows that `like` is one of."""
+    dtype = like.dtype if isinstance(like, Tensor) else torch.from_numpy(like).dtype
+    rows = tvf.to_dtype(images.detach().cpu(), dtype, scale=True)
+    rows = rows[:, 0] if like.ndim == 3 else rows
+    if isinstance(like, Tensor):
+        return rows
+    return np.ascontiguousarray((rows.permute(0, 2, 3, 1) if rows.ndim == 4 else rows).numpy())
 
 
 def _rates(p: Any, sampler: Sampler) -> list[float]:
@@ -185,11 +259,3 @@ def _image_index(items: Sequence[Any]) -> int | None:
         if tvf.is_pure_tensor(item) and item.ndim in (3, 4):
             return i
     return None
-
-
-def channels_first(rows: Any) -> Tensor:
-    """Return images in any layout of a sampler as a Tensor (n, C, H, W)."""
-    if isinstance(rows, Tensor):
-        return rows if rows.ndim == 4 else rows[:, None]
-    rows = torch.from_numpy(rows)
-    return rows.permute(0, 3, 1, 2).contiguous() if rows.ndim == 4 else rows[:, None]

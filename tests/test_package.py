@@ -18,7 +18,7 @@ PACKAGE = Path(ganaug.__file__).parent
 ROWS = [
     ["hdf5", "networks", "losses", "watch"],
     ["data", "images", "rows"],
-    ["writing", "game"],
+    ["writing", "game", "pool"],
     ["training", "generator", "probe", "neighbours"],
     ["gan"],
     ["gate", "recommend"],

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import pickle
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset, default_collate
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from ganaug import ConditionalGAN, GANAugment
+from ganaug import ConditionalGAN, GANAugment, write_hdf5
 from ganaug.recommend import Candidate, Recommendation
 
 
@@ -167,9 +168,11 @@ def test_a_fitted_gan(fitted, stripes):
         ({"p": np.array([0.1, 0.2])}, "`p` must be .* got array"),
         ({"sampler": ConditionalGAN()}, "`sampler` must be a fitted ConditionalGAN"),
         ({"p": "often"}, "`p` must be .* got 'often'"),
-        ({"mode": "mix"}, "`mode` must be 'replace', got 'mix'"),
+        ({"mode": "mix"}, "`mode` must be 'replace' or 'vary', got 'mix'"),
+        ({"mode": "vary"}, "must have a method `vary` .* got StripeSampler"),
+        ({"strength": -1}, "`strength` must be a number from 0 up, got -1"),
         ({"labels_getter": "y"}, "`labels_getter` must be"),
-        ({"pool_size": 0}, "`pool_size` must be .* got 0"),
+        ({"pool_size": -1}, "`pool_size` must be .* got -1"),
     ],
 )
 def test_bad_parameters(options, message):
@@ -205,3 +208,117 @@ def test_masks_are_no_images():
     new = GANAugment(sampler(), p=1.0)({"mask": mask, "image": image, "label": 1})
     assert new["mask"] is mask
     assert new["image"].min() > 0.9
+
+
+class Varying(StripeSampler):
+    """Variations are `strength` brighter; the rows that came in are kept to look at."""
+
+    def vary(self, X, y, strength=1.0, random_state=None):
+        assert len(X) == len(y)
+        self.seen = X
+        return X + type(X.flat[0])(strength)
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (8, 8, 3)])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_variations_of_what_came_in(shape, dtype):
+    maker = Varying([0, 1], shape)
+    augment = GANAugment(maker, p={1: 1.0}, mode="vary", strength=3.0)
+    images = torch.full((6, 3 if len(shape) == 3 else 1, 8, 8), 100, dtype=torch.uint8)
+    images = images if dtype == torch.uint8 else images / 255
+    new, _ = augment(images, torch.tensor([0, 1] * 3))
+    assert new.dtype == dtype
+    assert maker.seen.shape == (3, *shape)
+    assert maker.seen.dtype == np.uint8
+    levels = new if dtype == torch.uint8 else (new * 255).round()
+    assert levels.flatten(1).unique(dim=1).flatten().tolist() == [100, 103] * 3
+
+
+@pytest.mark.parametrize("mode", ["vary", "replace"])
+@pytest.mark.parametrize("tensor", [False, True])
+def test_networks_work_on_batches(mode, tensor, stripes):
+    X, y = stripes
+    X = torch.from_numpy(X)[:, None] / 255 if tensor else X
+    gan = ConditionalGAN(steps=2, architecture="warping", random_state=0).fit(X, y)
+    augment = GANAugment(gan, p=1.0, mode=mode, pool_size=0)
+    images, labels = torch.rand(5, 1, 8, 8), torch.tensor([0, 1, 2, 1, 0])
+    torch.manual_seed(0)
+    first = augment(images, labels)[0]
+    assert first.shape == images.shape
+    assert not torch.equal(first, images)
+    assert not torch.equal(augment(images, labels)[0], first)
+    torch.manual_seed(0)
+    assert torch.equal(augment(images, labels)[0], first)
+    assert torch.equal(pickle.loads(pickle.dumps(augment))(images, labels)[0] * 0, first * 0)
+    with pytest.raises(ValueError, match="takes batches"):
+        augment(images[0], 1)
+
+
+@pytest.mark.parametrize("layout", ["nhwc", "nchw"])
+@pytest.mark.parametrize("shape", [(8, 8), (8, 10, 3)])
+def test_a_file_as_pool(layout, shape, tmp_path):
+    maker = StripeSampler(["a", "b"], shape)
+    real = (np.full((3, *shape), 99, np.uint8), ["a", "b", "b"])
+    path = write_hdf5(maker, tmp_path / "x.h5", {"a": 5, "b": 40}, real=real, layout=layout)
+    augment = GANAugment(path, p=1.0)
+    images = torch.zeros(400, 3 if len(shape) == 3 else 1, *shape[:2], dtype=torch.uint8)
+    new, _ = augment(images, np.array(["a", "b"] * 200))
+    levels = new.flatten(1).float().mean(1)
+    assert (levels[::2] < 5).all()
+    assert (levels[1::2] > 249).all()
+    assert len(new[::2].unique(dim=0)) == 5
+    assert len(new[1::2].unique(dim=0)) == 40
+    with pytest.raises(ValueError, match="`refresh` needs a pool"):
+        augment.refresh()
+
+
+def test_files_that_are_no_pool(tmp_path):
+    maker = StripeSampler([0, 1])
+    path = write_hdf5(maker, tmp_path / "gzip.h5", 3, compression="gzip")
+    with pytest.raises(ValueError, match=r"gzip\.h5 is compressed"):
+        GANAugment(path)
+    path = write_hdf5(maker, tmp_path / "real.h5", 0, real=(np.zeros((2, 8, 8), np.uint8), [0, 1]))
+    with pytest.raises(ValueError, match=r"real\.h5 holds no synthetic image"):
+        GANAugment(path)
+    with pytest.raises(FileNotFoundError):
+        GANAugment(tmp_path / "none.h5")
+
+
+class Numbered(StripeSampler):
+    """Every call makes images one level brighter."""
+
+    calls = 0
+
+    def sample(self, labels, random_state=None):
+        type(self).calls += 1
+        return np.full((len(labels), 8, 8), type(self).calls, np.uint8)
+
+
+@pytest.mark.parametrize("start", ["fork", "forkserver", "spawn"])
+def test_persistent_workers_see_a_refresh(start):
+    augment = GANAugment(Numbered([0, 1]), p=1.0, pool_size=4)
+    loader = DataLoader(
+        Shades(augment), batch_size=16, num_workers=1, persistent_workers=True, multiprocessing_context=start
+    )
+    first = torch.cat([images for images, _ in loader])
+    augment.refresh()
+    second = torch.cat([images for images, _ in loader])
+    assert first.unique().tolist() == [Numbered.calls - 1]
+    assert second.unique().tolist() == [Numbered.calls]
+
+
+def test_the_file_of_a_pool_goes_with_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    augment = GANAugment(sampler(), p=1.0, pool_size=4)
+    content = pickle.dumps(augment)
+    assert len(list(tmp_path.iterdir())) == 1
+    del augment
+    gc.collect()
+    assert not list(tmp_path.iterdir())
+    again = pickle.loads(content)  # it brought its images along
+    assert again(torch.zeros(1, 8, 8, dtype=torch.uint8), 1)[0].min() >= 250
+    with pytest.raises(ValueError, match="`refresh` needs"):
+        again.refresh()
+    del again
+    gc.collect()
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,150 @@
+"""Pool: synthetic images of each class, in a file that processes map into memory instead of copying."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import weakref
+from multiprocessing.context import get_spawning_popen
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils import check_random_state
+from torch import Tensor
+
+from ganaug.data import Sampler, channels_first
+from ganaug.hdf5 import LAYOUTS, opened, read_header
+
+BLOCK = 1024  # images made at once
+
+
+class Pool:
+    """Images of each class to draw from, mapped from a file.
+
+    Worker processes of any kind map it too: the images are in memory once, however many workers
+    there are, and none of it is the shared memory of which a container has little.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+    counts : Tensor of shape (n_classes,)
+        Images of each class.
+    shape : tuple
+        Of an image, (C, H, W).
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        offset: int,
+        dtype: np.dtype,
+        shape: tuple[int, ...],
+        classes: np.ndarray,
+        labels: np.ndarray,
+        *,
+        channels_last: bool,
+    ) -> None:
+        self.classes_ = classes
+        self._path, self._offset, self._dtype, self._rows = path, offset, dtype, shape
+        self._channels_last = channels_last
+        self._images: Tensor | None = None
+        self._pid = -1
+        self.counts = torch.from_numpy(np.bincount(labels[labels >= 0], minlength=len(classes)))
+        self._starts = self.counts.cumsum(0) - self.counts
+        # Rows by class; those of label -1, which come first, are nobody's.
+        self._order = torch.from_numpy(labels.argsort(kind="stable"))[int((labels < 0).sum()) :]
+        self.shape = tuple(self._first(torch.empty(1, *shape[1:])).shape[1:])
+
+    @classmethod
+    def filled(cls, sampler: Sampler, size: int, random_state: Any = None) -> Pool:
+        """Return a pool of `size` new images of each class, in a temporary file that goes with it."""
+        labels = np.repeat(np.arange(len(sampler.classes_)), size)
+        like = channels_first(sampler.sample(sampler.classes_[:1], random_state=0)).numpy()
+        handle, name = tempfile.mkstemp(prefix="ganaug-pool-")
+        with os.fdopen(handle, "wb") as file:
+            file.truncate(len(labels) * like.nbytes)
+        shape = (len(labels), *like.shape[1:])
+        pool = cls(Path(name), 0, like.dtype, shape, sampler.classes_, labels, channels_last=False)
+        weakref.finalize(pool, _delete, name, os.getpid())
+        pool.refill(sampler, random_state)
+        return pool
+
+    @classmethod
+    def of_file(cls, path: Path) -> Pool:
+        """Return the synthetic images of a file that `write_hdf5` wrote, which stay where they are.
+
+        Raises
+        ------
+        FileNotFoundError
+        ValueError
+            If the file is damaged, compressed, or holds no synthetic image.
+        """
+        with opened(path) as file:
+            header = read_header(file)
+            offset = file[LAYOUTS[header.layout]].id.get_offset()
+        if offset is None:
+            raise ValueError(f"{path} is compressed: only an uncompressed file can be a pool.")
+        if not header.synthetic.any():
+            raise ValueError(f"{path} holds no synthetic image.")
+        return cls(
+            path,
+            offset,
+            header.dtype,
+            (len(header.labels), *header.shape),
+            header.classes,
+            np.where(header.synthetic, header.labels, -1),
+            channels_last=header.layout == "nhwc" and len(header.shape) == 3,
+        )
+
+    def refill(self, sampler: Sampler, random_state: Any) -> None:
+        """Put new images in the place of all; other processes see them too."""
+        random = None if random_state is None else check_random_state(random_state)
+        labels = np.repeat(self.classes_, self.counts.numpy())
+        for start in range(0, len(labels), BLOCK):
+            own = labels[start : start + BLOCK]
+            seed = None if random is None else int(random.randint(2**31 - 1))
+            self.images[start : start + BLOCK] = channels_first(sampler.sample(own, random_state=seed))
+
+    @property
+    def images(self) -> Tensor:
+        """All rows of the file, mapped; written to, the file changes."""
+        if self._images is None or self._pid != os.getpid():
+            try:
+                rows = np.memmap(self._path, self._dtype, "r+", self._offset, self._rows)
+            except PermissionError:
+                rows = np.memmap(self._path, self._dtype, "c", self._offset, self._rows)
+            self._images, self._pid = torch.from_numpy(rows.view(np.ndarray)), os.getpid()
+        return self._images
+
+    def take(self, classes: Tensor, u: Tensor) -> Tensor:
+        """Return a copy of one image (C, H, W) of each of `classes`, chosen by numbers `u` in [0, 1)."""
+        which = self._starts[classes] + (u * self.counts[classes]).long()
+        return self._first(self.images.index_select(0, self._order[which]))
+
+    def _first(self, rows: Tensor) -> Tensor:
+        if self._channels_last:
+            return rows.permute(0, 3, 1, 2)
+        return rows if rows.ndim == 4 else rows[:, None]
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {**self.__dict__, "_images": None}
+        if get_spawning_popen() is None:  # it may outlive the file: take the images along
+            state["_taken"] = self.images.numpy()
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        taken = state.pop("_taken", None)
+        self.__dict__.update(state)
+        if taken is not None:
+            handle, name = tempfile.mkstemp(prefix="ganaug-pool-")
+            with os.fdopen(handle, "wb") as file:
+                taken.tofile(file)
+            self._path, self._offset = Path(name), 0
+            weakref.finalize(self, _delete, name, os.getpid())
+
+
+def _delete(name: str, pid: int) -> None:
+    if os.getpid() == pid:  # not in a forked worker, which has this too
+        Path(name).unlink(missing_ok=True)
