@@ -15,7 +15,7 @@ from sklearn.utils import check_random_state
 from torch import Tensor
 
 from ganaug.data import Sampler, channels_first
-from ganaug.hdf5 import LAYOUTS, opened, read_header
+from ganaug.hdf5 import CHECKSUM, LABELS, LAYOUTS, opened, read_header
 
 BLOCK = 1024  # images made at once
 
@@ -33,7 +33,11 @@ class Pool:
         Images of each class.
     shape : tuple
         Of an image, (C, H, W).
+    digest : str
+        Of the file, if it is one of `write_hdf5`: from the checksums of its images and labels.
     """
+
+    digest = ""
 
     def __init__(
         self,
@@ -83,12 +87,13 @@ class Pool:
         """
         with opened(path) as file:
             header = read_header(file)
-            offset = file[LAYOUTS[header.layout]].id.get_offset()
+            images = file[LAYOUTS[header.layout]]
+            offset, sums = images.id.get_offset(), [images.attrs[CHECKSUM], file[LABELS].attrs[CHECKSUM]]
         if offset is None:
             raise ValueError(f"{path} is compressed: only an uncompressed file can be a pool.")
         if not header.synthetic.any():
             raise ValueError(f"{path} holds no synthetic image.")
-        return cls(
+        pool = cls(
             path,
             offset,
             header.dtype,
@@ -97,6 +102,8 @@ class Pool:
             np.where(header.synthetic, header.labels, -1),
             channels_last=header.layout == "nhwc" and len(header.shape) == 3,
         )
+        pool.digest = "-".join(f"{int(value):016x}" for value in sums)
+        return pool
 
     def refill(self, sampler: Sampler, random_state: Any) -> None:
         """Put new images in the place of all; other processes see them too."""

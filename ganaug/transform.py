@@ -39,7 +39,8 @@ class GANAugment(v2.Transform):
     ----------
     sampler : Sampler or path
         A fitted `ConditionalGAN`, or anything with ``classes_`` and ``sample``; or an uncompressed
-        file of `write_hdf5`, whose synthetic images are the pool. Images have the height, width and
+        file of `write_hdf5`, whose synthetic images are the pool; classes of which it has none are
+        left as they are. Images have the height, width and
         channels of those that come in.
     p : "auto", float in [0, 1], dict of label to float, or Recommendation
         How often an image is replaced. "auto": 0.8 in every class. A `Recommendation` of
@@ -106,6 +107,8 @@ class GANAugment(v2.Transform):
         known: Any = self._pool or self._sampler
         self.classes_ = known.classes_
         self._rates = torch.tensor(_rates(p, known), dtype=torch.float64)
+        if self._pool is not None:
+            self._rates[self._pool.counts == 0] = 0.0  # classes that a file leaves out
         self._like = None  # a row of the sampler, where images are made into such rows
         if self._pool is None:
             self._like = self._sampler.sample(self.classes_[:1], random_state=0)

@@ -22,7 +22,7 @@ ROWS = [
     ["training", "generator", "probe", "neighbours"],
     ["gan"],
     ["gate", "recommend"],
-    ["transform", "resample", "report"],
+    ["transform", "album", "resample", "report"],
     ["demo", "dataset", "export"],
     ["cli"],
     ["__main__"],

@@ -1,0 +1,105 @@
+"""GANReplace: an albumentations transform that puts synthetic images in the place of some real ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from albumentations import ImageOnlyTransform
+from albumentations.core.transforms_interface import BaseTransformInitSchema
+from torchvision.transforms.v2 import functional as tvf
+
+from ganaug.data import label_indices
+from ganaug.pool import Pool
+
+# What belongs to the image that came in, and would no longer fit.
+REFUSED = ("mask", "masks", "bboxes", "keypoints", "images", "volume", "volumes", "mask3d", "masks3d")
+
+
+class GANReplace(ImageOnlyTransform):
+    """Replace an image, with probability `p`, by a synthetic one of the same class.
+
+    For ``Compose``, before ``Normalize`` and after what resizes: called as
+    ``transform(image=image, label=label)``. The synthetic images are those of a file; which one is
+    taken, and whether, is drawn from torch's global random state, so that the workers of a
+    DataLoader differ and ``DataLoader(generator=...)`` governs it. (In albumentations 2.0.8 forked
+    workers all draw the same.) Needs the extra "albumentations".
+
+    Parameters
+    ----------
+    path : path
+        An uncompressed file of `write_hdf5`; its synthetic images are used. Images of classes of
+        which it has none are left as they are.
+    label_key : str
+        The name under which the label is passed.
+    digest : str, optional
+        Of the file, as `to_dict` writes it; another file is refused. None: any.
+    p : float
+        How often an image is replaced.
+
+    Raises
+    ------
+    FileNotFoundError
+    ValueError
+        If the file is damaged, compressed, or not that of `digest`; and, when called, if the label
+        is missing or unknown, the image of another shape, or a mask or box comes with it.
+    """
+
+    class InitSchema(BaseTransformInitSchema):
+        """What albumentations checks."""
+
+        path: str | Path
+        label_key: str
+        digest: str | None
+
+    def __init__(
+        self, path: str | Path, label_key: str = "label", digest: str | None = None, p: float = 0.8
+    ) -> None:
+        super().__init__(p=p)
+        self.path, self.label_key = str(path), label_key
+        self._pool = Pool.of_file(Path(path))
+        self.digest = self._pool.digest
+        if digest not in (None, self.digest):
+            raise ValueError(
+                f"{path} is another file than the one this transform was made with: `digest` must be"
+                f" {self.digest!r} or None, got {digest!r}."
+            )
+
+    @property
+    def targets_as_params(self) -> list[str]:
+        """The label."""
+        return [self.label_key]
+
+    def __call__(self, *args: Any, force_apply: bool = False, **data: Any) -> Any:
+        """Return the data with another image, or the same."""
+        refused = [name for name in REFUSED if data.get(name) is not None]
+        if refused:
+            raise ValueError(
+                f"A synthetic image has no {refused[0]!r}: GANReplace takes `image` and `{self.label_key}`."
+            )
+        return super().__call__(*args, force_apply=force_apply, **data)
+
+    def should_apply(self, force_apply: bool = False) -> bool:
+        """Return whether to replace the image at hand."""
+        return force_apply or float(torch.rand((), dtype=torch.float64)) < self.p
+
+    def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+        """Return the class, and which image of it: all that a replay needs."""
+        (c,) = label_indices([data[self.label_key]], self._pool.classes_).tolist()
+        return {"class_index": c if self._pool.counts[c] else -1, "u": float(torch.rand(()))}
+
+    def apply(self, img: np.ndarray, class_index: int, u: float, **params: Any) -> np.ndarray:
+        """Return a synthetic image of the dtype and shape of `img`, (H, W) or (H, W, C)."""
+        if class_index < 0:
+            return img
+        image = self._pool.take(torch.tensor([class_index]), torch.tensor([u]))[0]
+        new = tvf.to_dtype(image, torch.from_numpy(img[:0]).dtype, scale=True).permute(1, 2, 0).numpy()
+        new = new[:, :, 0] if img.ndim == 2 and new.shape[2] == 1 else new
+        if new.shape != img.shape:
+            raise ValueError(
+                f"Images must have the synthetic ones' shape, {new.shape}, got {img.shape}: put GANReplace"
+                " after what resizes."
+            )
+        return np.ascontiguousarray(new)

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import json
+import os
+
+import numpy as np
+import pytest
+import torch
+from conftest import StripeSampler
+from torch.utils.data import DataLoader, Dataset
+
+from ganaug import write_hdf5
+
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # importing it would ask the package index
+A = pytest.importorskip("albumentations")
+from ganaug.album import GANReplace  # noqa: E402
+
+
+@pytest.fixture
+def path(tmp_path):
+    return write_hdf5(StripeSampler([0, 1], (8, 9, 3)), tmp_path / "pool.h5", 30, random_state=0)
+
+
+def black(dtype=np.uint8):
+    return np.zeros((8, 9, 3), dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.parametrize("shape", [(8, 9), (8, 9, 1), (8, 9, 3)])
+def test_an_image_of_the_same_class_and_kind(dtype, shape, tmp_path):
+    sampler = StripeSampler(["a", "b"], (8, 9) if shape != (8, 9, 3) else shape)
+    path = write_hdf5(sampler, tmp_path / "x.h5", 30, random_state=0)
+    compose = A.Compose([GANReplace(path, label_key="y", p=1)], strict=False)
+    image = np.zeros(shape, dtype)
+    new = compose(image=image, y="b")
+    assert new["y"] == "b"
+    assert (new["image"].dtype, new["image"].shape) == (image.dtype, image.shape)
+    assert new["image"].min() >= (250 if dtype == np.uint8 else 250 / 255)
+    assert compose(image=image, y="a")["image"].max() <= 5
+    assert image.max() == 0
+
+
+def test_classes_that_the_file_leaves_out(path):
+    write_hdf5(StripeSampler([0, 1], (8, 9, 3)), path, {1: 5}, overwrite=True)
+    transform = GANReplace(path, p=1)
+    assert transform(image=black(), label=0)["image"].max() == 0
+    assert transform(image=black(), label=1)["image"].min() >= 250
+
+
+def test_rate(path):
+    transform = GANReplace(path, p=0.3)
+    torch.manual_seed(0)
+    replaced = [transform(image=black(), label=1)["image"].max() > 0 for _ in range(2000)]
+    assert np.mean(replaced) == pytest.approx(0.3, abs=0.03)
+
+
+def test_what_is_returned_may_be_changed(path):
+    transform = GANReplace(path, p=1)
+    for _ in range(200):
+        image = transform(image=black(), label=1)["image"]
+        assert image.min() >= 250
+        image[:] = 0
+
+
+def test_through_json_and_back(path):
+    compose = A.Compose([GANReplace(path, label_key="y", p=0.7), A.HorizontalFlip(p=0.5)])
+    again = A.from_dict(json.loads(json.dumps(A.to_dict(compose))))
+    assert again.transforms[0].p == 0.7
+    assert again.transforms[0].label_key == "y"
+    assert A.to_dict(again) == A.to_dict(compose)
+    as_it_was = A.to_dict(compose)
+    write_hdf5(StripeSampler([0, 1], (8, 9, 3)), path, 30, random_state=1, overwrite=True)
+    with pytest.raises(ValueError, match=r"pool\.h5 is another file"):
+        A.from_dict(as_it_was)
+
+
+@pytest.mark.filterwarnings("ignore:.*could work incorrectly in ReplayMode")
+def test_replay_is_exact(path):
+    compose = A.ReplayCompose([GANReplace(path, p=0.5)])
+    for _ in range(20):
+        first = compose(image=black(), label=1)
+        replay = json.loads(json.dumps(first["replay"]))
+        assert np.array_equal(A.ReplayCompose.replay(replay, image=black(), label=1)["image"], first["image"])
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"mask": np.zeros((8, 9))}, "has no 'mask': GANReplace takes `image` and `label`"),
+        ({"bboxes": np.zeros((0, 4))}, "has no 'bboxes'"),
+        ({"keypoints": np.zeros((1, 2))}, "has no 'keypoints'"),
+        ({"label": 7}, r"among \[0, 1\], got 7"),
+        ({"image": np.zeros((9, 9, 3), np.uint8)}, r"shape, \(8, 9, 3\), got \(9, 9, 3\)"),
+    ],
+)
+def test_what_is_refused(data, message, path):
+    with pytest.raises(ValueError, match=message):
+        GANReplace(path, p=1)(**{"image": black(), "label": 1, **data})
+
+
+def test_masks_are_refused_even_where_nothing_is_replaced(path):
+    with pytest.raises(ValueError, match="has no 'mask'"):
+        GANReplace(path, p=0)(image=black(), label=1, mask=np.zeros((8, 9)))
+
+
+def test_a_missing_label(path):
+    with pytest.raises(ValueError, match="label"):
+        A.Compose([GANReplace(path, p=1)])(image=black())
+
+
+class Replaced(Dataset):
+    def __init__(self, path):
+        self.transform = A.Compose([GANReplace(path, p=0.5)])
+
+    def __len__(self):
+        return 64
+
+    def __getitem__(self, i):
+        return torch.from_numpy(self.transform(image=black(), label=1)["image"])
+
+
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+def test_workers_and_epochs_differ_and_a_seed_repeats_them(start, path):
+    def epochs(seed):
+        loader = DataLoader(
+            Replaced(path),
+            batch_size=16,
+            num_workers=2,
+            multiprocessing_context=start,
+            generator=torch.Generator().manual_seed(seed),
+        )
+        return [torch.stack(list(loader)) for _ in range(2)]
+
+    first, second = epochs(0)
+    assert not torch.equal(first[0], first[1])  # batches of different workers
+    assert not torch.equal(first, second)
+    assert all(torch.equal(a, b) for a, b in zip(epochs(0), (first, second), strict=True))
