@@ -12,7 +12,7 @@ from sklearn.frozen import FrozenEstimator
 
 from benchmarks.classifier import TrainingSet
 from benchmarks.deepsmote import deep_smote
-from ganaug import ConditionalGAN, GANOverSampler, QualityGate
+from ganaug import ConditionalGAN, GANAugment, GANOverSampler, QualityGate
 
 SHARE = 0.8  # of the draws of a class that are synthetic, where an arm goes beyond balance
 BEYOND = 1000  # synthetic images added to each class there
@@ -136,6 +136,18 @@ def only(context: Context) -> TrainingSet:
     return TrainingSet(X, labels, np.ones(len(labels)))
 
 
+def transform(context: Context) -> TrainingSet:
+    """`GANAugment` with its defaults, on batches in which every class comes equally often."""
+    augment = GANAugment(context.gan, random_state=context.seed)
+    return TrainingSet(context.X, context.y, _evenly(context.y), transform=augment)
+
+
+def transform_vary(context: Context) -> TrainingSet:
+    """The same, but variations of the images of the batch."""
+    augment = GANAugment(context.gan, mode="vary")
+    return TrainingSet(context.X, context.y, _evenly(context.y), transform=augment)
+
+
 def _evenly(y: np.ndarray) -> np.ndarray:
     return 1 / np.bincount(y)[y]
 
@@ -159,8 +171,17 @@ ARMS: dict[str, Callable[[Context], TrainingSet]] = {
     "ganaug": ganaug,
     "ganaug beyond": ganaug_beyond,
     "ganaug only": only,
+    "GANAugment": transform,
+    "GANAugment vary": transform_vary,
     "ganaug recommended": ganaug_recommended,
 }
-OURS = ("ganaug", "ganaug beyond", "ganaug only", "ganaug recommended")
+OURS = (
+    "ganaug",
+    "ganaug beyond",
+    "ganaug only",
+    "GANAugment",
+    "GANAugment vary",
+    "ganaug recommended",
+)
 ON_REQUEST = ("ganaug recommended",)  # takes several fits of the GAN
 CONTROLS = ("duplicates",)

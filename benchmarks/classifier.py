@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,7 @@ import torchvision
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ganaug.data import channels_first
 from ganaug.images import ImageCodec
 
 DEFERRED = 0.8  # the share of the updates after which deferred class weights set in
@@ -34,7 +36,8 @@ class TrainingSet:
 
     `draw` is each row's chance of being drawn; `class_weight` multiplies the loss of a class in
     the last part of the updates (deferred re-weighting, Cao et al., NeurIPS 2019); `mixup` is the
-    parameter of its beta distribution (Zhang et al., ICLR 2018), 0 for none; `extra` is kept with
+    parameter of its beta distribution (Zhang et al., ICLR 2018), 0 for none; `transform` is called
+    with each batch, images (n, C, H, W) as they are stored and their labels; `extra` is kept with
     the results.
     """
 
@@ -43,6 +46,7 @@ class TrainingSet:
     draw: np.ndarray
     class_weight: np.ndarray | None = None
     mixup: float = 0.0
+    transform: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
     extra: dict[str, Any] = field(default_factory=dict)
 
 
@@ -95,7 +99,11 @@ def train(
                 )
             u = torch.rand(settings.batch_size, generator=generator, dtype=torch.float64) * bounds[-1]
             rows = torch.searchsorted(bounds, u, right=True).clamp(max=len(targets) - 1)
-            images = codec.encode(data.X[rows.numpy()])
+            batch = data.X[rows.numpy()]
+            if data.transform is not None:
+                stored = data.transform(channels_first(batch), targets[rows])[0].numpy()
+                batch = stored[:, 0] if batch.ndim == 3 else stored.transpose(0, 2, 3, 1)
+            images = codec.encode(batch)
             if augment:
                 images = codec.augment(images, generator)
                 if settings.flip:

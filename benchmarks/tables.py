@@ -93,7 +93,7 @@ def generator_table(result: dict[str, Any]) -> str:
         told, diversity, steps, seconds = (
             np.mean([run[k] for run in runs]) for k in ("told_from_real", "diversity", "steps", "seconds")
         )
-        title = f"**{name}**" if name.startswith("ganaug") else name
+        title = f"**{name}**" if name.lower().startswith("ganaug") else name
         lines.append(
             f"| {title} | {len(runs)} | {only:.2f} | {added:.2f} | {told:.0f} | {diversity:.2f} |"
             f" {steps:.0f} | {seconds:.0f} |"
