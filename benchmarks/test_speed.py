@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import time
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from sklearn.datasets import load_digits
+from torch.utils.data import DataLoader, Dataset
+from torchvision.transforms import v2
 
 import ganaug.game
-from ganaug import ConditionalGAN, HDF5Dataset, QualityGate, write_hdf5
+from ganaug import ConditionalGAN, GANAugment, HDF5Dataset, QualityGate, write_hdf5
 from ganaug.images import ImageCodec
+from ganaug.pool import Pool
 from ganaug.watch import Watch
 
-ROUNDS, STEPS = 7, 20
+ROUNDS, STEPS, EPOCHS = 7, 20, 9
 
 
 def images(shape: tuple[int, ...], n: int = 2000) -> tuple[np.ndarray, np.ndarray]:
@@ -100,8 +106,8 @@ def test_a_gate_costs_half_of_what_it_wraps() -> None:
 class Ready:
     """A sampler whose rows are there already."""
 
-    def __init__(self, n: int) -> None:
-        self.rows, self.classes_ = images((32, 32, 3), n)[0], np.arange(10)
+    def __init__(self, n: int, shape: tuple[int, ...] = (32, 32, 3)) -> None:
+        self.rows, self.classes_ = images(shape, n)[0], np.arange(10)
 
     def sample(self, labels: np.ndarray, random_state: int | None = None) -> np.ndarray:
         return self.rows[: len(labels)]
@@ -178,3 +184,104 @@ def test_reading_is_reading(tmp_path: Path) -> None:
     print(f"\nrandom items at {ratio:.2f} of a bare loop's speed, in batches of 64 at {batch_ratio:.2f}")
     assert ratio >= 0.8
     assert batch_ratio > ratio
+
+
+class Photos(Dataset):
+    """64x64 PNG files in colour, of ten classes."""
+
+    def __init__(self, folder: Path, transform: Any, n: int = 256) -> None:
+        self.files = [folder / f"{i}.png" for i in range(n)]
+        self.transform = transform
+        if not folder.exists():
+            folder.mkdir()
+            for file, pixels in zip(self.files, images((64, 64, 3), n)[0], strict=True):
+                Image.fromarray(pixels).save(file)
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.transform(v2.functional.to_image(Image.open(self.files[index])), index % 10)
+
+
+def test_an_epoch_with_the_transform(tmp_path: Path) -> None:
+    """Two workers, flip and normalise: with and without `GANAugment`, and with `RandAugment`."""
+    end = [v2.RandomHorizontalFlip(), v2.ToDtype(torch.float32, scale=True), v2.Normalize([0.5], [0.5])]
+    pipelines = {
+        "without": v2.Compose(end),
+        "ours": v2.Compose([GANAugment(Ready(10240, (64, 64, 3)), p=0.5), *end]),
+        "RandAugment": v2.Compose([v2.RandAugment(), *end]),
+    }
+    loaders = {
+        name: DataLoader(
+            Photos(tmp_path / "photos", pipeline), batch_size=32, num_workers=2, persistent_workers=True
+        )
+        for name, pipeline in pipelines.items()
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in loaders}
+    for _ in range(EPOCHS + 1):
+        for name, loader in loaders.items():
+            start = time.perf_counter()
+            for _ in loader:
+                pass
+            seconds[name].append(time.perf_counter() - start)
+    without, ours, rand = (median(seconds[name][1:]) for name in pipelines)  # the first starts workers
+    print(f"\nan epoch takes {ours / without:.3f} with GANAugment, {rand / without:.3f} with RandAugment")
+    assert ours <= 1.05 * without
+    assert ours < rand
+
+
+def test_drawing_from_the_pool_is_indexing() -> None:
+    """A batch of 256 labels against `index_select` of as many rows."""
+    pool = Pool.filled(Ready(10240, (64, 64, 3)), 256)
+    classes = torch.arange(256) % 10
+    drawn, bare = [], []
+    for _ in range(200):
+        start = time.perf_counter()
+        pool.take(classes, torch.rand(256))
+        drawn.append(time.perf_counter() - start)
+        rows = torch.randint(2560, (256,))  # others each time: those of the last are in the cache
+        start = time.perf_counter()
+        pool.images.index_select(0, rows)
+        bare.append(time.perf_counter() - start)
+    ratio = median(drawn) / median(bare)
+    print(f"\ndrawing 256 labels from a pool takes {ratio:.2f} of index_select")
+    assert ratio <= 1.5
+
+
+class Growth(Dataset):
+    """Says by how many MiB the memory that only its own process has grew since it started."""
+
+    def __init__(self, augment: GANAugment) -> None:
+        self.augment, self.before = augment, -1.0
+
+    def __len__(self) -> int:
+        return 40
+
+    def __getitem__(self, index: int) -> float:
+        image = torch.zeros(3, 64, 64, dtype=torch.uint8)
+        if self.before < 0:
+            gc.disable()  # it writes to the head of every object, whose pages a fork then has for itself
+            self.augment(image, 0)  # what any first image costs
+            self.before = own_mib()
+        for label in torch.randint(10, (3000,)).tolist():
+            self.augment(image, label)
+        return own_mib() - self.before
+
+
+def own_mib() -> float:
+    """Return the memory that no other process has too."""
+    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private")) / 1024
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 4 worker")
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+def test_workers_share_the_pool(start: str) -> None:
+    """With four workers the memory of each grows by less than a tenth of the pool's."""
+    augment = GANAugment(Ready(10240, (64, 64, 3)), p=1.0, pool_size=1024)
+    size = 10240 * 64 * 64 * 3 / 2**20
+    loader = DataLoader(Growth(augment), batch_size=1, num_workers=4, multiprocessing_context=start)
+    grown = max(float(value) for value in loader)
+    print(f"\n{start}: a worker grows by {grown:.1f} MiB, the pool has {size:.0f} MiB")
+    assert grown < 0.1 * size

@@ -94,7 +94,7 @@ class GANReplace(ImageOnlyTransform):
         """Return a synthetic image of the dtype and shape of `img`, (H, W) or (H, W, C)."""
         if class_index < 0:
             return img
-        image = self._pool.take(torch.tensor([class_index]), torch.tensor([u]))[0]
+        image = self._pool.take_one(class_index, u)
         new = tvf.to_dtype(image, torch.from_numpy(img[:0]).dtype, scale=True).permute(1, 2, 0).numpy()
         new = new[:, :, 0] if img.ndim == 2 and new.shape[2] == 1 else new
         if new.shape != img.shape:

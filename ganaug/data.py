@@ -153,6 +153,29 @@ def channels_first(rows: Any) -> Tensor:
     return rows.permute(0, 3, 1, 2).contiguous() if rows.ndim == 4 else rows[:, None]
 
 
+def rows_like(images: Tensor, like: Any) -> Any:
+    """Return images (n, C, H, W) as the rows that `like` is one of."""
+    dtype = like.dtype if isinstance(like, Tensor) else torch.from_numpy(like).dtype
+    rows = tvf.to_dtype(images.detach().cpu(), dtype, scale=True)
+    rows = rows[:, 0] if like.ndim == 3 else rows
+    if isinstance(like, Tensor):
+        return rows
+    return np.ascontiguousarray((rows.permute(0, 2, 3, 1) if rows.ndim == 4 else rows).numpy())
+
+
+def check_mode(mode: Any, strength: Any, sampler: Any) -> None:
+    """Raise ValueError unless a sampler can "replace" images, or "vary" them so far."""
+    if mode not in ("replace", "vary"):
+        raise ValueError(f"`mode` must be 'replace' or 'vary', got {mode!r}.")
+    if not isinstance(strength, int | float | np.number) or not 0 <= strength < np.inf:
+        raise ValueError(f"`strength` must be a number from 0 up, got {strength!r}.")
+    if mode == "vary" and not hasattr(sampler, "vary"):
+        raise ValueError(
+            "`sampler` must have a method `vary` for mode 'vary', as a ConditionalGAN has, got"
+            f" {type(sampler).__name__}."
+        )
+
+
 def label_indices(labels: Any, classes: np.ndarray, name: str = "labels") -> np.ndarray:
     """Return the index in `classes` of each of `labels` (a sequence, an array, a tensor, a scalar).
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from numbers import Real
 from typing import Any, Literal
@@ -14,9 +15,19 @@ from torch.utils.data import Dataset, Subset
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional as tvf
 
-from ganaug.data import Sampler, channels_first, check_sampler, label_indices, per_class
+from ganaug.data import (
+    Sampler,
+    channels_first,
+    check_mode,
+    check_sampler,
+    label_indices,
+    per_class,
+    rows_like,
+)
 from ganaug.hdf5 import HDF5Dataset
 from ganaug.recommend import Recommendation, balanced_weights
+
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # of PIL, by number of channels
 
 
 class AugmentedDataset(Dataset):
@@ -42,6 +53,11 @@ class AugmentedDataset(Dataset):
     synthetic_share : float or dict of label to float, optional
         The share of a class's draws that is synthetic, by `sample_weight`. None: as `counts`
         recommends, or else, as for classes that a dict leaves out, every item of a class alike.
+    mode : {"replace", "vary"}
+        What a synthetic image is: another one of its class; or, by the sampler's ``vary``, a
+        variation of one of `dataset`, of which each of a class has its turn.
+    strength : float
+        In mode "vary", how far a variation may go: 1 as far as ``sample``, 0 nowhere.
     random_state : int, RandomState or None
         Of the synthetic images.
 
@@ -51,6 +67,8 @@ class AugmentedDataset(Dataset):
         The label of each item, as the sampler knows it.
     synthetic : ndarray of shape (n,), bool
         True for the synthetic items, which come last.
+    source : ndarray of shape (n,), int64
+        The item of `dataset` that an item is, or is a variation of; -1 for other synthetic ones.
     sample_weight : ndarray of shape (n,)
         Draws by which every class is equally likely, for ``WeightedRandomSampler``.
 
@@ -79,9 +97,12 @@ class AugmentedDataset(Dataset):
         counts: int | Mapping[Any, int] | Recommendation | Literal["balance"] = "balance",
         synthetic_share: float | Mapping[Any, float] | None = None,
         *,
+        mode: Literal["replace", "vary"] = "replace",
+        strength: float = 1.0,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         check_sampler(sampler)
+        check_mode(mode, strength, sampler)
         self.dataset = dataset
         # Transforms may draw random numbers: put the state back as the user had it.
         with torch.random.fork_rng(devices=[]):
@@ -99,7 +120,16 @@ class AugmentedDataset(Dataset):
             self.sample_weight = balanced_weights(self.labels, self.synthetic, share)
             self._added, self._source = added, source
             self._own = dict(zip(present.tolist(), source.targets[first].tolist(), strict=True))
-            self._pool = channels_first(sampler.sample(classes[added], random_state=random_state))
+            origin = np.full(len(added), -1)
+            if mode == "vary":
+                for c in np.flatnonzero(n_new):
+                    origin[added == c] = np.resize(np.flatnonzero(known == c), n_new[c])
+            self.source = np.concatenate([np.arange(len(known)), origin])
+            self._pool = channels_first(
+                sampler.sample(classes[added], random_state=random_state)
+                if mode == "replace" or not len(added)
+                else _variations(sampler, source, origin, classes[added], strength, random_state)
+            )
             if len(added):
                 source.check_alike(self._pool[0])
 
@@ -133,10 +163,12 @@ class _Source:
         if not isinstance(like, tuple | list) or len(like) != 2:
             raise ValueError(f"`dataset` must hold (image, label), got {type(like).__name__} for item 0.")
         self.like_image, self.like_label = like
+        self.dataset = dataset
         base: Any = dataset
         chosen = np.arange(len(dataset))
         while isinstance(base, Subset):
             base, chosen = base.dataset, np.asarray(base.indices)[chosen]
+        self.base, self.chosen = base, chosen
         self.transform = getattr(base, "transform", None)
         self.target_transform = getattr(base, "target_transform", None)
         self.pil = isinstance(self.like_image, Image.Image) or (
@@ -158,6 +190,28 @@ class _Source:
         if names is None or self.targets.dtype.kind not in "iu" or names.dtype.kind != classes.dtype.kind:
             return self.targets
         return names[self.targets]
+
+    def raw(self, indices: np.ndarray, shape: tuple[int, ...]) -> Tensor:
+        """Return images (n, C, H, W) as they are before the data set's own transform, but of `shape`."""
+        plain = self.dataset
+        if self.transform is not None:
+            plain, indices = copy.copy(self.base), self.chosen[indices]
+            plain.transform = _as_it_is
+        images = []
+        for index in indices.tolist():
+            image = plain[index][0]
+            if isinstance(image, Image.Image) and shape[0] in MODES:
+                image = tvf.pil_to_tensor(image.convert(MODES[shape[0]]))
+            if not isinstance(image, Tensor):
+                raise ValueError(
+                    "`dataset` must hold PIL images or Tensors before its transform to be varied, got"
+                    f" {type(image).__name__}."
+                )
+            image = (image[None] if image.ndim == 2 else image).as_subclass(Tensor)
+            if tuple(image.shape[1:]) != shape[1:]:
+                image = tvf.resize(image, list(shape[1:]), antialias=True)
+            images.append(image)
+        return torch.stack(images)
 
     def image(self, image: Tensor) -> Any:
         """Return a synthetic image (C, H, W) as an item has it."""
@@ -203,6 +257,19 @@ class _Source:
                 f"`sampler` must make images like those of `dataset`, {wanted}, got {got}: fit it on"
                 " as_arrays(dataset), with the size that the transform resizes to."
             )
+
+
+def _variations(
+    sampler: Any, source: _Source, indices: np.ndarray, labels: np.ndarray, strength: float, random_state: Any
+) -> Any:
+    """Return a variation of each of some items, as the sampler makes them."""
+    like = sampler.sample(labels[:1], random_state=0)
+    rows = rows_like(source.raw(indices, tuple(channels_first(like).shape[1:])), like)
+    return sampler.vary(rows, labels, strength, random_state=random_state)
+
+
+def _as_it_is(image: Any) -> Any:
+    return image
 
 
 def _to_add(counts: Any, classes: np.ndarray, present: np.ndarray, n_real: np.ndarray) -> np.ndarray:

@@ -57,6 +57,7 @@ class Pool:
         self._pid = -1
         self.counts = torch.from_numpy(np.bincount(labels[labels >= 0], minlength=len(classes)))
         self._starts = self.counts.cumsum(0) - self.counts
+        self._spans = list(zip(self._starts.tolist(), self.counts.tolist(), strict=True))
         # Rows by class; those of label -1, which come first, are nobody's.
         self._order = torch.from_numpy(labels.argsort(kind="stable"))[int((labels < 0).sum()) :]
         self.shape = tuple(self._first(torch.empty(1, *shape[1:])).shape[1:])
@@ -129,6 +130,14 @@ class Pool:
         """Return a copy of one image (C, H, W) of each of `classes`, chosen by numbers `u` in [0, 1)."""
         which = self._starts[classes] + (u * self.counts[classes]).long()
         return self._first(self.images.index_select(0, self._order[which]))
+
+    def take_one(self, c: int, u: float) -> Tensor:
+        """Return a copy of one image (C, H, W) of class `c`, chosen by a number `u` in [0, 1)."""
+        start, count = self._spans[c]
+        image = self.images[self._order[start + int(u * count)]].clone()
+        if image.ndim == 2:
+            return image[None]
+        return image.permute(2, 0, 1) if self._channels_last else image
 
     def _first(self, rows: Tensor) -> Tensor:
         if self._channels_last:

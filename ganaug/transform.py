@@ -16,7 +16,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as tvf
 
-from ganaug.data import Sampler, channels_first, check_sampler, label_indices
+from ganaug.data import Sampler, channels_first, check_mode, check_sampler, label_indices, rows_like
 from ganaug.pool import Pool
 from ganaug.recommend import Recommendation
 
@@ -81,14 +81,10 @@ class GANAugment(v2.Transform):
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         super().__init__()
-        if mode not in ("replace", "vary"):
-            raise ValueError(f"`mode` must be 'replace' or 'vary', got {mode!r}.")
         if not (labels_getter == "default" or callable(labels_getter)):
             raise ValueError(f"`labels_getter` must be 'default' or a callable, got {labels_getter!r}.")
         if not isinstance(pool_size, int) or isinstance(pool_size, bool) or pool_size < 0:
             raise ValueError(f"`pool_size` must be an int from 0 up, got {pool_size!r}.")
-        if not isinstance(strength, int | float | np.number) or not 0 <= strength < float("inf"):
-            raise ValueError(f"`strength` must be a number from 0 up, got {strength!r}.")
         self.p, self.mode, self.labels_getter, self.strength = p, mode, labels_getter, strength
         self._sampler: Any = None
         self._pool: Pool | None = None
@@ -97,11 +93,7 @@ class GANAugment(v2.Transform):
         else:
             check_sampler(sampler)
             self._sampler = sampler
-        if mode == "vary" and not hasattr(self._sampler, "vary"):
-            raise ValueError(
-                "`sampler` must have a method `vary` for mode 'vary', as a ConditionalGAN has, got"
-                f" {type(sampler).__name__}."
-            )
+        check_mode(mode, strength, self._sampler)
         if mode == "replace" and pool_size and self._sampler is not None:
             self._pool = Pool.filled(self._sampler, pool_size, random_state)
         known: Any = self._pool or self._sampler
@@ -109,6 +101,8 @@ class GANAugment(v2.Transform):
         self._rates = torch.tensor(_rates(p, known), dtype=torch.float64)
         if self._pool is not None:
             self._rates[self._pool.counts == 0] = 0.0  # classes that a file leaves out
+        self._rate = self._rates.tolist()
+        self._index = {label: c for c, label in enumerate(self.classes_.tolist())}
         self._like = None  # a row of the sampler, where images are made into such rows
         if self._pool is None:
             self._like = self._sampler.sample(self.classes_[:1], random_state=0)
@@ -144,6 +138,10 @@ class GANAugment(v2.Transform):
     def forward(self, *inputs: Any) -> Any:
         """Return the sample with its image, or some images of its batch, replaced."""
         sample = inputs if len(inputs) > 1 else inputs[0]
+        if type(sample) in (tuple, list) and len(sample) == 2 and self.labels_getter == "default":
+            image, label = sample  # the common case, without what a general one costs in a worker
+            if isinstance(label, int | str) and label in self._index and _is_image(image):
+                return type(sample)((self._replaced_one(image, self._index[label]), label))
         labels = self._labels(sample)
         leaves, spec = pytree.tree_flatten(sample)
         where = _image_index([None if leaf is labels else leaf for leaf in leaves])
@@ -177,24 +175,36 @@ class GANAugment(v2.Transform):
         n = 1 if single else len(image)
         if len(classes) != n:
             raise ValueError(f"`labels` must have one label for each of {n} images, got {len(classes)}.")
+        if single:
+            return self._replaced_one(image, int(classes[0]))
         self._check_image(image)
-        if single and self._pool is None:
-            raise ValueError(
-                f"Images are generated as they come here (mode={self.mode!r}), which takes batches: call it"
-                " with (images, labels) after collation."
-            )
         chosen = torch.rand(n, dtype=torch.float64) < self._rates[classes]
         u = torch.rand(n)
         if not chosen.any():
             return image
-        if isinstance(image, Image.Image):
-            return tvf.to_pil_image(tvf.to_dtype(self._new(image, classes, u)[0], torch.uint8, scale=True))
-        images = (image[None] if single else image).as_subclass(Tensor)
+        images = image.as_subclass(Tensor)
         new = tvf.to_dtype(self._new(images[chosen], classes[chosen], u[chosen]), images.dtype, scale=True)
         out = images.clone()
         out[chosen] = new.to(out.device)
-        out = out[0] if single else out
         return tv_tensors.wrap(out, like=image) if isinstance(image, tv_tensors.Image) else out
+
+    def _replaced_one(self, image: Any, c: int) -> Any:
+        self._check_image(image)
+        if self._pool is None:
+            raise ValueError(
+                f"Images are generated as they come here (mode={self.mode!r}), which takes batches: call it"
+                " with (images, labels) after collation."
+            )
+        chance, u = torch.rand(2, dtype=torch.float64).tolist()
+        if chance >= self._rate[c]:
+            return image
+        new = self._pool.take_one(c, u)
+        if isinstance(image, Image.Image):
+            return tvf.to_pil_image(tvf.to_dtype(new, torch.uint8, scale=True))
+        if new.dtype != image.dtype:
+            new = tvf.to_dtype(new, image.dtype, scale=True)
+        new = new.to(image.device)
+        return tv_tensors.wrap(new, like=image) if isinstance(image, tv_tensors.Image) else new
 
     def _new(self, images: Any, classes: Tensor, u: Tensor) -> Tensor:
         """Return one synthetic image (C, H, W) of each of `classes`, drawn by `u` from the pool."""
@@ -203,7 +213,7 @@ class GANAugment(v2.Transform):
         labels, seed = self.classes_[classes.numpy()], int(torch.randint(2**31 - 1, ()))
         if self.mode == "replace":
             return channels_first(self._sampler.sample(labels, random_state=seed))
-        rows = _rows_like(images, self._like)
+        rows = rows_like(images, self._like)
         return channels_first(self._sampler.vary(rows, labels, self.strength, random_state=seed))
 
     def _check_image(self, image: Any) -> None:
@@ -224,16 +234,6 @@ class GANAugment(v2.Transform):
             )
 
 
-def _rows_like(images: Tensor, like: Any) -> Any:
-    """Return images (n, C, H, W) as the rows that `like` is one of."""
-    dtype = like.dtype if isinstance(like, Tensor) else torch.from_numpy(like).dtype
-    rows = tvf.to_dtype(images.detach().cpu(), dtype, scale=True)
-    rows = rows[:, 0] if like.ndim == 3 else rows
-    if isinstance(like, Tensor):
-        return rows
-    return np.ascontiguousarray((rows.permute(0, 2, 3, 1) if rows.ndim == 4 else rows).numpy())
-
-
 def _rates(p: Any, sampler: Sampler) -> list[float]:
     """Return the rate of replacement for each class."""
     classes = sampler.classes_.tolist()
@@ -251,6 +251,10 @@ def _rates(p: Any, sampler: Sampler) -> list[float]:
                 f"`p` must be 'auto', a Recommendation, a number in [0, 1] or a dict of such, got {rate!r}."
             )
     return [float(rates[index]) for index in range(len(classes))]
+
+
+def _is_image(item: Any) -> bool:
+    return isinstance(item, Image.Image) or (isinstance(item, Tensor) and item.ndim == 3)
 
 
 def _image_index(items: Sequence[Any]) -> int | None:

@@ -179,6 +179,9 @@ def test_in_workers_splits_and_concatenations():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"mode": "mix"}, "`mode` must be .replace. or .vary., got .mix."),
+        ({"mode": "vary"}, "must have a method `vary` .* got StripeSampler"),
+        ({"strength": -1}, "`strength` must be a number from 0 up, got -1"),
         ({"counts": -1}, "`counts` must be ints from 0 up, got -1"),
         ({"sampler": ConditionalGAN()}, "`sampler` must be a fitted ConditionalGAN"),
         ({"dataset": []}, "`dataset` must have a length and an item"),
@@ -198,3 +201,47 @@ def test_in_workers_splits_and_concatenations():
 def test_bad_parameters(options, message):
     with pytest.raises(ValueError, match=message):
         AugmentedDataset(**{"dataset": tensors(), "sampler": sampler((0, 1, 2)), **options})
+
+
+class Brighter(StripeSampler):
+    """Variations are `strength` levels brighter."""
+
+    def vary(self, X, y, strength=1.0, random_state=None):
+        assert X.dtype == np.uint8
+        assert X.shape[1:] == self.shape
+        assert len(X) == len(y)
+        return X + np.uint8(strength)
+
+
+def test_variations_of_a_folder(image_folder):
+    data = ImageFolder(image_folder, transform=v2.Compose([v2.Resize((8, 8)), v2.ToImage()]))
+    subset = Subset(data, [5, 0, 1, 4])
+    augmented = AugmentedDataset(
+        subset, Brighter(["cat", "dog"], (8, 8, 3)), counts={"cat": 3, "dog": 1}, mode="vary", strength=7
+    )
+    assert augmented.source.tolist() == [0, 1, 2, 3, 1, 2, 1, 0]
+    assert augmented.labels[4:].tolist() == ["cat"] * 3 + ["dog"]
+    for item, source in zip(list(augmented)[4:], augmented.source[4:], strict=True):
+        real = subset[source]
+        assert torch.equal(item[0], real[0] + 7)
+        assert item[1] == real[1]
+    assert data.transform is not None
+
+
+def test_variations_of_tensors_of_another_kind():
+    X, y = torch.full((6, 1, 8, 8), 0.2), torch.tensor([0, 1] * 3)
+    data = AugmentedDataset(TensorDataset(X, y), Brighter([0, 1]), counts=2, mode="vary", strength=51)
+    assert data.source[6:].tolist() == [0, 2, 1, 3]
+    assert data[-1][0].dtype == torch.float32
+    assert data[-1][0].unique().tolist() == pytest.approx([0.4])
+    assert (
+        AugmentedDataset(TensorDataset(X, y), StripeSampler([0, 1]), counts=2).source[6:].tolist() == [-1] * 4
+    )
+
+
+def test_a_gan_varies_a_data_set(fitted, stripes):
+    X, y = torch.from_numpy(stripes[0])[:, None], torch.from_numpy(stripes[1])
+    data = AugmentedDataset(TensorDataset(X, y), fitted, counts="balance", mode="vary", random_state=0)
+    assert np.bincount(data.labels).tolist() == [40, 40, 40]
+    assert data[-1][0].dtype == torch.uint8
+    assert data[-1][0].shape == (1, 8, 8)

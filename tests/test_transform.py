@@ -267,7 +267,7 @@ def test_a_file_as_pool(layout, shape, tmp_path):
     assert (levels[::2] < 5).all()
     assert (levels[1::2] > 249).all()
     assert len(new[::2].unique(dim=0)) == 5
-    assert len(new[1::2].unique(dim=0)) == 40
+    assert 30 < len(new[1::2].unique(dim=0)) <= 40
     write_hdf5(maker, path, {"b": 3}, layout=layout, overwrite=True)
     new, _ = GANAugment(path, p=1.0)(images, np.array(["a", "b"] * 200))
     assert new[::2].max() == 0  # none of that class is there
