@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 
 from ganaug import ConditionalGAN
 
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # importing it would ask the package index
 # The networks of the tests are small: threads would only wait for each other, and for other processes.
 torch.set_num_threads(1)
 

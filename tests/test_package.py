@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -86,6 +87,25 @@ def test_the_import_is_light():
         return min(times)
 
     assert seconds("import ganaug") - seconds("pass") < 0.3
+
+
+def test_nothing_contacts_the_network(tmp_path):
+    """Neither the import nor a pipeline from fit to file and transform."""
+    code = """
+        import socket, numpy as np
+
+        def refuse(*arguments):
+            raise SystemExit(f"contacts {arguments[1:]}")
+
+        socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = refuse
+        from ganaug import ConditionalGAN, GANAugment, QualityGate, write_hdf5
+        X, y = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3), np.uint8), np.arange(20) % 2
+        gan = ConditionalGAN(steps=1).fit(X, y)
+        write_hdf5(gan, "x.h5", 3)
+        GANAugment("x.h5")
+        QualityGate(gan).fit(X, y)
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, cwd=tmp_path)
 
 
 @pytest.mark.filterwarnings("ignore:Class")  # two steps make few images that pass a gate
