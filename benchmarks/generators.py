@@ -47,7 +47,10 @@ ROWS: dict[str, dict[str, Any]] = {
         "conditioning": "per-class",
     },
     "instance-conditioned": {"architecture": "instance"},
-    "ganaug, a network for each class": {"conditioning": "per-class"},
+    "instance-conditioned, a network for each class": {
+        "architecture": "instance",
+        "conditioning": "per-class",
+    },
     "ganaug": {},
 }
 RATES = (2e-4, 1e-3)

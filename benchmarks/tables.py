@@ -155,7 +155,7 @@ def recommended_table(results: dict[str, dict[str, Any]]) -> str:
             f" {_shown(interval(fixed, base)) if fixed else ''} |"
             f" {format(np.median(cost), '.1f') if cost else ''} |"
         )
-    return "\n".join(lines)
+    return "\n".join(lines) if len(lines) > 2 else "Not measured yet."
 
 
 def main_job_table(result: dict[str, Any]) -> str:

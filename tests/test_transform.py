@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import gc
 import pickle
+import warnings
 
 import numpy as np
 import pytest
+import pytorch_lightning as lightning
 import torch
 from conftest import StripeSampler
 from PIL import Image
@@ -326,3 +328,40 @@ def test_the_file_of_a_pool_goes_with_it(tmp_path, monkeypatch):
     del again
     gc.collect()
     assert not list(tmp_path.iterdir())
+
+
+def test_in_a_trainer_of_lightning(tmp_path):
+    """The loader stays as it is: `GANAugment` collates, a compiled network learns from the batches."""
+
+    class Model(lightning.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.layer = torch.compile(torch.nn.Linear(64, 2), backend="eager")
+            self.levels = []
+
+        def training_step(self, batch, index):
+            images, labels = batch
+            self.levels += images.flatten(1).amax(1).tolist()
+            return torch.nn.functional.cross_entropy(self.layer(images.float().flatten(1)), labels)
+
+        def configure_optimizers(self):
+            return torch.optim.SGD(self.parameters(), 1e-3)
+
+    augment = GANAugment(sampler(), p=0.5)
+    data = TensorDataset(torch.full((64, 1, 8, 8), 100, dtype=torch.uint8), torch.arange(64) % 2)
+    loader = DataLoader(data, batch_size=16, collate_fn=lambda items: augment(*default_collate(items)))
+    model = Model()
+    trainer = lightning.Trainer(
+        max_epochs=2,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=tmp_path,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Lightning's own advice on the number of workers
+        trainer.fit(model, loader)
+    assert len(model.levels) == 128
+    assert 0.3 < np.mean(np.array(model.levels) == 100) < 0.7
