@@ -31,6 +31,7 @@ import ganaug.training
 import ganaug.writing
 from benchmarks.gain import RESULTS
 from ganaug import ConditionalGAN, HDF5Dataset, as_arrays, write_hdf5
+from ganaug.export import export_images
 
 OUTPUT = RESULTS / "endurance.json"
 FORK = multiprocessing.get_context("fork")
@@ -126,7 +127,12 @@ def seeds(folder: Path) -> dict[str, tuple[Path, Callable[[Path], Any]]]:
         data = HDF5Dataset(path)
         return [data.classes, data.targets, data.synthetic, len(data)]
 
+    def exported(path: Path) -> Any:
+        export_images(path, _emptied(folder / "exported") / "png")
+        return as_arrays(folder / "exported" / "png")
+
     return {
+        "export": (folder / "data.h5", exported),
         "model": (folder / "model", model),
         "HDF5 file": (folder / "data.h5", as_arrays),
         "compressed HDF5 file": (folder / "gzip.h5", as_arrays),
@@ -160,8 +166,8 @@ def read_damaged(read: Callable[[Path], Any], path: Path, expected: str, pipe: A
     try:
         same = _text(read(path)) == expected
         pipe.send("as before" if same else "other content, without a word")
-    except (ValueError, OSError) as exc:
-        pipe.send("error" if str(path.name) in str(exc) else f"an error that names no file: {exc}")
+    except (ValueError, OSError, MemoryError) as exc:
+        pipe.send("error" if str(path) in str(exc) else f"an error that names no file: {exc}")
     except BaseException as exc:
         pipe.send(f"{type(exc).__name__}: {exc}")
 

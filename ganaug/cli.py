@@ -38,7 +38,7 @@ class OneLineErrors(click.Group):
             return super().invoke(ctx)
         except (click.exceptions.Exit, click.Abort, click.ClickException):
             raise
-        except (ValueError, TypeError, OSError, RuntimeError) as exc:
+        except (ValueError, TypeError, OSError, RuntimeError, MemoryError) as exc:
             raise click.ClickException(" ".join(str(exc).split())) from exc
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from ganaug.hdf5 import HDF5Dataset
+from ganaug.hdf5 import HDF5Dataset, check_images
 
 BATCH = 256  # images read at once
 
@@ -38,6 +38,7 @@ def export_images(path: str | Path, folder: str | Path) -> int:
     ValueError
         If the file is damaged, its images are no uint8, or a label is no name for a folder.
     """
+    check_images(Path(path))
     data, folder = HDF5Dataset(path), Path(folder)
     if folder.exists():
         raise FileExistsError(f"{folder} exists: name a new folder.")
@@ -64,8 +65,8 @@ def export_images(path: str | Path, folder: str | Path) -> int:
 
 
 def _write(data: HDF5Dataset, names: list[str], folder: Path) -> None:
-    for name in names:
-        (folder / name).mkdir(parents=True)
+    for c in np.unique(data.targets).tolist():  # an empty folder could not be read back
+        (folder / names[c]).mkdir(parents=True)
     digits = len(str(len(data) - 1))
     number = 0
     for images, labels in DataLoader(data, batch_size=BATCH):

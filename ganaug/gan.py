@@ -48,7 +48,7 @@ NOT_SAVED = ("callbacks", "device", "verbose", "random_state")
 
 
 def _varies(gan: ConditionalGAN) -> bool:
-    if hasattr(gan, "members_") and gan.members_[0].encoder is None:
+    if hasattr(gan, "members_") and any(member.encoder is None for member in gan.members_):
         raise AttributeError("`vary` needs an instance-conditioned architecture, such as 'warping'.")
     return True
 
@@ -336,13 +336,18 @@ class ConditionalGAN(BaseEstimator):
     def _identity(self, X: Any, labels: np.ndarray, seed: int) -> dict[str, str]:
         """Return the data, by their digests, and all else that decides what training makes of them."""
         settings = {k: v for k, v in self.get_params().items() if k not in NOT_SAVED}
-        settings = {k: getattr(v, "__qualname__", repr(v)) if callable(v) else v for k, v in settings.items()}
+        # Not the `repr` of a callable, which says where it lies in memory.
+        settings = {
+            k: getattr(v, "__qualname__", type(v).__qualname__) if callable(v) else v
+            for k, v in settings.items()
+        }
+        X = X.detach().cpu() if isinstance(X, Tensor) else X
         digest = hashlib.sha256()
         for i in range(0, len(labels), BLOCK):
             digest.update(np.ascontiguousarray(X[i : i + BLOCK]).tobytes())
         return {
             **{k: str(v) for k, v in settings.items()},
-            "random_state": str(seed),
+            "seed, which comes from random_state,": str(seed),
             "X": f"{tuple(X.shape)} {digest.hexdigest()[:16]}",
             "y": hashlib.sha256(labels.tobytes()).hexdigest()[:16],
         }
@@ -543,7 +548,9 @@ class ConditionalGAN(BaseEstimator):
                 member, _, name = name.partition(".")
                 groups[int(member)][name] = tensor
             architectures = gan._architectures(gan.codec_)
-            each = len(groups) // len(architectures)
+            each, rest = divmod(len(groups), len(architectures))
+            if rest or not each:
+                raise ValueError(f"{len(groups)} networks for {len(architectures)} architectures")
             gan.members_ = [gan._restored(g, architectures[i // each]) for i, g in enumerate(groups)]
             counts = [member.rows.counts.numpy() for member in gan.members_]
             own = 1 if _shared(gan.members_) else len(gan.classes_)
@@ -637,6 +644,8 @@ def _chosen(architecture: str | Architecture, auto: str) -> list[Architecture]:
     if not isinstance(architecture, str):
         return [_choose("architecture", architecture, ARCHITECTURES, auto)]
     names = auto if architecture == "auto" else architecture
+    if "" in names.split("+"):
+        raise ValueError(f"`architecture` must be a name, or names joined by '+', got {architecture!r}.")
     return [_choose("architecture", name, ARCHITECTURES, AUTO["architecture"]) for name in names.split("+")]
 
 

@@ -7,8 +7,9 @@ evenly, ``weights`` (N,) float64. Each has a `checksum` as an attribute.
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,16 @@ SUFFIXES = (".h5", ".hdf5")
 LAYOUTS = {"nhwc": "images", "nchw": "imgs"}  # the second is what loaders of BigGAN's kind read
 LABELS, CLASSES, SYNTHETIC, WEIGHTS = "labels", "classes", "synthetic", "weights"
 CHECKSUM = "checksum"
+# Errors that say nothing of a file's content.
+NOT_THE_FILES = (
+    errno.ENOENT,
+    errno.EISDIR,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.EAGAIN,
+)
 _OUT = "index {} is out of range for {} images"
 
 
@@ -62,16 +73,19 @@ def opened(path: Path) -> Iterator[h5py.File]:
 
     Raises
     ------
-    FileNotFoundError, IsADirectoryError, PermissionError
+    OSError
+        If it can't be opened: missing, a folder, being written, ...
     ValueError
         If it is damaged, or not of the format described at the top of this module.
     """
     try:
         with h5py.File(path, "r") as file:
             yield file
-    except (FileNotFoundError, IsADirectoryError, PermissionError):
-        raise
+    except MemoryError as exc:
+        raise MemoryError(f"{path} doesn't fit into memory: {exc}") from exc
     except Exception as exc:  # h5py raises a type for each way in which a file can be broken
+        if isinstance(exc, OSError) and exc.errno in NOT_THE_FILES:
+            raise
         raise ValueError(f"{path} is damaged, or not a data set that write_hdf5 wrote: {exc}") from exc
 
 
@@ -115,6 +129,15 @@ def read_arrays(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     if header.layout == "nchw" and X.ndim == 4:
         X = np.ascontiguousarray(X.transpose(0, 2, 3, 1))
     return X, header.classes[header.labels], header.synthetic
+
+
+def check_images(path: Path) -> None:
+    """Raise ValueError unless every image of a file is as it was written, and all else too."""
+    with opened(path) as file:
+        images = file[LAYOUTS[read_header(file).layout]]
+        blocks = (images[start : start + 1024] for start in range(0, len(images), 1024))
+        if images.attrs[CHECKSUM] != sum(checksum(block) for block in blocks) % 2**64:
+            raise ValueError("its images are not what was written")
 
 
 def _whole(dataset: h5py.Dataset) -> np.ndarray:
@@ -172,10 +195,11 @@ class HDF5Dataset(Dataset):
         self.transform = transform
         self._files: dict[int, np.ndarray | h5py.Dataset] = {}
         self._pid = -1
-        headers = []
+        headers, self._sums = [], []
         for part in self.paths:
             with opened(part) as file:
                 headers.append(read_header(file))
+                self._sums.append(_sum(file))
         first = headers[0]
         for part, header in zip(self.paths, headers, strict=True):
             kinds = [(h.layout, h.dtype, h.shape, h.classes.tolist()) for h in (header, first)]
@@ -193,9 +217,12 @@ class HDF5Dataset(Dataset):
         self._starts = np.cumsum([0] + [len(header.labels) for header in headers])
         self._rows: np.ndarray | None = None
         if only is not None:
-            self._leave_out_others(list(only))
+            self._leave_out_others(only)
 
-    def _leave_out_others(self, only: list[Any]) -> None:
+    def _leave_out_others(self, only: Any) -> None:
+        if isinstance(only, str | bytes) or not isinstance(only, Iterable):
+            raise ValueError(f"`only` must be a sequence of labels, got {only!r}.")
+        only = list(only)
         unknown = [label for label in only if label not in self.classes]
         if unknown:
             raise ValueError(f"`only` must name classes among {self.classes}, got {unknown}.")
@@ -250,7 +277,10 @@ class HDF5Dataset(Dataset):
         if self._pid != os.getpid():
             self._files, self._pid = {}, os.getpid()
         if part not in self._files:
-            images = h5py.File(self.paths[part], "r")[LAYOUTS[self.layout]]
+            file = h5py.File(self.paths[part], "r")
+            if _sum(file) != self._sums[part]:
+                raise ValueError(f"{self.paths[part]} was replaced since: make the HDF5Dataset anew.")
+            images = file[LAYOUTS[self.layout]]
             offset = images.id.get_offset()
             if offset is not None:
                 images = np.memmap(self.paths[part], images.dtype, "r", offset, images.shape).view(np.ndarray)
@@ -259,6 +289,11 @@ class HDF5Dataset(Dataset):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_files": {}}
+
+
+def _sum(file: h5py.File) -> int:
+    """Return what the file says its images sum up to."""
+    return int(file[next(key for key in LAYOUTS.values() if key in file)].attrs[CHECKSUM])
 
 
 def _read(images: np.ndarray | h5py.Dataset, rows: np.ndarray) -> np.ndarray:

@@ -55,6 +55,7 @@ class Pool:
         self._channels_last = channels_last
         self._images: Tensor | None = None
         self._pid = -1
+        self._own = False  # whether the file is this pool's, to be written
         self.counts = torch.from_numpy(np.bincount(labels[labels >= 0], minlength=len(classes)))
         self._starts = self.counts.cumsum(0) - self.counts
         self._spans = list(zip(self._starts.tolist(), self.counts.tolist(), strict=True))
@@ -68,11 +69,12 @@ class Pool:
         labels = np.repeat(np.arange(len(sampler.classes_)), size)
         like = channels_first(sampler.sample(sampler.classes_[:1], random_state=0)).numpy()
         handle, name = tempfile.mkstemp(prefix="ganaug-pool-")
-        with os.fdopen(handle, "wb") as file:
-            file.truncate(len(labels) * like.nbytes)
         shape = (len(labels), *like.shape[1:])
         pool = cls(Path(name), 0, like.dtype, shape, sampler.classes_, labels, channels_last=False)
         weakref.finalize(pool, _delete, name, os.getpid())
+        pool._own = True
+        with os.fdopen(handle, "wb") as file:
+            _take_space(file, len(labels) * like.nbytes)
         pool.refill(sampler, random_state)
         return pool
 
@@ -84,12 +86,12 @@ class Pool:
         ------
         FileNotFoundError
         ValueError
-            If the file is damaged, compressed, or holds no synthetic image.
+            If the file is compressed, holds no synthetic image, or is damaged; whether its pixels
+            are as they were written only `as_arrays` can tell.
         """
         with opened(path) as file:
             header = read_header(file)
-            images = file[LAYOUTS[header.layout]]
-            offset, sums = images.id.get_offset(), [images.attrs[CHECKSUM], file[LABELS].attrs[CHECKSUM]]
+            offset = file[LAYOUTS[header.layout]].id.get_offset()
         if offset is None:
             raise ValueError(f"{path} is compressed: only an uncompressed file can be a pool.")
         if not header.synthetic.any():
@@ -103,7 +105,7 @@ class Pool:
             np.where(header.synthetic, header.labels, -1),
             channels_last=header.layout == "nhwc" and len(header.shape) == 3,
         )
-        pool.digest = "-".join(f"{int(value):016x}" for value in sums)
+        pool.digest = _digest(path)
         return pool
 
     def refill(self, sampler: Sampler, random_state: Any) -> None:
@@ -117,12 +119,13 @@ class Pool:
 
     @property
     def images(self) -> Tensor:
-        """All rows of the file, mapped; written to, the file changes."""
+        """All rows of the file, mapped; a pool's own file changes as they do."""
         if self._images is None or self._pid != os.getpid():
-            try:
-                rows = np.memmap(self._path, self._dtype, "r+", self._offset, self._rows)
-            except PermissionError:
-                rows = np.memmap(self._path, self._dtype, "c", self._offset, self._rows)
+            if self.digest and self.digest != _digest(self._path):
+                raise ValueError(f"{self._path} is another file than it was: make the pool anew.")
+            # "c": a user's file is never written to, and torch gets the writable array it wants.
+            mode: Any = "r+" if self._own else "c"
+            rows = np.memmap(self._path, self._dtype, mode, self._offset, self._rows)
             self._images, self._pid = torch.from_numpy(rows.view(np.ndarray)), os.getpid()
         return self._images
 
@@ -155,10 +158,32 @@ class Pool:
         self.__dict__.update(state)
         if taken is not None:
             handle, name = tempfile.mkstemp(prefix="ganaug-pool-")
-            with os.fdopen(handle, "wb") as file:
-                taken.tofile(file)
-            self._path, self._offset = Path(name), 0
             weakref.finalize(self, _delete, name, os.getpid())
+            with os.fdopen(handle, "wb") as file:
+                _take_space(file, taken.nbytes)
+                taken.tofile(file)
+            self._path, self._offset, self._own = Path(name), 0, True
+            self.__dict__["digest"] = ""  # no longer a file of write_hdf5
+
+
+def _take_space(file: Any, size: int) -> None:
+    """Reserve space, where that is possible: a mapping that runs out of it kills the process."""
+    try:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+        file.truncate(size)
+    except OSError as exc:
+        raise OSError(
+            f"No room for a pool of {size / 2**20:.0f} MiB in {tempfile.gettempdir()}: lower `pool_size`, or"
+            f" set TMPDIR to another folder. ({exc})"
+        ) from exc
+
+
+def _digest(path: Path) -> str:
+    """Return what a file of `write_hdf5` says of its images and labels."""
+    with opened(path) as file:
+        key = next(key for key in LAYOUTS.values() if key in file)
+        return "-".join(f"{int(file[name].attrs[CHECKSUM]):016x}" for name in (key, LABELS))
 
 
 def _delete(name: str, pid: int) -> None:

@@ -172,8 +172,8 @@ def _signals_held(hold: bool) -> Iterator[list[int]]:
         yield caught
     finally:
         let_go()
-    for late in caught:
-        signal.raise_signal(late)
+        for late in caught:
+            signal.raise_signal(late)
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

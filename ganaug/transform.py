@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from multiprocessing.context import get_spawning_popen
 from numbers import Real
 from pathlib import Path
 from typing import Any, Literal
@@ -83,12 +84,14 @@ class GANAugment(v2.Transform):
         super().__init__()
         if not (labels_getter == "default" or callable(labels_getter)):
             raise ValueError(f"`labels_getter` must be 'default' or a callable, got {labels_getter!r}.")
-        if not isinstance(pool_size, int) or isinstance(pool_size, bool) or pool_size < 0:
+        if not isinstance(pool_size, int | np.integer) or isinstance(pool_size, bool) or pool_size < 0:
             raise ValueError(f"`pool_size` must be an int from 0 up, got {pool_size!r}.")
         self.p, self.mode, self.labels_getter, self.strength = p, mode, labels_getter, strength
         self._sampler: Any = None
         self._pool: Pool | None = None
         if isinstance(sampler, str | Path):
+            if mode == "vary":
+                raise ValueError(f"`sampler` must not be a file for mode 'vary', got {str(sampler)!r}.")
             self._pool = Pool.of_file(Path(sampler))
         else:
             check_sampler(sampler)
@@ -126,7 +129,8 @@ class GANAugment(v2.Transform):
 
     def __getstate__(self) -> dict[str, Any]:
         # A network is of no use to a worker that has a pool.
-        return {**self.__dict__, "_sampler": None} if self._pool is not None else self.__dict__
+        needless = self._pool is not None and get_spawning_popen() is not None
+        return {**self.__dict__, "_sampler": None} if needless else self.__dict__
 
     def extra_repr(self) -> str:
         """Describe the parameters for ``repr``."""
@@ -174,7 +178,10 @@ class GANAugment(v2.Transform):
         single = isinstance(image, Image.Image) or image.ndim == 3
         n = 1 if single else len(image)
         if len(classes) != n:
-            raise ValueError(f"`labels` must have one label for each of {n} images, got {len(classes)}.")
+            raise ValueError(
+                f"`labels` must have one label for each of {n} images, got {len(classes)}: an image is"
+                " (C, H, W), a batch (N, C, H, W)."
+            )
         if single:
             return self._replaced_one(image, int(classes[0]))
         self._check_image(image)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
@@ -105,29 +106,31 @@ def write_hdf5(
     ):
         if value not in allowed:
             raise ValueError(f"`{name}` must be one of {list(allowed)}, got {value!r}.")
-    if not isinstance(block_size, int) or block_size < 1:
+    if not isinstance(block_size, int | np.integer) or isinstance(block_size, bool) or block_size < 1:
         raise ValueError(f"`block_size` must be an int of at least 1, got {block_size!r}.")
     numbers = per_class(getattr(counts, "to_add", counts), sampler.classes_)
-    if random_state is not None and not (isinstance(random_state, int) and 0 <= random_state < 2**63):
+    whole = isinstance(random_state, int | np.integer) and not isinstance(random_state, bool)
+    if random_state is not None and not (whole and 0 <= random_state < 2**63):
         raise ValueError(f"`random_state` must be an int from 0 to 2**63 - 1 or None, got {random_state!r}.")
-    blocks = _Blocks(sampler, numbers, real, layout, block_size)
+    random_state = None if random_state is None else int(random_state)
+    blocks = _Blocks(sampler, numbers, real, layout, int(block_size))
     if blocks.n_rows == 0:
         raise ValueError("`counts` asks for no rows at all.")
 
     partial, journal = (path.with_name(path.name + suffix) for suffix in (".partial", ".journal"))
     run = {
         "counts": numbers.tolist(),
-        "real": len(blocks.real_labels),
+        "real": blocks.real_digest(),
+        "model": _digest(sampler),
         "classes": [str(label) for label in sampler.classes_],
         "weighted": sample_weight is not None,
         "layout": layout,
-        "block_size": block_size,
+        "block_size": int(block_size),
     }
     left = _left_over(partial, journal) if resume or not overwrite else None
     if left is None:
         random_state = _drawn() if random_state is None else random_state
         left = {"run": {**run, "random_state": random_state}, "blocks": 0, "checksum": 0}
-        journal.unlink(missing_ok=True)
     elif not resume:
         raise FileExistsError(
             f"{partial} is left of a run that was stopped after {blocks.start(left['blocks'])} of"
@@ -140,14 +143,15 @@ def write_hdf5(
     blocks.seed = int(np.random.SeedSequence(random_state).generate_state(1)[0])
 
     file = _open(partial, resume=left["blocks"] > 0)
+    if not left["blocks"]:
+        journal.unlink(missing_ok=True)  # not before: it may be that of a run that is going on
     try:
         with file:
             if not left["blocks"]:
                 _create(file, blocks, sampler, left["run"])
+                if sample_weight is not None:
+                    file[WEIGHTS][:] = _weights(sample_weight, blocks, sampler.classes_)
             _fill(file, blocks, left, journal, verbose)
-            if sample_weight is not None:
-                labels = sampler.classes_[file[LABELS][:]]
-                file[WEIGHTS][:] = sample_weight(labels, file[SYNTHETIC][:])
             for key in (LABELS, SYNTHETIC, WEIGHTS):
                 if key in file:
                     file[key].attrs.modify(CHECKSUM, np.uint64(checksum(file[key][:])))
@@ -188,11 +192,12 @@ class _Blocks:
     ) -> None:
         self.sampler, self.numbers, self.layout, self.size = sampler, numbers, layout, size
         self.seed = 0
+        self._kept: tuple[int, Any] | None = None
         self.real: Any = None
         self.real_labels = np.empty(0, np.int64)
         if real is not None:
             X, y = real
-            self.real = X if isinstance(X, Tensor) else np.asarray(X)
+            self.real = X.detach().cpu() if isinstance(X, Tensor) else np.asarray(X)
             self.real_labels = label_indices(check_labels(y, len(X)), sampler.classes_, "real")
         total = int(numbers.sum())
         self.n_rows = len(self.real_labels) + total
@@ -212,14 +217,34 @@ class _Blocks:
 
     def make(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         """Return rows as they are stored, and their class indices."""
+        if self._kept is not None and self._kept[0] == number:
+            (_, made), self._kept = self._kept, None
+            return made
+        labels = self.labels(number)
         if number < self.n_real:
-            block = slice(number * self.size, (number + 1) * self.size)
-            return self._stored(self.real[block]), self.real_labels[block]
+            return self._stored(self.real[number * self.size : (number + 1) * self.size]), labels
+        seed = int(np.random.SeedSequence([self.seed, number - self.n_real]).generate_state(1)[0])
+        return self._stored(self.sampler.sample(self.sampler.classes_[labels], random_state=seed)), labels
+
+    def make_first(self) -> np.ndarray:
+        """Return the rows of the first synthetic block, if there is one; it is kept for `make`."""
+        number = self.n_real if self.n_synthetic else 0
+        self._kept = number, self.make(number)
+        return self._kept[1][0]
+
+    def labels(self, number: int) -> np.ndarray:
+        """Return the class indices of a block."""
+        if number < self.n_real:
+            return self.real_labels[number * self.size : (number + 1) * self.size]
         number -= self.n_real
         labels = np.repeat(np.arange(len(self.numbers)), self._before(number + 1) - self._before(number))
-        labels = np.random.default_rng([self.seed, number]).permutation(labels)
-        seed = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])
-        return self._stored(self.sampler.sample(self.sampler.classes_[labels], random_state=seed)), labels
+        return np.random.default_rng([self.seed, number]).permutation(labels)
+
+    def real_digest(self) -> str:
+        """Return what tells one set of real rows from another."""
+        sums = (checksum(self.make(number)[0]) for number in range(self.n_real))
+        words = hashlib.sha256(self.real_labels.tobytes()).hexdigest()[:16]
+        return f"{len(self.real_labels)} rows {sum(sums) % 2**64:016x} {words}"
 
     def _before(self, number: int) -> np.ndarray:
         """Return how many rows of each class stand before a synthetic block."""
@@ -228,7 +253,9 @@ class _Blocks:
     def _stored(self, rows: Any) -> np.ndarray:
         if isinstance(rows, Tensor):
             rows = rows.permute(0, 2, 3, 1).numpy() if rows.ndim == 4 else rows.numpy()
-        return rows.transpose(0, 3, 1, 2) if rows.ndim == 4 and self.layout == "nchw" else rows
+        if self.layout == "nchw":
+            return rows[:, None] if rows.ndim == 3 else rows.transpose(0, 3, 1, 2)
+        return rows
 
 
 def _left_over(partial: Path, journal: Path) -> dict[str, Any] | None:
@@ -276,7 +303,7 @@ def _create(file: h5py.File, blocks: _Blocks, sampler: Sampler, run: dict[str, A
     Later writes then change no structure, which a kill could leave half done. So nothing is chunked:
     each row has its place from the start.
     """
-    like, _ = blocks.make(blocks.n_real if blocks.n_synthetic else 0)
+    like = blocks.make_first()
     if blocks.n_real:
         _check_alike(blocks.make(0)[0], like)
     n = blocks.n_rows
@@ -288,13 +315,13 @@ def _create(file: h5py.File, blocks: _Blocks, sampler: Sampler, run: dict[str, A
     for dataset in file.values():
         dataset.attrs[CHECKSUM] = np.uint64(0)
     classes = sampler.classes_
-    file[CLASSES] = classes.astype(h5py.string_dtype()) if classes.dtype.kind in "US" else classes
+    classes = classes.astype(str) if classes.dtype.kind == "S" else classes
+    file[CLASSES] = classes.astype(h5py.string_dtype()) if classes.dtype.kind == "U" else classes
     file[CLASSES].attrs[CHECKSUM] = np.uint64(text_checksum(classes))
     file.attrs["seed"] = run["random_state"]
     named = type(sampler).__repr__ is not object.__repr__  # else it says where it lies in memory
     file.attrs["sampler"] = repr(sampler) if named else type(sampler).__name__
-    digest = getattr(sampler, "digest", None)
-    file.attrs["model"] = "" if digest is None else digest()
+    file.attrs["model"] = run["model"]
     for package in PACKAGES:
         file.attrs[package] = version(package)
 
@@ -371,6 +398,26 @@ def _compress(path: Path, compression: str) -> None:
         compressed.replace(path)
     finally:
         compressed.unlink(missing_ok=True)
+
+
+def _weights(
+    sample_weight: Callable[[np.ndarray, np.ndarray], np.ndarray], blocks: _Blocks, classes: np.ndarray
+) -> np.ndarray:
+    labels = np.concatenate([blocks.labels(number) for number in range(len(blocks))])
+    weights = np.asarray(sample_weight(classes[labels], np.arange(len(labels)) >= len(blocks.real_labels)))
+    if weights.shape != labels.shape:
+        raise ValueError(
+            f"`sample_weight` must return a weight for each of {len(labels)} rows, got shape {weights.shape}."
+        )
+    return weights
+
+
+def _digest(sampler: Any) -> str:
+    """Return the digest of a model, or an empty string where there is none."""
+    try:
+        return sampler.digest() if hasattr(sampler, "digest") else ""
+    except ValueError:  # of a model that can't be saved
+        return ""
 
 
 def _drawn() -> int:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import h5py
 import numpy as np
 import pytest
 from conftest import StripeSampler
@@ -29,6 +30,21 @@ def test_every_image_becomes_a_file(shape, layout, tmp_path):
 def test_labels_that_are_no_folders(name, tmp_path):
     path = write_hdf5(StripeSampler(sorted(["x", name])), tmp_path / "x.h5", 2)
     with pytest.raises(ValueError, match="can't be the name of a folder"):
+        export_images(path, tmp_path / "png")
+    assert [file.name for file in tmp_path.iterdir()] == ["x.h5"]
+
+
+def test_classes_without_images_get_no_folder(tmp_path):
+    path = write_hdf5(StripeSampler(["a", "b", "c"]), tmp_path / "x.h5", {"b": 2, "c": 3})
+    export_images(path, tmp_path / "png")
+    assert as_arrays(tmp_path / "png").class_names == ["b", "c"]
+
+
+def test_a_damaged_file_is_not_exported(tmp_path):
+    path = write_hdf5(StripeSampler([0, 1]), tmp_path / "x.h5", 2)
+    with h5py.File(path, "r+") as file:
+        file["images"][1, 1, 1] ^= 4
+    with pytest.raises(ValueError, match=r"x\.h5 is damaged, .* images are not what was written"):
         export_images(path, tmp_path / "png")
     assert [file.name for file in tmp_path.iterdir()] == ["x.h5"]
 

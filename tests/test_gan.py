@@ -155,6 +155,7 @@ def test_rows_come_from_every_generator(conditioning, stripes, tmp_path):
 
 
 def test_vary_needs_an_encoder(stripes):
+    assert not hasattr(small(architecture="warping+dcgan").fit(*stripes), "vary")
     gan = small(architecture="dcgan").fit(*stripes)
     assert not hasattr(gan, "vary")
     assert hasattr(small(), "vary")
@@ -301,6 +302,7 @@ def test_an_architecture_may_be_the_users_own(stripes):
             {"loss": "hing"},
             r"`loss` must be 'auto', one of \['relativistic'.*got 'hing'\. Did you mean 'hinge'",
         ),
+        ({"architecture": "warping+"}, r"names joined by '\+', got 'warping\+'"),
         ({"penalty": "r3"}, "`penalty` must be"),
         ({"architecture": 3}, "`architecture` must be .* got 3"),
         ({"steps": 0}, "`steps` must be an int of at least 1, got 0"),

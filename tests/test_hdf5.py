@@ -96,6 +96,9 @@ def test_only_some_classes(shards):
     same([part[-1]], [data[kept[-1]]])
     with pytest.raises(ValueError, match=r"among \['a', 'b', 'c'\], got \['d'\]"):
         HDF5Dataset(shards, only=["d"])
+    for only in ("ab", 1):
+        with pytest.raises(ValueError, match=f"`only` must be a sequence of labels, got {only!r}"):
+            HDF5Dataset(shards, only=only)
 
 
 def test_files_that_do_not_belong_together(shards, tmp_path):

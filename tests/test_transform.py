@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import gc
 import pickle
 import warnings
@@ -14,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset, default_collate
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from ganaug import ConditionalGAN, GANAugment, write_hdf5
+from ganaug import ConditionalGAN, GANAugment, HDF5Dataset, write_hdf5
 from ganaug.recommend import Candidate, Recommendation
 
 
@@ -170,6 +171,7 @@ def test_a_fitted_gan(fitted, stripes):
         ({"p": np.array([0.1, 0.2])}, "`p` must be .* got array"),
         ({"sampler": ConditionalGAN()}, "`sampler` must be a fitted ConditionalGAN"),
         ({"p": "often"}, "`p` must be .* got 'often'"),
+        ({"sampler": "x.h5", "mode": "vary"}, "`sampler` must not be a file for mode 'vary', got 'x.h5'"),
         ({"mode": "mix"}, "`mode` must be 'replace' or 'vary', got 'mix'"),
         ({"mode": "vary"}, "must have a method `vary` .* got StripeSampler"),
         ({"strength": -1}, "`strength` must be a number from 0 up, got -1"),
@@ -278,6 +280,34 @@ def test_a_file_as_pool(layout, shape, tmp_path):
         augment.refresh()
 
 
+def test_a_file_is_only_read(tmp_path):
+    path = write_hdf5(StripeSampler([0, 1]), tmp_path / "x.h5", 30, random_state=0)
+    content = path.read_bytes()
+    augment = GANAugment(path, p=1.0)
+    images = torch.zeros(4, 1, 8, 8, dtype=torch.uint8)
+    augment(images, torch.tensor([0, 1, 0, 1]))[0].zero_()
+    assert path.read_bytes() == content
+    late = pickle.loads(pickle.dumps(HDF5Dataset(path)))
+    other = GANAugment(path, p=1.0)
+    write_hdf5(StripeSampler([0, 1]), path, {1: 5}, random_state=1, overwrite=True)
+    with pytest.raises(ValueError, match=r"x\.h5 is another file than it was"):
+        other(images, torch.tensor([0, 1, 0, 1]))
+    with pytest.raises(ValueError, match=r"x\.h5 was replaced since"):
+        late[0]
+
+
+def test_no_room_for_a_pool(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("os.posix_fallocate", full)
+    with pytest.raises(OSError, match=r"No room for a pool of 0 MiB in .*: lower `pool_size`, or set TMPDIR"):
+        GANAugment(sampler(), pool_size=4)
+    gc.collect()
+    assert not list(tmp_path.iterdir())
+
+
 def test_files_that_are_no_pool(tmp_path):
     maker = StripeSampler([0, 1])
     path = write_hdf5(maker, tmp_path / "gzip.h5", 3, compression="gzip")
@@ -321,10 +351,9 @@ def test_the_file_of_a_pool_goes_with_it(tmp_path, monkeypatch):
     del augment
     gc.collect()
     assert not list(tmp_path.iterdir())
-    again = pickle.loads(content)  # it brought its images along
+    again = copy.deepcopy(pickle.loads(content))  # it brought its images along, and its sampler
     assert again(torch.zeros(1, 8, 8, dtype=torch.uint8), 1)[0].min() >= 250
-    with pytest.raises(ValueError, match="`refresh` needs"):
-        again.refresh()
+    again.refresh()
     del again
     gc.collect()
     assert not list(tmp_path.iterdir())

@@ -4,6 +4,7 @@ import multiprocessing
 import subprocess
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import h5py
@@ -235,7 +236,7 @@ def test_a_stopped_run_keeps_the_seed_that_nobody_gave(stopped):
 
 def test_what_a_stopped_run_left_is_not_lost(stopped):
     path = stopped(error=RuntimeError)
-    with pytest.raises(FileExistsError, match="stopped after 30 of 100 rows: pass resume=True"):
+    with pytest.raises(FileExistsError, match="stopped after 40 of 100 rows: pass resume=True"):
         write_hdf5(Blocks([0, 1]), path, 50, block_size=10)
     write_hdf5(Blocks([0, 1]), path, 3, overwrite=True)
     assert len(HDF5Dataset(path)) == 6
@@ -251,15 +252,25 @@ def test_what_a_stopped_run_left_is_not_lost(stopped):
         ({"counts": 51}, r"counts = \[50, 50\], not \[51, 51\]"),
         ({"random_state": 4}, "random_state = 3, not 4"),
         ({"layout": "nchw"}, "layout = nhwc, not nchw"),
+        ({"real": (np.zeros((3, 8, 8), np.uint8), [0, 1, 0])}, "real = 2 rows .*, not 3 rows"),
+        ({"real": (np.zeros((2, 8, 8), np.uint8), [1, 0])}, "real = 2 rows .*, not 2 rows"),
         ({"block_size": 11}, "block_size = 10, not 11"),
-        ({"sampler": StripeSampler([0, 2])}, "classes"),
+        ({"sampler": StripeSampler([0, 1, 2])}, r"counts = .50, 50., not .50, 50, 50."),
         ({"sampler": StripeSampler([0, 1], (8, 9))}, "`sampler` makes other rows now"),
     ],
 )
 def test_another_run_is_not_resumed(change, message, stopped):
-    path = stopped(random_state=3)
+    real = (np.zeros((2, 8, 8), np.uint8), [0, 1])
+    path = stopped(random_state=3, real=real)
     before = path.with_name("x.h5.partial").read_bytes()
-    run = {"sampler": Blocks([0, 1]), "counts": 50, "block_size": 10, "random_state": 3, **change}
+    run = {
+        "sampler": Blocks([0, 1]),
+        "counts": 50,
+        "block_size": 10,
+        "random_state": 3,
+        "real": real,
+        **change,
+    }
     with pytest.raises(ValueError, match=message):
         write_hdf5(path=path, resume=True, **run)
     assert path.with_name("x.h5.partial").read_bytes() == before
@@ -279,6 +290,56 @@ def test_a_damaged_partial_file(stopped):
     path.with_name("x.h5.partial").write_text("x")
     with pytest.raises(ValueError, match=r"x\.h5\.partial is damaged: pass overwrite"):
         write_hdf5(Blocks([0, 1]), path, 50, block_size=10, resume=True)
+
+
+def test_a_run_that_is_going_on_keeps_its_journal(stopped):
+    path = stopped()
+    journal = path.with_name("x.h5.journal")
+    with h5py.File(path.with_name("x.h5.partial"), "r+") as other:
+        assert other
+        code = (
+            "import sys; sys.path.insert(0, sys.argv[2]); from conftest import StripeSampler\n"
+            "import ganaug; ganaug.write_hdf5(StripeSampler([0, 1]), sys.argv[1], 3, overwrite=True)"
+        )
+        run = subprocess.run(
+            [sys.executable, "-c", code, str(path), str(Path(__file__).parent)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert "is being written by another run" in run.stderr
+    assert journal.exists()
+
+
+def test_every_block_is_made_once(tmp_path):
+    class Counted(StripeSampler):
+        made = 0
+
+        def sample(self, labels, random_state=None):
+            type(self).made += len(labels)
+            return super().sample(labels, random_state)
+
+    write_hdf5(Counted([0, 1]), tmp_path / "x.h5", 1500)
+    assert Counted.made == 3000
+
+
+def test_a_model_that_can_not_be_saved(stripes, tmp_path):
+    gan = ConditionalGAN(steps=1, loss=lambda real, fake: (real.mean(), fake.mean())).fit(*stripes)
+    with h5py.File(write_hdf5(gan, tmp_path / "x.h5", 2)) as file:
+        assert file.attrs["model"] == ""
+
+
+def test_labels_of_bytes(tmp_path):
+    path = write_hdf5(StripeSampler(np.array([b"a", b"b"])), tmp_path / "x.h5", 2)
+    assert HDF5Dataset(path).classes == ["a", "b"]
+
+
+def test_weights_of_wrong_length(tmp_path):
+    with pytest.raises(
+        ValueError, match=r"`sample_weight` must return a weight for each of 6 rows, got shape"
+    ):
+        write_hdf5(StripeSampler([0, 1]), tmp_path / "x.h5", 3, sample_weight=lambda y, synthetic: [1.0])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_two_runs_at_once(tmp_path):
@@ -326,12 +387,12 @@ def test_layouts_and_compression(compression, shape, tmp_path):
         for layout in ("nhwc", "nchw")
     }
     arrays = [as_arrays(path) for path in files.values()]
-    assert np.array_equal(arrays[0][0], arrays[1][0])
+    assert np.array_equal(arrays[0][0], arrays[1][0].reshape(arrays[0][0].shape))
     assert np.array_equal(arrays[0][1], arrays[1][1])
     items = [HDF5Dataset(path)[7] for path in files.values()]
     assert torch.equal(items[0][0], items[1][0])
     with h5py.File(files["nchw"]) as file:
-        assert file["imgs"].shape == (100, 8, 8) if len(shape) == 2 else (100, 3, 8, 9)
+        assert file["imgs"].shape == ((100, 1, 8, 8) if len(shape) == 2 else (100, 3, 8, 9))
         assert file["imgs"].compression == compression
     assert len(list(tmp_path.iterdir())) == 2
 
