@@ -161,7 +161,7 @@ def test_writing_is_resumed(tmp_path, fitted, monkeypatch):
     assert run(*command, "-o", tmp_path / "x.h5", "--resume").exit_code == 0
     assert (tmp_path / "x.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
     with h5py.File(tmp_path / "x.h5") as file:
-        assert file["imgs"].shape == (3000, 8, 8)
+        assert file["imgs"].shape == (3000, 1, 8, 8)
 
 
 def test_resample_resumes_only_what_it_can_make_again(tmp_path, image_folder):
