@@ -21,7 +21,7 @@ from ganaug.training import train_gan
 
 
 def small(**parameters):
-    few = {"steps": 2, "width": 4, "code_size": 4, "random_state": 0}
+    few = {"architecture": "instance", "steps": 2, "width": 4, "code_size": 4, "random_state": 0}
     return ConditionalGAN(**{**few, **parameters})
 
 
