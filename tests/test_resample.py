@@ -157,7 +157,7 @@ def test_a_gan_is_cloned_a_frozen_one_is_not(stripes, fitted):
 
 def test_in_pipelines(stripes):
     X, y = stripes
-    flatten = FunctionTransformer(lambda X: X.reshape(len(X), -1))
+    flatten = FunctionTransformer(lambda X: X.reshape(len(X), -1) / 255)
     model = make_pipeline(GANOverSampler(quick(), random_state=0), flatten, LogisticRegression(max_iter=2000))
     assert cross_val_score(model, X, y, cv=2).shape == (2,)  # a failed fit warns, which is an error here
     search = GridSearchCV(model, {"ganoversampler__gan__steps": [1, 2]}, cv=2).fit(X, y)
