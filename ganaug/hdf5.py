@@ -140,6 +140,12 @@ def check_images(path: Path) -> None:
             raise ValueError("its images are not what was written")
 
 
+def file_digest(file: h5py.File) -> str:
+    """Return what a file says of its images and labels, by which it is told from another."""
+    key = next(key for key in LAYOUTS.values() if key in file)
+    return "-".join(f"{int(file[name].attrs[CHECKSUM]):016x}" for name in (key, LABELS))
+
+
 def _whole(dataset: h5py.Dataset) -> np.ndarray:
     values = dataset[:]
     if dataset.attrs[CHECKSUM] != checksum(values):
@@ -195,11 +201,11 @@ class HDF5Dataset(Dataset):
         self.transform = transform
         self._files: dict[int, np.ndarray | h5py.Dataset] = {}
         self._pid = -1
-        headers, self._sums = [], []
+        headers, self._digests = [], []
         for part in self.paths:
             with opened(part) as file:
                 headers.append(read_header(file))
-                self._sums.append(_sum(file))
+                self._digests.append(file_digest(file))
         first = headers[0]
         for part, header in zip(self.paths, headers, strict=True):
             kinds = [(h.layout, h.dtype, h.shape, h.classes.tolist()) for h in (header, first)]
@@ -278,7 +284,7 @@ class HDF5Dataset(Dataset):
             self._files, self._pid = {}, os.getpid()
         if part not in self._files:
             file = h5py.File(self.paths[part], "r")
-            if _sum(file) != self._sums[part]:
+            if file_digest(file) != self._digests[part]:
                 raise ValueError(f"{self.paths[part]} was replaced since: make the HDF5Dataset anew.")
             images = file[LAYOUTS[self.layout]]
             offset = images.id.get_offset()
@@ -289,11 +295,6 @@ class HDF5Dataset(Dataset):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_files": {}}
-
-
-def _sum(file: h5py.File) -> int:
-    """Return what the file says its images sum up to."""
-    return int(file[next(key for key in LAYOUTS.values() if key in file)].attrs[CHECKSUM])
 
 
 def _read(images: np.ndarray | h5py.Dataset, rows: np.ndarray) -> np.ndarray:

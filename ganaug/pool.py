@@ -15,7 +15,7 @@ from sklearn.utils import check_random_state
 from torch import Tensor
 
 from ganaug.data import Sampler, channels_first
-from ganaug.hdf5 import CHECKSUM, LABELS, LAYOUTS, opened, read_header
+from ganaug.hdf5 import LAYOUTS, file_digest, opened, read_header
 
 BLOCK = 1024  # images made at once
 
@@ -91,7 +91,7 @@ class Pool:
         """
         with opened(path) as file:
             header = read_header(file)
-            offset = file[LAYOUTS[header.layout]].id.get_offset()
+            offset, digest = file[LAYOUTS[header.layout]].id.get_offset(), file_digest(file)
         if offset is None:
             raise ValueError(f"{path} is compressed: only an uncompressed file can be a pool.")
         if not header.synthetic.any():
@@ -105,7 +105,7 @@ class Pool:
             np.where(header.synthetic, header.labels, -1),
             channels_last=header.layout == "nhwc" and len(header.shape) == 3,
         )
-        pool.digest = _digest(path)
+        pool.digest = digest
         return pool
 
     def refill(self, sampler: Sampler, random_state: Any) -> None:
@@ -121,8 +121,11 @@ class Pool:
     def images(self) -> Tensor:
         """All rows of the file, mapped; a pool's own file changes as they do."""
         if self._images is None or self._pid != os.getpid():
-            if self.digest and self.digest != _digest(self._path):
-                raise ValueError(f"{self._path} is another file than it was: make the pool anew.")
+            if self.digest:
+                with opened(self._path) as file:
+                    digest = file_digest(file)
+                if digest != self.digest:
+                    raise ValueError(f"{self._path} is another file than it was: make the pool anew.")
             # "c": a user's file is never written to, and torch gets the writable array it wants.
             mode: Any = "r+" if self._own else "c"
             rows = np.memmap(self._path, self._dtype, mode, self._offset, self._rows)
@@ -163,7 +166,7 @@ class Pool:
                 _take_space(file, taken.nbytes)
                 taken.tofile(file)
             self._path, self._offset, self._own = Path(name), 0, True
-            self.__dict__["digest"] = ""  # no longer a file of write_hdf5
+            self.digest = ""  # no longer a file of write_hdf5
 
 
 def _take_space(file: Any, size: int) -> None:
@@ -177,13 +180,6 @@ def _take_space(file: Any, size: int) -> None:
             f"No room for a pool of {size / 2**20:.0f} MiB in {tempfile.gettempdir()}: lower `pool_size`, or"
             f" set TMPDIR to another folder. ({exc})"
         ) from exc
-
-
-def _digest(path: Path) -> str:
-    """Return what a file of `write_hdf5` says of its images and labels."""
-    with opened(path) as file:
-        key = next(key for key in LAYOUTS.values() if key in file)
-        return "-".join(f"{int(file[name].attrs[CHECKSUM]):016x}" for name in (key, LABELS))
 
 
 def _delete(name: str, pid: int) -> None:

@@ -41,8 +41,7 @@ class GANAugment(v2.Transform):
     sampler : Sampler or path
         A fitted `ConditionalGAN`, or anything with ``classes_`` and ``sample``; or an uncompressed
         file of `write_hdf5`, whose synthetic images are the pool; classes of which it has none are
-        left as they are. Images have the height, width and
-        channels of those that come in.
+        left as they are. Images have the height, width and channels of those that come in.
     p : "auto", float in [0, 1], dict of label to float, or Recommendation
         How often an image is replaced. "auto": 0.8 in every class. A `Recommendation` of
         `recommend_counts` gives each class its synthetic share, for a loader that draws every
