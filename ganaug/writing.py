@@ -148,13 +148,8 @@ def write_hdf5(
     try:
         with file:
             if not left["blocks"]:
-                _create(file, blocks, sampler, left["run"])
-                if sample_weight is not None:
-                    file[WEIGHTS][:] = _weights(sample_weight, blocks, sampler.classes_)
+                _create(file, blocks, sampler, left["run"], sample_weight)
             _fill(file, blocks, left, journal, verbose)
-            for key in (LABELS, SYNTHETIC, WEIGHTS):
-                if key in file:
-                    file[key].attrs.modify(CHECKSUM, np.uint64(checksum(file[key][:])))
             file[LAYOUTS[layout]].attrs.modify(CHECKSUM, np.uint64(left["checksum"]))
             _sync(file)
         if compression is not None:
@@ -192,7 +187,7 @@ class _Blocks:
     ) -> None:
         self.sampler, self.numbers, self.layout, self.size = sampler, numbers, layout, size
         self.seed = 0
-        self._kept: tuple[int, Any] | None = None
+        self._kept: tuple[int, np.ndarray] | None = None
         self.real: Any = None
         self.real_labels = np.empty(0, np.int64)
         if real is not None:
@@ -215,22 +210,23 @@ class _Blocks:
             return number * self.size
         return len(self.real_labels) + int(self._before(number - self.n_real).sum())
 
-    def make(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return rows as they are stored, and their class indices."""
+    def rows(self, number: int) -> np.ndarray:
+        """Return a block's rows as they are stored."""
         if self._kept is not None and self._kept[0] == number:
-            (_, made), self._kept = self._kept, None
-            return made
-        labels = self.labels(number)
+            (_, rows), self._kept = self._kept, None
+            return rows
         if number < self.n_real:
-            return self._stored(self.real[number * self.size : (number + 1) * self.size]), labels
+            return self._stored(self.real[number * self.size : (number + 1) * self.size])
         seed = int(np.random.SeedSequence([self.seed, number - self.n_real]).generate_state(1)[0])
-        return self._stored(self.sampler.sample(self.sampler.classes_[labels], random_state=seed)), labels
+        return self._stored(
+            self.sampler.sample(self.sampler.classes_[self.labels(number)], random_state=seed)
+        )
 
-    def make_first(self) -> np.ndarray:
-        """Return the rows of the first synthetic block, if there is one; it is kept for `make`."""
+    def first_rows(self) -> np.ndarray:
+        """Return the rows of the first synthetic block, if there is one; they are kept for `rows`."""
         number = self.n_real if self.n_synthetic else 0
-        self._kept = number, self.make(number)
-        return self._kept[1][0]
+        self._kept = number, self.rows(number)
+        return self._kept[1]
 
     def labels(self, number: int) -> np.ndarray:
         """Return the class indices of a block."""
@@ -242,7 +238,7 @@ class _Blocks:
 
     def real_digest(self) -> str:
         """Return what tells one set of real rows from another."""
-        sums = (checksum(self.make(number)[0]) for number in range(self.n_real))
+        sums = (checksum(self.rows(number)) for number in range(self.n_real))
         words = hashlib.sha256(self.real_labels.tobytes()).hexdigest()[:16]
         return f"{len(self.real_labels)} rows {sum(sums) % 2**64:016x} {words}"
 
@@ -297,24 +293,34 @@ def _open(path: Path, *, resume: bool) -> h5py.File:
     return h5py.File(path, "w")
 
 
-def _create(file: h5py.File, blocks: _Blocks, sampler: Sampler, run: dict[str, Any]) -> None:
-    """Lay out all of the file before the first row.
+def _create(
+    file: h5py.File,
+    blocks: _Blocks,
+    sampler: Sampler,
+    run: dict[str, Any],
+    sample_weight: Callable[[np.ndarray, np.ndarray], np.ndarray] | None,
+) -> None:
+    """Lay out all of the file, and write all but the images, before the first block.
 
     Later writes then change no structure, which a kill could leave half done. So nothing is chunked:
     each row has its place from the start.
     """
-    like = blocks.make_first()
+    like = blocks.first_rows()
     if blocks.n_real:
-        _check_alike(blocks.make(0)[0], like)
+        _check_alike(blocks.rows(0), like)
     n = blocks.n_rows
-    images = file.create_dataset(LAYOUTS[blocks.layout], (n, *like.shape[1:]), like.dtype)
-    for key, kind in ((LABELS, np.int64), (SYNTHETIC, bool), (WEIGHTS, np.float64)):
-        if key != WEIGHTS or run["weighted"]:
-            file.create_dataset(key, (n,), kind)[n - 1 :] = 0  # a first write takes the space
-    images[n - 1 :] = 0
-    for dataset in file.values():
-        dataset.attrs[CHECKSUM] = np.uint64(0)
+    place = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    place.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    place.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    images = file.create_dataset(LAYOUTS[blocks.layout], (n, *like.shape[1:]), like.dtype, dcpl=place)
+    images.attrs[CHECKSUM] = np.uint64(0)
     classes = sampler.classes_
+    labels = np.concatenate([blocks.labels(number) for number in range(len(blocks))])
+    columns = {LABELS: labels, SYNTHETIC: np.arange(n) >= len(blocks.real_labels)}
+    if sample_weight is not None:
+        columns[WEIGHTS] = _weights(sample_weight, classes[labels], columns[SYNTHETIC])
+    for key, values in columns.items():
+        file.create_dataset(key, data=values).attrs[CHECKSUM] = np.uint64(checksum(values))
     classes = classes.astype(str) if classes.dtype.kind == "S" else classes
     file[CLASSES] = classes.astype(h5py.string_dtype()) if classes.dtype.kind == "U" else classes
     file[CLASSES].attrs[CHECKSUM] = np.uint64(text_checksum(classes))
@@ -336,12 +342,10 @@ def _check_alike(real: np.ndarray, synthetic: np.ndarray) -> None:
 
 def _fill(file: h5py.File, blocks: _Blocks, left: dict[str, Any], journal: Path, verbose: bool) -> None:
     """Write the blocks that are missing; `left` is brought up to date."""
-    images, labels, synthetic = (file[key] for key in (LAYOUTS[blocks.layout], LABELS, SYNTHETIC))
-    done = left["blocks"]
+    images, done = file[LAYOUTS[blocks.layout]], left["blocks"]
     if done:
-        rows, own = blocks.make(done - 1)
-        block = slice(blocks.start(done - 1), blocks.start(done))
-        if not (np.array_equal(images[block], rows) and np.array_equal(labels[block], own)):
+        rows = blocks.rows(done - 1)
+        if not np.array_equal(images[blocks.start(done - 1) : blocks.start(done)], rows):
             raise ValueError(
                 f"`sampler` makes other rows now than those in {file.filename}: resume with the model,"
                 " versions, device and number of threads of the run that was stopped, or pass"
@@ -352,9 +356,8 @@ def _fill(file: h5py.File, blocks: _Blocks, left: dict[str, Any], journal: Path,
         desc="writing", initial=blocks.start(done), total=blocks.n_rows, disable=None if verbose else True
     ) as bar:
         for number in range(done, len(blocks)):
-            rows, own = blocks.make(number)
-            block = slice(blocks.start(number), blocks.start(number + 1))
-            images[block], labels[block], synthetic[block] = rows, own, number >= blocks.n_real
+            rows = blocks.rows(number)
+            images[blocks.start(number) : blocks.start(number + 1)] = rows
             left["checksum"] = (left["checksum"] + checksum(rows)) % 2**64
             left["blocks"] = number + 1
             bar.update(len(rows))
@@ -401,10 +404,9 @@ def _compress(path: Path, compression: str) -> None:
 
 
 def _weights(
-    sample_weight: Callable[[np.ndarray, np.ndarray], np.ndarray], blocks: _Blocks, classes: np.ndarray
+    sample_weight: Callable[[np.ndarray, np.ndarray], np.ndarray], labels: np.ndarray, synthetic: np.ndarray
 ) -> np.ndarray:
-    labels = np.concatenate([blocks.labels(number) for number in range(len(blocks))])
-    weights = np.asarray(sample_weight(classes[labels], np.arange(len(labels)) >= len(blocks.real_labels)))
+    weights = np.asarray(sample_weight(labels, synthetic), np.float64)
     if weights.shape != labels.shape:
         raise ValueError(
             f"`sample_weight` must return a weight for each of {len(labels)} rows, got shape {weights.shape}."
