@@ -189,7 +189,7 @@ def generate(
     if balance is None:
         counts = dict.fromkeys(gan.classes_.tolist(), per_class or 0)
     else:
-        counts = _lacking(_real_images(balance, gan.codec_.shape[1:])[1])
+        counts = _lacking(_real_images(balance, _height_width(gan))[1])
     write_hdf5(
         gan,
         output,
@@ -258,7 +258,7 @@ def resample(
         X, y = _real_images(data, size)
     else:
         gan = ConditionalGAN.load(model, device=parameters["device"])
-        X, y = _real_images(data, gan.codec_.shape[1:])
+        X, y = _real_images(data, _height_width(gan))
         try:
             gan.codec_.check(X)
             label_indices(np.unique(y), gan.classes_, "DATA")
@@ -316,6 +316,11 @@ def _lacking(y: np.ndarray) -> dict[Any, int]:
     return dict(zip(labels.tolist(), (n.max() - n).tolist(), strict=True))
 
 
+def _height_width(gan: Any) -> tuple[int, int]:
+    _, height, width = gan.codec_.shape
+    return height, width
+
+
 def _real_images(data: Path, size: int | tuple[int, int] | None) -> tuple[Any, np.ndarray]:
     """Return images and labels; those of a folder by their names, which mean more than their order.
 
@@ -324,6 +329,11 @@ def _real_images(data: Path, size: int | tuple[int, int] | None) -> tuple[Any, n
     from ganaug.data import as_arrays
 
     X, y = arrays = as_arrays(data, size=size)
+    if X.ndim == 2:
+        raise ValueError(
+            f"{data} holds a table, and the command line takes images: use GANOverSampler in Python, or"
+            " reshape flat images to (N, H, W)."
+        )
     if arrays.class_names is not None and y.dtype.kind in "iu":
         y = np.array(arrays.class_names)[y]
     synthetic = arrays.synthetic

@@ -17,6 +17,7 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 from torchvision.transforms.v2 import functional as tvf
 
 from ganaug import hdf5
+from ganaug.kinds import as_rows
 
 MIN_CLASS_SIZE = 2
 
@@ -67,7 +68,8 @@ def as_arrays(source: Any, size: int | tuple[int, int] | None = None) -> Arrays:
     Parameters
     ----------
     source : (X, y), torch Dataset, or path
-        Arrays: X an ndarray (N, H, W, C) or (N, H, W), or a Tensor (N, C, H, W); y of length N.
+        Arrays: X an ndarray (N, H, W, C) or (N, H, W), or a Tensor (N, C, H, W), or a table, as an
+        ndarray (N, n_features) or a pandas DataFrame; y of length N.
         A torch Dataset yields (image, label), the image a PIL image, an ndarray or a Tensor. A
         path leads to a folder with one folder of images for each class, to an HDF5 file that
         `write_hdf5` wrote, or to an ``.npz`` file with arrays ``X`` and ``y`` (or ``X_train``
@@ -77,8 +79,8 @@ def as_arrays(source: Any, size: int | tuple[int, int] | None = None) -> Arrays:
 
     Returns
     -------
-    X : ndarray of shape (N, H, W, C) or (N, H, W), or Tensor of shape (N, C, H, W)
-        Tensors stay tensors, the dtype is kept; folders and PIL images give uint8 ndarrays.
+    X : ndarray of shape (N, H, W, C) or (N, H, W), Tensor of shape (N, C, H, W), or table
+        What came in as one stays one, the dtype is kept; folders and PIL images give uint8 ndarrays.
     y : ndarray of shape (N,)
         Labels as they were; those of a folder are int64 in the sorted order of its folders'
         names, which ride along: ``as_arrays(...).class_names``.
@@ -97,8 +99,7 @@ def as_arrays(source: Any, size: int | tuple[int, int] | None = None) -> Arrays:
         return _from_path(Path(source), height_width)
     if isinstance(source, tuple | list) and len(source) == 2:
         X, y = source
-        if not isinstance(X, Tensor):
-            X = np.asarray(X)
+        X = as_rows(X)
         y = check_labels(y, len(X))
         return Arrays(_resize(X, height_width), y, getattr(source, "class_names", None))
     if hasattr(source, "__getitem__") and hasattr(source, "__len__"):
@@ -143,24 +144,6 @@ def encode_labels(y: np.ndarray, least: int = MIN_CLASS_SIZE) -> tuple[np.ndarra
             f" {least} to be learned from: add rows, or leave the class out."
         )
     return classes, indices.astype(np.int64)
-
-
-def channels_first(rows: Any) -> Tensor:
-    """Return images in any layout of a sampler as a Tensor (n, C, H, W)."""
-    if isinstance(rows, Tensor):
-        return rows if rows.ndim == 4 else rows[:, None]
-    rows = torch.from_numpy(rows)
-    return rows.permute(0, 3, 1, 2).contiguous() if rows.ndim == 4 else rows[:, None]
-
-
-def rows_like(images: Tensor, like: Any) -> Any:
-    """Return images (n, C, H, W) as the rows that `like` is one of."""
-    dtype = like.dtype if isinstance(like, Tensor) else torch.from_numpy(like).dtype
-    rows = tvf.to_dtype(images.detach().cpu(), dtype, scale=True)
-    rows = rows[:, 0] if like.ndim == 3 else rows
-    if isinstance(like, Tensor):
-        return rows
-    return np.ascontiguousarray((rows.permute(0, 2, 3, 1) if rows.ndim == 4 else rows).numpy())
 
 
 def check_mode(mode: Any, strength: Any, sampler: Any) -> None:

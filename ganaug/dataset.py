@@ -17,14 +17,13 @@ from torchvision.transforms.v2 import functional as tvf
 
 from ganaug.data import (
     Sampler,
-    channels_first,
     check_mode,
     check_sampler,
     label_indices,
     per_class,
-    rows_like,
 )
 from ganaug.hdf5 import HDF5Dataset
+from ganaug.kinds import channels_first, rows_like
 from ganaug.recommend import Recommendation, balanced_weights
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # of PIL, by number of channels

@@ -12,13 +12,16 @@ from lightning_fabric import Fabric
 from lightning_fabric.wrappers import _FabricOptimizer
 from torch import Tensor, nn
 
+from ganaug.kinds import take
 from ganaug.losses import EVERY_STEP, GANLoss, Penalty, sliced_wasserstein
 from ganaug.networks import Networks
-from ganaug.rows import ClassRows, loosen, take
+from ganaug.rows import ClassRows, loosen
 
 
 class Codec(Protocol):
     """What training and sampling need of a kind of data; see `ganaug.images.ImageCodec`."""
+
+    block: int
 
     def encode(self, X: Any) -> Tensor:
         """Return rows as floats."""
@@ -34,6 +37,14 @@ class Codec(Protocol):
 
     def corrupt(self, rows: Tensor, generator: torch.Generator) -> Tensor:
         """Hide a part of each row from the discriminator; differentiable."""
+        ...
+
+    def error(self, made: Tensor, wanted: Tensor) -> Tensor:
+        """Return how far generated rows are from those that they should be, a scalar."""
+        ...
+
+    def settle(self, rows: Tensor, start: Tensor | None, generator: torch.Generator) -> Tensor:
+        """Return generated rows as encoded ones are; `start` are those they were made from."""
         ...
 
     def project(self, rows: Tensor, generator: torch.Generator) -> list[Tensor]:
@@ -184,8 +195,7 @@ class Game:
         self.judge.requires_grad_(False)
         maker_loss = self.loss(*self._logits(shown_real, shown_fake, classes))[1]
         if rebuilt is not None and codes is not None:
-            error = rebuilt - second
-            rebuilding = error.abs().mean() + 0.5 * error.square().mean()
+            rebuilding = self.codec.error(rebuilt, second)
             maker_loss = rebuilding + self.adversarial_weight * maker_loss + 1e-4 * codes.square().mean()
             if self.detail_weight:
                 maker_loss = maker_loss + self.detail_weight * self._apart(second, fake)

@@ -25,14 +25,16 @@ from torch import Tensor
 
 from ganaug.data import as_arrays, check_labels, encode_labels, label_indices
 from ganaug.game import Game
-from ganaug.generator import BLOCK, TrainedGenerator
+from ganaug.generator import TrainedGenerator
 from ganaug.images import ImageCodec
+from ganaug.kinds import as_rows, join, take
 from ganaug.losses import LOSSES, PENALTIES, GANLoss, Penalty
-from ganaug.networks import ARCHITECTURES, Architecture, Networks
+from ganaug.networks import ARCHITECTURES, FOR_TABLES, Architecture, Networks
+from ganaug.tables import TableCodec
 from ganaug.training import Callback, train_gan
 
 CONFIG_FILE, WEIGHTS_FILE, SEED_FILE = "config.json", "model.safetensors", "seed"
-FORMAT = 3  # of what `save` writes
+FORMAT = 4  # of what `save` writes
 SMALL = 16  # pixels: images with a shorter side are too coarse to be bent
 DEFAULT_LOSS, DEFAULT_PENALTY = "relativistic", "r1+r2"
 # What "auto" stands for; docs/recipe.md says why.
@@ -43,6 +45,13 @@ AUTO_SMALL: dict[str, Any] = {
     "detail_weight": 0.0,
     "strength": 1.0,
 }
+AUTO_TABLE: dict[str, Any] = {
+    "architecture": "tabular",
+    "steps": 400,
+    "detail_weight": 1.0,
+    "strength": 1.0,
+}
+CODECS: dict[str, type[ImageCodec] | type[TableCodec]] = {"images": ImageCodec, "table": TableCodec}
 TIMED_STEPS = 8  # by which `expected_seconds` goes: two of them with the penalty
 NOT_SAVED = ("callbacks", "device", "verbose", "random_state")
 
@@ -136,7 +145,7 @@ class ConditionalGAN(BaseEstimator):
     def __init__(
         self,
         *,
-        modality: Literal["auto", "images"] = "auto",
+        modality: Literal["auto", "images", "table"] = "auto",
         architecture: str | Architecture = "auto",
         loss: str | GANLoss = "auto",
         penalty: str | Penalty = "auto",
@@ -209,7 +218,8 @@ class ConditionalGAN(BaseEstimator):
         """
         X, y = as_arrays((X, y))
         self.check_parameters()
-        codec = ImageCodec.fit(X)
+        codec = self._codec(X)
+        X = codec.prepare(X)
         classes, labels = encode_labels(y)
         fabric = _fabric(self.device)
         folder = None if checkpoint is None else Path(checkpoint)
@@ -242,14 +252,18 @@ class ConditionalGAN(BaseEstimator):
             history += [{"member": i, **entry} for entry in losses]
         self.codec_, self.classes_, self.members_, self.history_ = codec, classes, members, history
         self.class_counts_ = np.bincount(labels)
-        self.n_features_in_ = int(X.shape[1])
+        self.n_features_in_ = codec.row_shape[0]
         return self
+
+    def _codec(self, X: Any) -> ImageCodec | TableCodec:
+        modality = ("table" if X.ndim == 2 else "images") if self.modality == "auto" else self.modality
+        return CODECS[modality].fit(X)
 
     def _fit_member(
         self,
         X: Any,
         labels: np.ndarray,
-        codec: ImageCodec,
+        codec: ImageCodec | TableCodec,
         fabric: Fabric,
         *,
         build: Architecture,
@@ -287,21 +301,32 @@ class ConditionalGAN(BaseEstimator):
         )
         return TrainedGenerator(trained, codec, labels, _copy(X), **self._generator_settings(codec)), history
 
-    def _auto(self, name: str, codec: ImageCodec) -> Any:
+    def _auto(self, name: str, codec: ImageCodec | TableCodec) -> Any:
         """Return a parameter, or what "auto" stands for with such images."""
         value = getattr(self, name)
         if isinstance(value, str) and value == "auto":
+            if isinstance(codec, TableCodec):
+                return AUTO_TABLE[name]
             return (AUTO_SMALL if min(codec.shape[1:]) < SMALL else AUTO)[name]
         return value
 
-    def _generator_settings(self, codec: ImageCodec) -> dict[str, Any]:
+    def _generator_settings(self, codec: ImageCodec | TableCodec) -> dict[str, Any]:
         strength = self._auto("strength", codec)
         return {"code_size": self.code_size, "noise": self.noise, "strength": strength}
 
-    def _architectures(self, codec: ImageCodec) -> list[Architecture]:
-        return _chosen(self.architecture, self._auto("architecture", codec))
+    def _architectures(self, codec: ImageCodec | TableCodec) -> list[Architecture]:
+        chosen = _chosen(self.architecture, self._auto("architecture", codec))
+        for name, build in ARCHITECTURES.items():
+            if isinstance(codec, TableCodec) and build in chosen and name not in FOR_TABLES:
+                raise ValueError(
+                    f"`architecture` must be 'auto', one of {list(FOR_TABLES)} or a callable for a table, got"
+                    f" {name!r}."
+                )
+        return chosen
 
-    def _build(self, build: Architecture, codec: ImageCodec, n_classes: int, seed: int) -> Networks:
+    def _build(
+        self, build: Architecture, codec: ImageCodec | TableCodec, n_classes: int, seed: int
+    ) -> Networks:
         # Initial weights come from torch's global state on the CPU: put it back as the user had it.
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
@@ -329,7 +354,7 @@ class ConditionalGAN(BaseEstimator):
             ):
                 auto = "'auto' or " if name in AUTO else ""
                 raise ValueError(f"`{name}` must be {auto}a number from 0 up, got {value!r}.")
-        for name, allowed in (("modality", ("auto", "images")), ("conditioning", ("shared", "per-class"))):
+        for name, allowed in (("modality", ("auto", *CODECS)), ("conditioning", ("shared", "per-class"))):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"`{name}` must be one of {list(allowed)}, got {getattr(self, name)!r}.")
 
@@ -343,8 +368,8 @@ class ConditionalGAN(BaseEstimator):
         }
         X = X.detach().cpu() if isinstance(X, Tensor) else X
         digest = hashlib.sha256()
-        for i in range(0, len(labels), BLOCK):
-            digest.update(np.ascontiguousarray(X[i : i + BLOCK]).tobytes())
+        for i in range(0, len(labels), 256):
+            digest.update(np.ascontiguousarray(X[i : i + 256]).tobytes())
         return {
             **{k: str(v) for k, v in settings.items()},
             "seed, which comes from random_state,": str(seed),
@@ -354,7 +379,7 @@ class ConditionalGAN(BaseEstimator):
 
     def expected_seconds(self, X: Any, y: Any) -> float:
         """Return about how long `fit` would take on such rows, by a few of its steps."""
-        codec = ImageCodec.fit(as_arrays((X, y))[0])
+        codec = self._codec(as_arrays((X, y))[0])
         few = clone(self).set_params(callbacks=None, verbose=False)
         seconds = []
         for steps in (1, 1 + TIMED_STEPS):
@@ -407,16 +432,14 @@ class ConditionalGAN(BaseEstimator):
         check_is_fitted(self)
         if not (np.isfinite(strength) and strength >= 0):
             raise ValueError(f"`strength` must be a number from 0 up, got {strength!r}.")
-        X = X if isinstance(X, Tensor) else np.asarray(X)
+        X = as_rows(X)
         self.codec_.check(X)
         classes = torch.from_numpy(label_indices(check_labels(y, len(X)), self.classes_))
         generator = torch.Generator().manual_seed(_seed(random_state))
         return self._in_blocks(
             classes,
             generator,
-            lambda member, own, rows: member.vary(
-                X[rows if isinstance(X, Tensor) else rows.numpy()], own, strength, generator
-            ),
+            lambda member, own, rows: member.vary(take(X, rows), own, strength, generator),
         )
 
     def _in_blocks(
@@ -428,9 +451,9 @@ class ConditionalGAN(BaseEstimator):
         """Return rows of `classes`, made by ``generate(member, its classes, indices of the rows)``."""
         shared = _shared(self.members_)
         copies = len(self.members_) // (1 if shared else len(self.classes_))
-        blocks = [self.codec_.decode(torch.empty(0, *self.codec_.shape))]
-        for start in range(0, len(classes), BLOCK):
-            own = classes[start : start + BLOCK]
+        blocks = []
+        for start in range(0, len(classes), self.codec_.block):
+            own = classes[start : start + self.codec_.block]
             rows = torch.arange(start, start + len(own))
             makers = torch.zeros_like(own)
             if copies > 1:
@@ -443,7 +466,7 @@ class ConditionalGAN(BaseEstimator):
                 mine = makers == maker
                 encoded[mine] = generate(self.members_[maker], own[mine], rows[mine])
             blocks.append(self.codec_.decode(encoded))
-        return torch.cat(blocks) if self.codec_.tensor else np.concatenate(blocks)
+        return join(blocks or [self.codec_.decode(torch.empty(0, *self.codec_.shape))])
 
     def save(self, path: str | Path) -> None:
         """Write the fitted model to the folder `path`: config.json and model.safetensors.
@@ -500,6 +523,7 @@ class ConditionalGAN(BaseEstimator):
             "parameters": {k: v.item() if isinstance(v, np.generic) else v for k, v in parameters.items()},
             "classes": self.classes_.tolist(),
             "classes_dtype": "str" if self.classes_.dtype.kind == "U" else self.classes_.dtype.name,
+            "modality": self.codec_.name,
             "codec": self.codec_.to_config(),
             "members": len(self.members_),
             "history": self.history_,
@@ -538,7 +562,7 @@ class ConditionalGAN(BaseEstimator):
                 raise ValueError(f"format {config['format']} instead of {FORMAT}")
             gan = cls(**config["parameters"], device=device)
             gan.check_parameters()
-            gan.codec_ = ImageCodec.from_config(config["codec"])
+            gan.codec_ = CODECS[config["modality"]].from_config(config["codec"])
             gan.classes_ = np.array(config["classes"], dtype=config["classes_dtype"])
             gan.history_ = config["history"]
             gan.n_features_in_ = gan.codec_.row_shape[0]

@@ -9,18 +9,17 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, clone
-from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import StratifiedKFold
 from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor
 
 from ganaug.data import Sampler, check_labels, encode_labels, label_indices
+from ganaug.kinds import as_rows, join, take
 from ganaug.neighbours import Neighbours, Points
-from ganaug.probe import ProbeClassifier
+from ganaug.probe import ProbeClassifier, TableProbe
 
 FOLDS = 3  # of the data, each judged by a classifier that never saw it
 PROBE_STEPS = 333  # of the classifier of a fold: together they cost one ProbeClassifier
@@ -100,7 +99,7 @@ class QualityGate(BaseEstimator):
         ----------
         X : array or Tensor of shape (n, ...)
             The rows that the GAN was, or is to be, trained on: images as for `ConditionalGAN`, or
-            a table of numbers, (n, n_features).
+            a table, (n, n_features).
         y : array-like of shape (n,)
 
         Returns
@@ -120,7 +119,7 @@ class QualityGate(BaseEstimator):
             or self.max_rounds < 1
         ):
             raise ValueError(f"`max_rounds` must be an integer from 1 up, got {self.max_rounds!r}.")
-        X = X if isinstance(X, Tensor) else np.asarray(X)
+        X = as_rows(X)
         y = check_labels(y, len(X))
         classes, labels = encode_labels(y)
         self.gan_: Sampler = _fitted(self.gan, X, y)
@@ -130,7 +129,7 @@ class QualityGate(BaseEstimator):
         self.classes_ = classes
         self._fit_classifiers(X, labels)
         self.neighbours_ = Neighbours(X)
-        self.rows_ = [self.neighbours_.encode(X[labels == c]) for c in range(len(classes))]
+        self.rows_ = [self.neighbours_.encode(take(X, labels == c)) for c in range(len(classes))]
         apart = torch.cat([self.neighbours_.nearest(own, own, "rest") for own in self.rows_])
         apart = apart[
             (apart > 0) & apart.isfinite()
@@ -142,11 +141,7 @@ class QualityGate(BaseEstimator):
         random = check_random_state(self.random_state)
         model = self.classifier
         if model is None:
-            model = (
-                ProbeClassifier(steps=PROBE_STEPS)
-                if X.ndim > 2
-                else ExtraTreesClassifier(class_weight="balanced")
-            )
+            model = ProbeClassifier(steps=PROBE_STEPS) if X.ndim > 2 else TableProbe()
         folds = min(FOLDS, int(np.bincount(labels).min()))
         split = StratifiedKFold(folds, shuffle=True, random_state=random.randint(2**31 - 1))
         self.classifiers_ = []
@@ -155,8 +150,8 @@ class QualityGate(BaseEstimator):
             classifier = clone(model)
             if "random_state" in classifier.get_params():
                 classifier.set_params(random_state=random.randint(2**31 - 1))
-            self.classifiers_.append(classifier.fit(X[inside], labels[inside]))
-            proba[outside] = classifier.predict_proba(X[outside])
+            self.classifiers_.append(classifier.fit(take(X, inside), labels[inside]))
+            proba[outside] = classifier.predict_proba(take(X, outside))
         own = np.arange(len(self.classes_)) == labels[:, None]
         # No stricter than that: where a class is poor, classifiers know less than the generator,
         # and would reject what could teach them.
@@ -191,7 +186,7 @@ class QualityGate(BaseEstimator):
             score, contradicted = self._judged(rows, asked)
             for c in np.flatnonzero(proposed).tolist():
                 own = asked == c
-                piles[c].judge(rows[own], score[own], contradicted[own])
+                piles[c].judge(take(rows, own), score[own], contradicted[own])
         self.report_ = {self.classes_[c]: pile.report for c, pile in enumerate(piles) if len(pile.places)}
         for c, pile in enumerate(piles):
             pile.fill(self.classes_[c], self.max_rounds)
@@ -199,7 +194,7 @@ class QualityGate(BaseEstimator):
             return self.gan_.sample(wanted)
         order = np.argsort(np.concatenate([pile.places for pile in piles]))
         parts = [block for pile in piles for block in pile.accepted]
-        return torch.cat(parts)[order] if isinstance(parts[0], Tensor) else np.concatenate(parts)[order]
+        return take(join(parts), order)
 
     def _judged(self, rows: Any, asked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the probability of its class for each row, and whether another contradicts it.
@@ -212,7 +207,9 @@ class QualityGate(BaseEstimator):
         proba = np.array(first.predict_proba(rows))  # a copy: what a classifier gave is its own
         open_ = np.flatnonzero(proba[np.arange(len(asked)), asked] < n * self.unlikely_)
         if len(open_):
-            proba[open_] = (proba[open_] + sum(model.predict_proba(rows[open_]) for model in others)) / n
+            proba[open_] = (
+                proba[open_] + sum(model.predict_proba(take(rows, open_)) for model in others)
+            ) / n
         score = proba[np.arange(len(asked)), asked]
         return score, (proba.argmax(1) != asked) & (score < self.unlikely_)
 
@@ -258,12 +255,12 @@ class _Pile:
         for reason, mask in zip(REASONS, (contradicted, copied, repeated), strict=True):
             self.report[reason] += int(mask.sum())
         taken = np.flatnonzero(good)[: self.missing]
-        self.accepted.append(rows[taken])
+        self.accepted.append(take(rows, taken))
         self.kept = points[taken] if self.kept is None else Points.join(self.kept, points[taken])
         self.report["accepted"] += len(taken)
         # A copy is of its class at least, but adds nothing: the last resort.
         score = np.where(contradicted, score, score - 1)
-        self.spare += [(float(score[i]), rows[i : i + 1]) for i in np.flatnonzero(~good)]
+        self.spare += [(float(score[i]), take(rows, slice(i, i + 1))) for i in np.flatnonzero(~good)]
         self.spare = sorted(self.spare, key=lambda item: -item[0])[: self.missing]
 
     def fill(self, label: Any, rounds: int) -> None:

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from ganaug.game import Codec
+from ganaug.kinds import take
 from ganaug.networks import Networks
-from ganaug.rows import ClassRows, loosen, take
-
-BLOCK = 256  # rows that go through a network at once
+from ganaug.rows import ClassRows, loosen
 
 
 class TrainedGenerator:
@@ -57,7 +56,7 @@ class TrainedGenerator:
         self.X = self.codes = None
         if self.encoder is not None:
             self.X = X
-            blocks = [X[i : i + BLOCK] for i in range(0, len(labels), BLOCK)]
+            blocks = [X[i : i + codec.block] for i in range(0, len(labels), codec.block)]
             self.codes = torch.cat([self._encode(self.codec.encode(block)) for block in blocks])
 
     @torch.no_grad()
@@ -70,7 +69,8 @@ class TrainedGenerator:
         """Return a random encoded row of each of `classes`."""
         if self.codes is None:
             codes = torch.randn(len(classes), self.code_size, generator=generator)
-            return self.generator(codes.to(self.device), classes.to(self.device)).cpu()
+            rows = self.generator(codes.to(self.device), classes.to(self.device)).cpu()
+            return self.codec.settle(rows, None, generator)
         start, _ = self.rows.draw_pairs(classes, generator)
         return self._changed(take(self.X, start), self.codes[start], classes, 1.0, generator)
 
@@ -88,8 +88,10 @@ class TrainedGenerator:
         first, second = self.rows.draw_pairs(donors, generator)
         deltas = loosen(self.codes[first] - self.codes[second], self.noise, generator)
         deltas = self.strength * strength * deltas
-        inputs = (self.codec.encode(X), codes, deltas, classes)
-        return self.generator(*(tensor.to(self.device) for tensor in inputs)).cpu()
+        start = self.codec.encode(X)
+        inputs = (start, codes, deltas, classes)
+        rows = self.generator(*(tensor.to(self.device) for tensor in inputs)).cpu()
+        return self.codec.settle(rows, start, generator)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all that `from_tensors` needs, by name."""

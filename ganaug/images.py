@@ -24,6 +24,7 @@ class ImageCodec:
     """
 
     name = "images"
+    block = 256  # rows that go through a network at once
 
     def __init__(
         self, shape: tuple[int, int, int], row_shape: tuple[int, ...], dtype: str, tensor: bool
@@ -107,6 +108,10 @@ class ImageCodec:
     def _describe(tensor: bool, dtype: str, row_shape: tuple[int, ...]) -> str:
         return f"{'a Tensor' if tensor else 'an ndarray'} of {dtype} rows of shape {row_shape}"
 
+    def prepare(self, X: Any) -> Any:
+        """Return training rows as they are: encoded, they would be four times as large."""
+        return X
+
     def encode(self, X: Any) -> Tensor:
         """Return rows of `X` as a float tensor (n, C, H, W) in [-1, 1]."""
         rows = X if self.tensor else torch.from_numpy(np.ascontiguousarray(X))
@@ -167,6 +172,15 @@ class ImageCodec:
         blank_x = (x >= left) & (x < left + width // 2)
         keep = ~(blank_y[:, None, :, None] & blank_x[:, None, None, :])
         return rows * keep.to(rows.device)
+
+    def error(self, made: Tensor, wanted: Tensor) -> Tensor:
+        """Return how far generated rows are from those that they should be, a scalar."""
+        error = made - wanted
+        return error.abs().mean() + 0.5 * error.square().mean()
+
+    def settle(self, rows: Tensor, start: Tensor | None, generator: torch.Generator) -> Tensor:
+        """Return generated rows as they are."""
+        return rows
 
     def project(self, rows: Tensor, generator: torch.Generator) -> list[Tensor]:
         """Return what random filters see at random places, the same in every image; differentiable.

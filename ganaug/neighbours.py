@@ -6,12 +6,12 @@ import itertools
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from ganaug.images import ImageCodec
+from ganaug.tables import TableCodec
 
 CANDIDATES = 8  # rows that are near at first sight, of which the nearest is looked for
 BLOCK = 256  # rows looked at together
@@ -50,25 +50,23 @@ class Neighbours:
     """Measure distances between rows of one kind.
 
     Images are compared pixel by pixel, in their range of [-1, 1], without their outermost pixels;
-    tables column by column, each in units of its standard deviation.
+    tables as `TableCodec` encodes them, where a number is about as far from another as they are
+    standard deviations apart, and so is a category.
 
     Parameters
     ----------
-    X : array or Tensor of shape (n, H, W), (n, H, W, C), (n, C, H, W) or (n, n_features)
+    X : array or Tensor of shape (n, H, W), (n, H, W, C) or (n, C, H, W), or table (n, n_features)
         Rows that set the scale.
     """
 
     def __init__(self, X: Any) -> None:
-        self.codec = ImageCodec.fit(X) if X.ndim > 2 else None
-        if self.codec is None:
-            self.scale = np.maximum(np.asarray(X, dtype=np.float64).std(0), 1e-12)
+        self.codec: ImageCodec | TableCodec = (ImageCodec if X.ndim > 2 else TableCodec).fit(X)
 
     def encode(self, rows: Any) -> Points:
         """Return rows, of the kind of `X`, as points."""
-        if self.codec is None:
-            fine = torch.from_numpy(np.asarray(rows, dtype=np.float64) / self.scale).float()
-            return Points(fine[:, None], fine)
         fine = self.codec.encode(rows)
+        if fine.ndim == 2:
+            return Points(fine[:, None], fine)
         coarse = [_cells(_windows(block).flatten(0, 1)) for block in fine.split(BLOCK)]
         return Points(torch.cat(coarse).view(len(fine), 9, -1), fine)
 
@@ -120,7 +118,7 @@ class Neighbours:
         return torch.cat(distances)
 
     def _distance(self, rows: Tensor, others: Tensor) -> Tensor:
-        if self.codec is None:
+        if rows.ndim == 3:
             return (rows - others).norm(dim=-1)
         shifted = _windows(others.flatten(0, 1)).unflatten(0, others.shape[:2]).flatten(3)
         inner = rows[..., 1:-1, 1:-1].flatten(2)

@@ -14,8 +14,9 @@ import torch
 from sklearn.utils import check_random_state
 from torch import Tensor
 
-from ganaug.data import Sampler, channels_first
+from ganaug.data import Sampler
 from ganaug.hdf5 import LAYOUTS, file_digest, opened, read_header
+from ganaug.kinds import channels_first
 
 BLOCK = 1024  # images made at once
 

@@ -1,4 +1,4 @@
-"""ProbeClassifier: a small convolutional network that measures what a set of images is worth."""
+"""Classifiers that measure what a set of rows is worth: a small network for images, trees for tables."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ganaug.data import check_labels, encode_labels
 from ganaug.images import ImageCodec
+from ganaug.kinds import take
+from ganaug.tables import TableCodec
 
 BLOCK = 256  # rows that go through the network at once outside training
 WIDE = 16  # pixels of the shorter side from which channels-last memory is faster: three times, in pooling
@@ -91,7 +94,7 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):
                     group["lr"] = self.learning_rate * _rate(step, self.steps)
                 u = torch.rand(self.batch_size, generator=generator, dtype=torch.float64) * bounds[-1]
                 rows = torch.searchsorted(bounds, u, right=True).clamp(max=len(y) - 1)
-                images = self.codec_.encode(X[rows] if isinstance(X, Tensor) else X[rows.numpy()])
+                images = self.codec_.encode(take(X, rows))
                 if self.augment:
                     images = self.codec_.augment(images, generator)
                 images = images.contiguous(memory_format=self._layout())
@@ -126,6 +129,46 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):
     def _layout(self) -> torch.memory_format:
         wide = min(self.codec_.shape[1:]) >= WIDE
         return torch.channels_last if wide else torch.contiguous_format
+
+
+class TableProbe(ClassifierMixin, BaseEstimator):
+    """Random trees on tables of any columns.
+
+    Parameters
+    ----------
+    balanced : bool
+        Grow each tree on as many rows of every class, so that a class is not held for unlikely
+        because it is small. Otherwise each tree sees all rows, by their weights.
+    random_state : int
+    """
+
+    def __init__(self, *, balanced: bool = True, random_state: int = 0) -> None:
+        self.balanced = balanced
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any, sample_weight: np.ndarray | None = None) -> TableProbe:
+        """Fit trees on a table `X`, as `ConditionalGAN.fit` takes it, with labels `y`."""
+        from imblearn.ensemble import BalancedRandomForestClassifier  # takes a while, and images need none
+
+        self.codec_ = TableCodec.fit(X)
+        if self.balanced:
+            trees = BalancedRandomForestClassifier(
+                sampling_strategy="all", replacement=True, bootstrap=False, random_state=self.random_state
+            )
+        else:
+            trees = ExtraTreesClassifier(random_state=self.random_state)
+        self.trees_ = trees.fit(self.codec_.encode(X).numpy(), y, sample_weight)
+        self.classes_ = self.trees_.classes_
+        return self
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return the probability of each class, (n, n_classes)."""
+        check_is_fitted(self)
+        return self.trees_.predict_proba(self.codec_.encode(X, strict=False).numpy())
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the likeliest label of each row, (n,)."""
+        return self.classes_[self.predict_proba(X).argmax(1)]
 
 
 def _rate(step: int, steps: int) -> float:

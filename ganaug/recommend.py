@@ -8,17 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from sklearn.base import clone
-from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import StratifiedKFold
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import has_fit_parameter
-from torch import Tensor
 
 from ganaug.data import check_labels, encode_labels
-from ganaug.probe import ProbeClassifier
+from ganaug.kinds import as_rows, join, take
+from ganaug.probe import ProbeClassifier, TableProbe
 
 Scorer = Callable[[np.ndarray, np.ndarray], float]
 
@@ -237,7 +235,7 @@ def recommend_counts(
         )
     if isinstance(cv, bool) or not isinstance(cv, int | np.integer) or cv < 2:
         raise ValueError(f"`cv` must be an integer from 2 up, got {cv!r}.")
-    X = X if isinstance(X, Tensor) else np.asarray(X)
+    X = as_rows(X)
     classes, labels = encode_labels(check_labels(y, len(X)), least=1)
     counts = np.bincount(labels)
 
@@ -271,10 +269,10 @@ def recommend_counts(
     tried: tuple[Candidate, ...] = (NOTHING, *CANDIDATES)
     proba = {candidate: np.full((len(labels), len(classes)), np.nan) for candidate in tried}
     for (inside, outside), seed in zip(folds.split(np.zeros(len(labels)), labels), seeds[2:], strict=True):
-        pool = _Pool(gan, X[inside], labels[inside], classes, tried, int(seed))
+        pool = _Pool(gan, take(X, inside), labels[inside], classes, tried, int(seed))
         for candidate in tried:
             fitted = model.fit(*pool.training_set(candidate))
-            proba[candidate][outside] = fitted.predict_proba(X[outside])
+            proba[candidate][outside] = fitted.predict_proba(take(X, outside))
         if len(tried) > 1 + FINALISTS:  # the first fold chooses who goes on
             best = sorted(CANDIDATES, key=lambda c: -score(labels[outside], proba[c][outside]))
             tried = (NOTHING, *best[:FINALISTS])
@@ -301,7 +299,7 @@ class _Model:
 
     def __init__(self, classifier: Any, *, images: bool, seed: int) -> None:
         if classifier is None:
-            classifier = ProbeClassifier(steps=PROBE_STEPS) if images else ExtraTreesClassifier()
+            classifier = ProbeClassifier(steps=PROBE_STEPS) if images else TableProbe(balanced=False)
         if not callable(classifier) and not hasattr(classifier, "predict_proba"):
             raise ValueError(
                 "`classifier` must have predict_proba, or be a callable (X, y, sample_weight), got"
@@ -319,7 +317,7 @@ class _Model:
         if has_fit_parameter(model, "sample_weight"):
             return model.fit(X, y, sample_weight=weight)
         rows = np.random.default_rng(self.seed).choice(len(y), len(y), p=weight / weight.sum())
-        return model.fit(X[rows], y[rows])
+        return model.fit(take(X, rows), y[rows])
 
 
 class _Pool:
@@ -346,9 +344,7 @@ class _Pool:
         labels = np.concatenate([self.labels, new])
         synthetic = np.arange(len(labels)) >= len(self.labels)
         weight = balanced_weights(labels, synthetic, dict(enumerate(candidate.shares(self.counts))))
-        join = torch.cat if isinstance(self.X, Tensor) else np.concatenate
-        X = join([self.X, self.synthetic[taken]])
-        return X, labels, weight
+        return join([self.X, take(self.synthetic, taken)]), labels, weight
 
 
 def _trial(

@@ -6,21 +6,23 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
+import scipy.sparse
 from imblearn.over_sampling.base import BaseOverSampler
 from imblearn.utils import check_target_type
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.validation import validate_data
 
-from ganaug.data import Sampler
+from ganaug.data import Sampler, check_labels
 from ganaug.gan import ConditionalGAN
 from ganaug.gate import QualityGate
+from ganaug.kinds import as_rows, is_frame, join
 from ganaug.recommend import fit_clone, recommend_counts
 
 
 class GANOverSampler(BaseOverSampler):
-    """Over-sample the smaller classes of a set of images with a conditional GAN.
+    """Over-sample the smaller classes of a table, or of a set of images, with a conditional GAN.
 
     Parameters
     ----------
@@ -31,7 +33,7 @@ class GANOverSampler(BaseOverSampler):
         As everywhere in imbalanced-learn; a dict gives the final number of rows of each class.
         Or "recommended": as `recommend_counts` finds best, which may be to add nothing.
     image_shape : (H, W) or (H, W, C), optional
-        The shape of an image, where X holds one in each flat row.
+        The shape of an image, where X holds one in each flat row. Without it such an X is a table.
     random_state : int, RandomState or None
         If not None, set on the clone of `gan` too, and on what it holds.
 
@@ -69,7 +71,7 @@ class GANOverSampler(BaseOverSampler):
             *BaseOverSampler._parameter_constraints["sampling_strategy"],
             StrOptions({"recommended"}),
         ],
-        "gan": [None, object],
+        "gan": [None, HasMethods("sample")],
         "image_shape": [None, "array-like"],
         "random_state": ["random_state"],
     }
@@ -92,21 +94,36 @@ class GANOverSampler(BaseOverSampler):
 
         Parameters
         ----------
-        X : ndarray of shape (n, H, W), (n, H, W, C), or (n, n_pixels) with `image_shape`
+        X : table of shape (n, n_features), or ndarray of shape (n, H, W) or (n, H, W, C)
+            A table is an ndarray, a pandas or polars DataFrame, a sparse matrix or a list; of
+            numbers, booleans, categories and strings, some of which may be missing. With
+            `image_shape` each of its rows is an image.
         y : array-like of shape (n,)
 
         Returns
         -------
-        X, y : ndarray
+        X, y : as they came
+            Of the same kinds and dtypes; the index of a DataFrame is numbered anew.
+
+        Raises
+        ------
+        ValueError
+            If a column or a class can't be learned from, a value is infinite, or a label missing;
+            names it.
         """
+        if type(X).__module__.partition(".")[0] == "polars":
+            frame, y = self.fit_resample(_from_polars(X), y)
+            return _to_polars(frame, like=X), y
+        if y is not None and np.ndim(y) == 1:
+            check_labels(y, X.shape[0] if hasattr(X, "shape") else len(X))
         if not (isinstance(self.sampling_strategy, str) and self.sampling_strategy == "recommended"):
             X, y = super().fit_resample(X, y)
-            self.sample_weight_ = np.ones(len(X))
+            self.sample_weight_ = np.ones(len(self.synthetic_mask_))
             return X, y
 
         def recommended(target: np.ndarray) -> dict[Any, int]:
-            images = self._as_images(np.asarray(X))
-            self.recommendation_ = recommend_counts(self._gan(), images, target, random_state=self._seed())
+            rows = self._as_rows(X)
+            self.recommendation_ = recommend_counts(self._gan(), rows, target, random_state=self._seed())
             return self.recommendation_.totals
 
         # imbalanced-learn asks a callable for the totals, after it has checked y.
@@ -118,37 +135,56 @@ class GANOverSampler(BaseOverSampler):
         self.sample_weight_ = self.recommendation_.sample_weight(y, self.synthetic_mask_)
         return X, y
 
-    def _check_X_y(self, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray, bool]:
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.string = True
+        tags.input_tags.sparse = True
+        return tags
+
+    def _check_X_y(self, X: Any, y: Any) -> tuple[Any, np.ndarray, bool]:
         y, binarize_y = check_target_type(y, indicate_one_vs_all=True)
-        X, y = validate_data(self, X=X, y=y, reset=True, allow_nd=True)
+        if is_frame(X):
+            validate_data(self, X=X, y=y, reset=True, skip_check_array=True)
+            return X, y, binarize_y
+        X, y = validate_data(
+            self,
+            X=X,
+            y=y,
+            reset=True,
+            dtype=None,
+            allow_nd=True,
+            accept_sparse=["csr", "csc"],
+            ensure_all_finite=False,  # what is infinite, a codec names with its column
+        )
         return X, y, binarize_y
 
-    def _fit_resample(self, X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        images = self._as_images(X)
+    def _fit_resample(self, X: Any, y: np.ndarray) -> tuple[Any, np.ndarray]:
         n_new = sum(self.sampling_strategy_.values())
         if hasattr(self, "gan_"):
             del self.gan_  # of a call before
-        self.synthetic_mask_ = np.arange(len(X) + n_new) >= len(X)
+        self.synthetic_mask_ = np.arange(X.shape[0] + n_new) >= X.shape[0]
         if n_new == 0:
             return X.copy(), y.copy()
-        self.gan_ = self._fitted_gan(images, y)
+        rows = self._as_rows(X)
+        self.gan_ = self._fitted_gan(rows, y)
         labels = np.repeat(
             np.array(list(self.sampling_strategy_), dtype=y.dtype), list(self.sampling_strategy_.values())
         )
         synthetic = self.gan_.sample(labels, random_state=self._seed())
-        _check_alike(synthetic, images, len(labels))
-        return np.concatenate([X, synthetic.reshape(-1, *X.shape[1:])]), np.concatenate([y, labels])
+        _check_alike(synthetic, rows, len(labels))
+        y = np.concatenate([y, labels])
+        if scipy.sparse.issparse(X):
+            return scipy.sparse.vstack([X, synthetic], format=X.format, dtype=X.dtype), y
+        return join([X, synthetic if is_frame(X) else synthetic.reshape(-1, *X.shape[1:])]), y
 
-    def _as_images(self, X: np.ndarray) -> np.ndarray:
+    def _as_rows(self, X: Any) -> Any:
+        """Return the rows that the GAN is trained on."""
+        X = X.toarray() if scipy.sparse.issparse(X) else as_rows(X)
         if self.image_shape is None:
-            if X.ndim == 2:
-                raise ValueError(
-                    f"`X` of shape {X.shape} is a table, which this version does not take. If each row is a"
-                    " flat image, pass `image_shape`, for example image_shape=(28, 28)."
-                )
             return X
         shape = tuple(self.image_shape)
-        if int(np.prod(shape)) != int(np.prod(X.shape[1:])):
+        if is_frame(X) or int(np.prod(shape)) != int(np.prod(X.shape[1:])):
             raise ValueError(
                 f"`image_shape` must hold as many values as a row of `X` {X.shape[1:]}, got {shape}."
             )
@@ -162,21 +198,43 @@ class GANOverSampler(BaseOverSampler):
     def _gan(self) -> Any:
         return QualityGate(ConditionalGAN()) if self.gan is None else self.gan
 
-    def _fitted_gan(self, images: np.ndarray, y: np.ndarray) -> Sampler:
+    def _fitted_gan(self, rows: Any, y: np.ndarray) -> Sampler:
         gan = self._gan()
-        if not hasattr(gan, "sample"):
-            raise ValueError(f"`gan` must be None, a ConditionalGAN or a sampler, got {gan!r}.")
         if isinstance(gan, FrozenEstimator) or not hasattr(gan, "fit"):
             return gan
-        return fit_clone(gan, images, y, self._seed())
+        return fit_clone(gan, rows, y, self._seed())
 
 
-def _check_alike(synthetic: Any, images: np.ndarray, n: int) -> None:
-    """Raise ValueError unless a sampler gave `n` rows of the kind of `images`."""
-    got = (type(synthetic).__name__, str(synthetic.dtype), tuple(synthetic.shape))
-    wanted = ("ndarray", str(images.dtype), (n, *images.shape[1:]))
-    if got != wanted:
-        raise ValueError(
-            f"`gan` must make images of the kind of `X`, {wanted[0]} {wanted[1]} {wanted[2]},"
-            f" got {got[0]} {got[1]} {got[2]}: fit it on such images."
-        )
+def _check_alike(synthetic: Any, rows: Any, n: int) -> None:
+    """Raise ValueError unless a sampler gave `n` rows of the kind of `rows`."""
+    got, wanted = _kind(synthetic), _kind(rows)
+    wanted["shape"] = (n, *rows.shape[1:])
+    for what, value in wanted.items():
+        if got.get(what) != value:
+            raise ValueError(
+                f"`gan` must make rows of the kind of `X`, of {what} {value}, got {got.get(what)}: fit it on"
+                " such rows."
+            )
+
+
+def _kind(rows: Any) -> dict[str, Any]:
+    about = {"type": type(rows).__name__, "shape": tuple(rows.shape)}
+    if not is_frame(rows):
+        return {**about, "dtype": str(rows.dtype)}
+    return {**about, **{f"column {name!r}": str(dtype) for name, dtype in rows.dtypes.items()}}
+
+
+def _from_polars(X: Any) -> Any:
+    """Return a polars DataFrame as a pandas one with dtypes that know missing values."""
+    import pandas as pd
+
+    columns = {name: pd.Series(X[name].to_list(), dtype=object).convert_dtypes() for name in X.columns}
+    return pd.DataFrame(columns)
+
+
+def _to_polars(frame: Any, like: Any) -> Any:
+    columns = {
+        name: [None if gone else value for value, gone in zip(frame[name], frame[name].isna(), strict=True)]
+        for name in like.columns
+    }
+    return type(like)(columns, schema=like.schema)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -47,8 +45,3 @@ def loosen(deltas: Tensor, noise: float, generator: torch.Generator) -> Tensor:
     """
     share = torch.rand(len(deltas), 1, generator=generator).to(deltas.device)
     return share * deltas + noise * torch.randn(deltas.shape, generator=generator).to(deltas.device)
-
-
-def take(X: Any, indices: Tensor) -> Any:
-    """Return the rows of an array or a Tensor at `indices`."""
-    return X[indices] if isinstance(X, Tensor) else X[indices.numpy()]

@@ -17,7 +17,8 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as tvf
 
-from ganaug.data import Sampler, channels_first, check_mode, check_sampler, label_indices, rows_like
+from ganaug.data import Sampler, check_mode, check_sampler, label_indices
+from ganaug.kinds import channels_first, rows_like
 from ganaug.pool import Pool
 from ganaug.recommend import Recommendation
 

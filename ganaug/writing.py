@@ -225,7 +225,10 @@ class _Blocks:
     def first_rows(self) -> np.ndarray:
         """Return the rows of the first synthetic block, if there is one; they are kept for `rows`."""
         number = self.n_real if self.n_synthetic else 0
-        self._kept = number, self.rows(number)
+        rows = self.rows(number)
+        if rows.ndim not in (3, 4):
+            raise ValueError(f"`sampler` must make images, got rows of shape {tuple(rows.shape[1:])}.")
+        self._kept = number, rows
         return self._kept[1]
 
     def labels(self, number: int) -> np.ndarray:

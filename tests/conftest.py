@@ -31,6 +31,32 @@ class StripeSampler:
         return (level.reshape(-1, *[1] * len(self.shape)) + noise).astype(np.uint8)
 
 
+def mixed_table(n: int = 200) -> Any:
+    """A DataFrame of columns of every kind, some with missing values."""
+    import pandas as pd
+
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(
+        {
+            "income": rng.lognormal(10, 1, n),
+            "age": rng.integers(18, 90, n),
+            "small": rng.integers(0, 4, n).astype("int8"),
+            "city": pd.Series(rng.choice(["Rome", "Oslo", "Bern"], n), dtype=object),
+            "size": pd.Categorical(rng.choice(["S", "M"], n), categories=["S", "M", "L"], ordered=True),
+            "code": pd.Categorical(rng.choice([10, 20], n)),
+            "yes": rng.random(n) > 0.5,
+            "maybe": pd.array(rng.integers(0, 9, n), dtype="Int64"),
+            "text": pd.array(rng.choice(["a", "b"], n), dtype="string"),
+            "sparse": pd.arrays.SparseArray(rng.integers(0, 3, n).astype(float)),
+        }
+    )
+    table.loc[::4, "income"] = np.nan
+    table.loc[::3, "city"] = None
+    table.loc[::5, "maybe"] = pd.NA
+    table.loc[::6, "size"] = np.nan
+    return table
+
+
 @pytest.fixture(scope="session")
 def stripes() -> tuple[np.ndarray, np.ndarray]:
     """60 uint8 images (8, 8) of three classes: vertical stripes, horizontal ones, a blob; 40, 15, 5."""

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from conftest import mixed_table
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
@@ -208,7 +209,7 @@ def edit_tensors(folder, change):
         (lambda f: (f / "model.safetensors").unlink(), FileNotFoundError, "has no model.safetensors"),
         (lambda f: (f / "config.json").write_text("{"), ValueError, "holds no model"),
         (lambda f: (f / "config.json").write_text("[]"), ValueError, "holds no model"),
-        (lambda f: edit_config(f, format=99), ValueError, "format 99 instead of 3"),
+        (lambda f: edit_config(f, format=99), ValueError, "format 99 instead of 4"),
         (lambda f: edit_config(f, parameters={"witdh": 3}), ValueError, "witdh"),
         (lambda f: edit_config(f, classes=[0, 1]), ValueError, r"classes \[0, 1\] for weights of 3"),
         (lambda f: edit_config(f, classes=[1, 0, 2]), ValueError, "classes"),
@@ -334,7 +335,7 @@ def test_bad_parameters(parameters, message, stripes):
         (lambda X, y: (X, y * 0), "at least 2 classes, got one class: 0"),
         (lambda X, y: (X, np.where(np.arange(60) == 0, 7, y)), "Class 7 has 1 row"),
         (lambda X, y: (X / 255 * np.nan, y), "NaN"),
-        (lambda X, y: (X.reshape(60, 64), y), "must hold images"),
+        (lambda X, y: (X[:, 0, 0], y), "must hold images"),
         (lambda X, y: (X[:0], y[:0]), "no rows"),
     ],
 )
@@ -415,3 +416,35 @@ def test_expected_seconds(stripes):
     gan.fit(X, y)
     assert 0.2 < expected / (time.perf_counter() - start) < 5
     assert gan.steps == 150
+
+
+def test_a_table_is_fitted_sampled_varied_and_saved(tmp_path):
+    X, y = mixed_table(), np.repeat(["no", "yes"], [160, 40])
+    gan = ConditionalGAN(steps=5, width=8, random_state=0).fit(X, y)
+    rows = gan.sample(["yes", "no", "yes"], random_state=1)
+    assert rows.dtypes.equals(X.dtypes)
+    assert gan.n_features_in_ == X.shape[1]
+    gan.save(tmp_path)
+    again = ConditionalGAN.load(tmp_path)
+    assert again.sample(["yes", "no", "yes"], random_state=1).equals(rows)
+    varied = again.vary(X[:4], y[:4], random_state=1)
+    assert varied.equals(gan.vary(X[:4], y[:4], random_state=1))
+    assert varied["income"].isna().tolist() == X["income"][:4].isna().tolist()
+    assert len(gan.sample([])) == 0
+
+
+def test_rows_of_a_class_of_a_table_are_of_that_class():
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1], [300, 15])
+    X = rng.normal(size=(315, 4)) + 4 * y[:, None] * np.array([1, -1, 0, 0])
+    gan = ConditionalGAN(steps=200, random_state=0).fit(X, y)
+    rows = gan.sample(np.repeat([0, 1], 200), random_state=0)
+    assert np.mean((rows[:, 0] - rows[:, 1] > 4) == np.repeat([False, True], 200)) > 0.9
+    # More than the 15 that were there: what lies between them, and beyond.
+    assert len(np.unique(rows[200:].round(3), axis=0)) > 150
+
+
+def test_an_architecture_for_images_is_refused_for_a_table():
+    X = np.random.default_rng(0).normal(size=(20, 3))
+    with pytest.raises(ValueError, match=r"'tabular', 'fully-connected'.*for a table, got 'warping'"):
+        ConditionalGAN(architecture="warping").fit(X, np.arange(20) % 2)

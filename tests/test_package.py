@@ -17,8 +17,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = Path(ganaug.__file__).parent
 # A room imports only from rooms in rows above its own.
 ROWS = [
-    ["hdf5", "networks", "losses", "watch"],
-    ["data", "images", "rows"],
+    ["hdf5", "kinds", "networks", "losses", "watch"],
+    ["data", "images", "tables", "rows"],
     ["writing", "game", "pool"],
     ["training", "generator", "probe", "neighbours"],
     ["gan"],

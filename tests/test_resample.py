@@ -133,10 +133,19 @@ def test_seeds(stripes):
     assert not np.array_equal(first, other)
 
 
+class Untouched:
+    """Neither fitted nor asked for rows."""
+
+    def fit(self, X, y):
+        raise AssertionError
+
+    sample = fit
+
+
 def test_nothing_to_add_trains_nothing(stripes):
     X, y = stripes
     keep = np.r_[:5, 40:45, 55:60]
-    sampler = GANOverSampler("never looked at")
+    sampler = GANOverSampler(Untouched())
     X_out, y_out = sampler.fit_resample(X[keep], y[keep])
     assert np.array_equal(X_out, X[keep])
     assert np.array_equal(y_out, y[keep])
@@ -167,10 +176,9 @@ def test_in_pipelines(stripes):
 @pytest.mark.parametrize(
     ("sampler", "change", "message"),
     [
-        (GANOverSampler(), lambda X: X.reshape(60, 64), r"table.*image_shape=\(28, 28\)"),
         (GANOverSampler(image_shape=(8, 9)), lambda X: X.reshape(60, 64), r"got \(8, 9\)"),
         (GANOverSampler(), lambda X: np.where(X > 9, np.nan, X / 255), "NaN"),
-        (GANOverSampler(), lambda X: X[:50], "inconsistent numbers of samples"),
+        (GANOverSampler(), lambda X: X[:50], r"one label for each of the 50 rows of `X`, got shape \(60,\)"),
     ],
 )
 def test_bad_input(sampler, change, message, stripes):
@@ -190,8 +198,8 @@ def test_one_class_and_a_single_row(stripes):
 @pytest.mark.parametrize(
     ("gan", "message"),
     [
-        (StripeSampler([0, 1, 2], (16, 16)), r"uint8 \(60, 8, 8\), got ndarray uint8 \(60, 16, 16\)"),
-        ("gan", "`gan` must be None, a ConditionalGAN or a sampler, got 'gan'"),
+        (StripeSampler([0, 1, 2], (16, 16)), r"shape \(60, 8, 8\), got \(60, 16, 16\)"),
+        ("gan", "'gan' parameter .* must be None or an object implementing 'sample'. Got 'gan'"),
     ],
 )
 def test_a_sampler_of_other_images_is_refused(gan, message, stripes):

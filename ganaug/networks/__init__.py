@@ -6,6 +6,7 @@ from ganaug.networks.fully_connected import fully_connected
 from ganaug.networks.instance import instance
 from ganaug.networks.r3gan import r3gan
 from ganaug.networks.sngan import sngan
+from ganaug.networks.tabular import tabular
 from ganaug.networks.warping import warping
 
 ARCHITECTURES: dict[str, Architecture] = {
@@ -15,6 +16,9 @@ ARCHITECTURES: dict[str, Architecture] = {
     "fully-connected": fully_connected,
     "sngan": sngan,
     "r3gan": r3gan,
+    "tabular": tabular,
 }
 
-__all__ = ["ARCHITECTURES", "Architecture", "Networks"]
+FOR_TABLES = ("tabular", "fully-connected")  # the others convolve, or bend images
+
+__all__ = ["ARCHITECTURES", "FOR_TABLES", "Architecture", "Networks"]

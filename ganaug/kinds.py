@@ -1,0 +1,63 @@
+"""Rows in the form that the user has them: taking, joining and converting them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.transforms.v2 import functional as tvf
+
+
+def is_frame(X: Any) -> bool:
+    """Return whether `X` is a pandas DataFrame, without a need of pandas."""
+    return hasattr(X, "iloc") and hasattr(X, "columns")
+
+
+def as_rows(X: Any) -> Any:
+    """Return `X` as what the functions here take: a Tensor, a DataFrame or an ndarray."""
+    return X if isinstance(X, Tensor) or is_frame(X) else np.asarray(X)
+
+
+def take(X: Any, which: Any) -> Any:
+    """Return some rows of a Tensor, an array or a DataFrame.
+
+    Parameters
+    ----------
+    which : array or Tensor of shape (n,), or slice
+        Indices or a mask; a Tensor of indices only.
+    """
+    if is_frame(X):
+        return X.iloc[which.numpy() if isinstance(which, Tensor) else which]
+    if isinstance(X, Tensor):
+        return X[which]
+    return X[which.numpy() if isinstance(which, Tensor) else which]
+
+
+def join(blocks: Sequence[Any]) -> Any:
+    """Return rows of one kind, one block after the other."""
+    if is_frame(blocks[0]):
+        import pandas as pd  # whoever has a DataFrame has it
+
+        return pd.concat(blocks, ignore_index=True)
+    return torch.cat(list(blocks)) if isinstance(blocks[0], Tensor) else np.concatenate(blocks)
+
+
+def channels_first(rows: Any) -> Tensor:
+    """Return images in any layout of a sampler as a Tensor (n, C, H, W)."""
+    if isinstance(rows, Tensor):
+        return rows if rows.ndim == 4 else rows[:, None]
+    rows = torch.from_numpy(rows)
+    return rows.permute(0, 3, 1, 2).contiguous() if rows.ndim == 4 else rows[:, None]
+
+
+def rows_like(images: Tensor, like: Any) -> Any:
+    """Return images (n, C, H, W) as the rows that `like` is one of."""
+    dtype = like.dtype if isinstance(like, Tensor) else torch.from_numpy(like).dtype
+    rows = tvf.to_dtype(images.detach().cpu(), dtype, scale=True)
+    rows = rows[:, 0] if like.ndim == 3 else rows
+    if isinstance(like, Tensor):
+        return rows
+    return np.ascontiguousarray((rows.permute(0, 2, 3, 1) if rows.ndim == 4 else rows).numpy())

@@ -1,0 +1,79 @@
+"""tabular: a generator that changes a real row of a table."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from ganaug.networks._parts import EMBED_SIZE, Activate, Networks
+
+HIDDEN = 4  # units of a hidden layer, as a multiple of `width`
+
+
+def layers(before: int, width: int, after: int) -> nn.Sequential:
+    """Return two hidden layers and a linear one."""
+    hidden = HIDDEN * width
+    return nn.Sequential(
+        nn.Linear(before, hidden),
+        nn.LeakyReLU(0.2),
+        nn.Linear(hidden, hidden),
+        nn.LeakyReLU(0.2),
+        nn.Linear(hidden, after),
+    )
+
+
+class ChangeGenerator(nn.Module):
+    """Add to a row what its code, a delta and its class say."""
+
+    def __init__(
+        self, shape: tuple[int, ...], n_classes: int, code_size: int, width: int, activate: Activate
+    ) -> None:
+        super().__init__()
+        n_columns = math.prod(shape)
+        self.embed = nn.Embedding(n_classes, EMBED_SIZE)
+        self.change = layers(n_columns + 2 * code_size + EMBED_SIZE, width, n_columns)
+        self.activate = activate
+        weight, bias = self.change[-1].parameters()
+        with torch.no_grad():  # begin close to the identity
+            weight.mul_(0.1)
+            bias.zero_()
+
+    def forward(self, rows: Tensor, codes: Tensor, deltas: Tensor, labels: Tensor) -> Tensor:
+        """Return the rows (n, *shape), changed by deltas (n, code_size)."""
+        change = self.change(torch.cat([rows.flatten(1), codes, deltas, self.embed(labels)], dim=1))
+        return self.activate(rows + change.view_as(rows))
+
+
+class RowDiscriminator(nn.Module):
+    """Hidden layers and a projection head (Miyato & Koyama, ICLR 2018)."""
+
+    def __init__(self, shape: tuple[int, ...], n_classes: int, width: int, n_features: int = 64) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Flatten(), *layers(math.prod(shape), width, n_features), nn.LeakyReLU(0.2)
+        )
+        self.logit = nn.Linear(n_features, 1)
+        self.embed = nn.Embedding(n_classes, n_features)
+
+    def forward(self, rows: Tensor, labels: Tensor) -> Tensor:
+        """Return a logit for each of the rows (n, *shape) with labels (n,)."""
+        features = self.layers(rows)
+        by_class = (features * self.embed(labels)).sum(1) / math.sqrt(features.shape[1])
+        return self.logit(features).squeeze(1) + by_class
+
+
+def tabular(
+    shape: tuple[int, ...], n_classes: int, code_size: int, width: int, activate: Activate
+) -> Networks:
+    """Build an encoder, a generator that changes rows and a discriminator, for tables; see `warping`.
+
+    What `warping` does for images: nothing of a row has to pass through its code, so that a small
+    class keeps the values it has. `shape` may be any.
+    """
+    return Networks(
+        generator=ChangeGenerator(shape, n_classes, code_size, width, activate),
+        discriminator=RowDiscriminator(shape, n_classes, width),
+        encoder=nn.Sequential(nn.Flatten(), *layers(math.prod(shape), width, code_size)),
+    )

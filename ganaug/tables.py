@@ -1,0 +1,392 @@
+"""TableCodec: the user's columns of numbers and categories <-> float tensors."""
+
+from __future__ import annotations
+
+import ast
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.special import ndtri
+from torch import Tensor
+from torch.nn import functional as F
+
+from ganaug.kinds import is_frame
+
+KNOTS = 1000  # points of a column's distribution that are kept
+FEW = 20  # distinct numbers up to which a column takes no others
+MAX_CATEGORIES = 1000
+MAX_DECIMALS = 6  # numbers with as many are taken for measured ones
+SHARPNESS = 3.0  # of the softmax: a category that is handed through keeps all but 0.0025 of one
+DIRECTIONS = 64  # in which `TableCodec.project` looks
+
+
+@dataclass(frozen=True)
+class Column:
+    """How one column is encoded.
+
+    Attributes
+    ----------
+    name : str or int
+    dtype : str
+        Of a DataFrame's column.
+    values : list
+        The categories; or the knots, distinct numbers in ascending order.
+    scores : list of float
+        What each knot is encoded as; empty for categories.
+    decimals : int or None
+        Of numbers: to how many places they are rounded; None if to none.
+    missing : str or None
+        How a missing value is said: "nan", "None" or "NA". None if none is missing.
+    categories : list or None
+        Of a DataFrame's categorical column: all that its dtype allows.
+    ordered : bool
+        Whether that dtype is ordered.
+    """
+
+    name: str | int
+    dtype: str
+    values: list[Any]
+    scores: list[float]
+    decimals: int | None
+    missing: str | None
+    categories: list[Any] | None = None
+    ordered: bool = False
+
+    @property
+    def n_categories(self) -> int:
+        """Encoded columns beside that of the number: of categories, or whether a number is missing."""
+        if self.scores:
+            return 0 if self.missing is None else 2
+        return len(self.values) + (self.missing is not None)
+
+
+class TableCodec:
+    """Translate tables between the form the user has and float tensors (n, n_encoded).
+
+    A number becomes the normal score of its rank, so that long tails and several modes are kept,
+    and nothing is generated beyond the least and the greatest that were seen, nor with more decimals.
+    Columns of at most 20 distinct numbers take no others. A category becomes as many columns of -1
+    and 1 as there are; so does whether a number is missing.
+
+    Attributes
+    ----------
+    shape : (n_encoded,)
+        Of an encoded row.
+    """
+
+    name = "table"
+    block = 8192  # rows that go through a network at once
+    tensor = False
+
+    def __init__(self, columns: list[Column], dtype: str | None) -> None:
+        self.columns = columns
+        self.dtype = dtype  # of an ndarray; None for a DataFrame
+        self.row_shape = (len(columns),)
+        self.spans: list[tuple[int, int]] = []  # of the categories of a column
+        self.may_miss: list[bool] = []  # whether the last of a span says that the value is missing
+        width = 0
+        for column in columns:
+            first = width + bool(column.scores)
+            width = first + column.n_categories
+            if width > first:
+                self.spans.append((first, width))
+                self.may_miss.append(column.missing is not None)
+        self.shape = (width,)
+
+    @classmethod
+    def fit(cls, X: Any) -> TableCodec:
+        """Learn the columns of `X`, their dtypes and values.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n, n_features), or pandas DataFrame
+            Numbers, booleans, categories and strings; missing values as NaN, None or pandas.NA.
+
+        Raises
+        ------
+        ValueError
+            If a column can't be learned from: names it, and what would be accepted.
+        """
+        if X.ndim != 2 or 0 in X.shape:
+            raise ValueError(f"`X` must be a table (n, n_features), got shape {tuple(X.shape)}.")
+        columns = [_learned(*parts) for parts in _columns(X)]
+        if all(len(column.values) < 2 and column.missing is None for column in columns):
+            raise ValueError(
+                f"Every column of `X` is constant, such as {columns[0].name!r}: give one that is not."
+            )
+        return cls(columns, None if is_frame(X) else str(X.dtype))
+
+    def check(self, X: Any) -> None:
+        """Raise ValueError unless the rows of `X` are of the kind this codec was fitted on."""
+        frame = is_frame(X)
+        names = list(X.columns) if frame else list(range(X.shape[-1]))
+        if frame != (self.dtype is None) or X.ndim != 2 or names != [column.name for column in self.columns]:
+            kind = f"an ndarray of {len(self.columns)} columns"
+            if self.dtype is None:
+                kind = f"a DataFrame of columns {[column.name for column in self.columns]}"
+            raise ValueError(f"`X` must be {kind}, as in fit, got {type(X).__name__} of columns {names}.")
+
+    def prepare(self, X: Any) -> Tensor:
+        """Return all rows encoded: what is slow to look up, and no larger than it was."""
+        return self.encode(X)
+
+    def encode(self, X: Any, *, strict: bool = True) -> Tensor:
+        """Return rows of `X` as a float tensor (n, n_encoded); encoded ones as they are.
+
+        Where not `strict`, a category that was not in fit is none of the others, and a number that
+        is missing without having been in fit is the middle one; otherwise a ValueError.
+        """
+        if isinstance(X, Tensor):
+            return X
+        self.check(X)
+        parts: list[np.ndarray] = []
+        for column, (_, values, missing, _) in zip(self.columns, _columns(X), strict=True):
+            if strict and missing.any() and column.missing is None:
+                raise ValueError(f"Column {column.name!r} of `X` lacks values, and lacked none in fit.")
+            which = missing.astype(np.int64)
+            if column.scores:
+                numbers = _numbers(column.name, values, missing)
+                scores = np.where(missing, 0.0, np.interp(numbers, column.values, column.scores))
+                parts.append(scores[:, None])
+            else:
+                places = {value: place for place, value in enumerate(column.values)}
+                known = [places.get(value, -1) for value in values]
+                which = np.where(missing, len(places), known)
+                if strict and -1 in which:
+                    raise ValueError(
+                        f"Column {column.name!r} of `X` must hold one of {column.values[:10]}, as in fit, got"
+                        f" {values.tolist()[int(np.argmin(which))]!r}."
+                    )
+            parts.append(2.0 * (which[:, None] == np.arange(column.n_categories)) - 1)
+        return torch.from_numpy(np.concatenate(parts, axis=1, dtype=np.float32))
+
+    def decode(self, rows: Tensor) -> Any:
+        """Return encoded rows as a table of the kind that was fitted."""
+        encoded = rows.detach().float().cpu().numpy()
+        parts, start = [], 0
+        for column in self.columns:
+            first = start + bool(column.scores)
+            end = first + column.n_categories
+            which = encoded[:, first:end].argmax(1) if end > first else np.zeros(len(encoded), np.int64)
+            if column.scores:
+                missing = which == 1
+                values = _from_scores(column, encoded[:, start])
+            else:
+                missing = which == len(column.values)
+                values = np.array([*column.values, None], dtype=object)[which]
+            parts.append((values, missing))
+            start = end
+        if self.dtype is None:
+            return _frame(self.columns, parts)
+        X = np.empty((len(encoded), len(parts)), self.dtype)
+        for place, (values, missing) in enumerate(parts):
+            X[:, place] = values
+            if missing.any():
+                X[missing, place] = _token(self.columns[place].missing)
+        return X
+
+    def restore(self, rows: Tensor) -> Tensor:
+        """Return saved rows, after checking them."""
+        if tuple(rows.shape[1:]) != self.shape or not rows.isfinite().all():
+            raise ValueError(f"rows of shape {tuple(rows.shape)}, where {self.shape} was saved")
+        return rows
+
+    def activate(self, raw: Tensor) -> Tensor:
+        """Map what a generator puts out to the range of encoded rows: a softmax for categories."""
+        parts, start = [], 0
+        for first, end in self.spans:
+            sharp = SHARPNESS + 0.5 * math.log(max(end - first - 1, 1))
+            parts += [raw[:, start:first], 2 * F.softmax(sharp * raw[:, first:end], dim=1) - 1]
+            start = end
+        return torch.cat([*parts, raw[:, start:]], dim=1)
+
+    def augment(self, rows: Tensor, generator: torch.Generator) -> Tensor:
+        """Return the rows as they are: no change is known to leave a row of any table in its class."""
+        return rows
+
+    def corrupt(self, rows: Tensor, generator: torch.Generator) -> Tensor:
+        """Return the rows as they are."""
+        return rows
+
+    def error(self, made: Tensor, wanted: Tensor) -> Tensor:
+        """Return how far generated rows are from those that they should be, a scalar.
+
+        For categories the Brier score: least where each is as probable as it is frequent.
+        """
+        error = made - wanted
+        numeric = torch.ones(self.shape[0])
+        for first, end in self.spans:
+            numeric[first:end] = 0.0
+        return (error.abs() * numeric.to(error.device)).mean() + 0.5 * error.square().mean()
+
+    def settle(self, rows: Tensor, start: Tensor | None, generator: torch.Generator) -> Tensor:
+        """Return generated rows with one category each, drawn by their probabilities.
+
+        What is missing in a row of `start` is missing in what was made of it, and nothing else: so
+        values are missing as often as they were, and together as they were.
+        """
+        rows = rows.clone()
+        for (first, end), missing in zip(self.spans, self.may_miss, strict=True):
+            probabilities = ((rows[:, first:end] + 1) / 2).clamp(1e-6, 1)
+            if missing and start is not None:
+                gone = start[:, end - 1] > 0
+                probabilities[:, :-1] *= ~gone[:, None]
+                probabilities[:, -1] = gone.float()
+            drawn = torch.multinomial(probabilities, 1, generator=generator)
+            rows[:, first:end] = torch.full_like(probabilities, -1.0).scatter_(1, drawn, 1.0)
+        return rows
+
+    def project(self, rows: Tensor, generator: torch.Generator) -> list[Tensor]:
+        """Return what is seen of rows in random directions; differentiable.
+
+        Returns
+        -------
+        list of one Tensor of shape (n_directions, n, 1)
+        """
+        directions = torch.randn(DIRECTIONS, rows.shape[1], generator=generator).to(rows.device)
+        directions = directions / directions.norm(dim=1, keepdim=True)
+        return [(directions @ rows.T)[:, :, None]]
+
+    def to_config(self) -> dict[str, Any]:
+        """Return the fitted state in JSON's types; `from_config` restores it."""
+        return {"columns": [asdict(column) for column in self.columns], "dtype": self.dtype}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> TableCodec:
+        """Restore a codec from what `to_config` returned."""
+        columns = [Column(**column) for column in config["columns"]]
+        for column in columns:
+            if column.scores and not len(column.scores) == len(column.values) >= 1:
+                raise ValueError(
+                    f"column {column.name!r} has {len(column.values)} knots, {len(column.scores)} scores"
+                )
+        return cls(columns, config["dtype"])
+
+
+def _columns(X: Any) -> Iterator[tuple[str | int, np.ndarray, np.ndarray, Any]]:
+    """Yield the name, values and dtype of each column, and which values are missing."""
+    for place in range(X.shape[1]):
+        if is_frame(X):
+            series = X.iloc[:, place]
+            native = isinstance(series.dtype, np.dtype)
+            values = series.to_numpy() if native else series.to_numpy(dtype=object)
+            yield X.columns[place], values, series.isna().to_numpy(bool), series.dtype
+        else:
+            yield place, X[:, place], _missing(X[:, place]), X.dtype
+
+
+def _missing(values: np.ndarray) -> np.ndarray:
+    if values.dtype == object:
+        return np.array([_is_missing(value) for value in values], bool)
+    return np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), bool)
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or type(value).__name__ == "NAType" or bool(value != value)
+
+
+def _token(name: str | None) -> Any:
+    """Return what a column says for a missing value."""
+    if name == "NA":
+        import pandas as pd  # whoever has one has it
+
+        return pd.NA
+    return None if name == "None" else np.nan
+
+
+def _learned(name: str | int, values: np.ndarray, missing: np.ndarray, dtype: Any) -> Column:
+    """Return how a column is to be encoded."""
+    there = values[~missing].tolist()
+    if not there:
+        raise ValueError(f"Column {name!r} of `X` holds no value: drop it.")
+    kinds = {type(value.item() if isinstance(value, np.generic) else value) for value in there}
+    if not kinds <= {int, float, bool, str}:
+        raise ValueError(
+            f"Column {name!r} of `X` must hold numbers, booleans or strings, got"
+            f" {' and '.join(sorted(kind.__name__ for kind in kinds))}: convert or drop it."
+        )
+    token = None
+    if missing.any():
+        gone = values[missing][0]
+        token = "None" if gone is None else "nan" if isinstance(gone, float) else "NA"
+    listed = getattr(dtype, "categories", None)
+    decimals = None
+    if listed is None and kinds <= {int, float}:
+        numbers = _numbers(name, values, missing)[~missing]
+        knots, scores = _normal_scores(numbers)
+        decimals = next((d for d in range(MAX_DECIMALS) if np.array_equal(numbers.round(d), numbers)), None)
+    else:
+        knots, scores = sorted(set(there), key=lambda value: (type(value).__name__, value)), []
+        if len(knots) > MAX_CATEGORIES or len(knots) == len(there) > FEW:
+            raise ValueError(
+                f"Column {name!r} of `X` holds {len(knots)} different values in {len(there)} rows, which"
+                f" can't be learned from: drop it, or group them into {MAX_CATEGORIES} categories at most."
+            )
+    return Column(
+        name=name if isinstance(name, str) else int(name),
+        dtype=str(dtype),
+        values=knots,
+        scores=scores,
+        decimals=decimals,
+        missing=token,
+        categories=None if listed is None else listed.tolist(),
+        ordered=bool(getattr(dtype, "ordered", False)),
+    )
+
+
+def _numbers(name: str | int, values: np.ndarray, missing: np.ndarray) -> np.ndarray:
+    """Return a column as float64, 0 where values are missing."""
+    try:
+        numbers = np.where(missing, 0.0, values).astype(np.float64)
+    except (TypeError, ValueError) as exc:
+        raise ValueError(f"Column {name!r} of `X` must hold numbers, as in fit: {exc}") from exc
+    if not np.isfinite(numbers).all():
+        raise ValueError(
+            f"Column {name!r} of `X` holds infinite values: replace them, or leave their rows out."
+        )
+    return numbers
+
+
+def _normal_scores(numbers: np.ndarray) -> tuple[list[float], list[float]]:
+    """Return knots of a column's distribution, and the normal scores of their mean ranks.
+
+    scikit-learn's QuantileTransformer gives the value that most rows share, often 0, a score in the
+    far tail where it is the least; its mean rank stands in the middle of its rows.
+    """
+    knots, counts = np.unique(numbers, return_counts=True)
+    scores = ndtri((counts.cumsum() - counts / 2) / counts.sum())
+    if len(knots) > KNOTS:
+        kept = np.linspace(0, len(knots) - 1, KNOTS).round().astype(int)
+        knots, scores = knots[kept], scores[kept]
+    return knots.tolist(), scores.tolist()
+
+
+def _from_scores(column: Column, scores: np.ndarray) -> np.ndarray:
+    knots, known = np.array(column.values), np.array(column.scores)
+    if len(knots) <= FEW:
+        return knots[np.abs(scores[:, None] - known).argmin(1)]
+    numbers = np.interp(scores, known, knots)
+    return numbers if column.decimals is None else numbers.round(column.decimals)
+
+
+def _frame(columns: list[Column], parts: list[tuple[np.ndarray, np.ndarray]]) -> Any:
+    """Return a DataFrame of the dtypes that were fitted."""
+    import pandas as pd  # whoever has a DataFrame has it
+
+    series = []
+    for column, (values, missing) in zip(columns, parts, strict=True):
+        dtype: Any = column.dtype
+        if column.categories is not None:
+            dtype = pd.CategoricalDtype(column.categories, column.ordered)
+        elif column.dtype.startswith("Sparse["):  # pandas reads only some of the names it gives
+            kind, fill = column.dtype.removeprefix("Sparse[").removesuffix("]").split(", ")
+            dtype = pd.SparseDtype(kind, np.nan if fill == "nan" else ast.literal_eval(fill))
+        if missing.any():
+            values = values.astype(object)
+            values[missing] = _token(column.missing)
+        series.append(pd.Series(values, dtype=values.dtype).astype(dtype))
+    return pd.concat(series, axis=1).set_axis([column.name for column in columns], axis=1)

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import mixed_table
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from ganaug.tables import FEW, TableCodec
+
+
+def test_a_table_comes_back_as_it_was():
+    table = mixed_table()
+    codec = TableCodec.fit(table)
+    back = codec.decode(codec.encode(table))
+    pd.testing.assert_frame_equal(back, table, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64, np.uint8, bool, object, "<U3"])
+def test_an_array_comes_back_as_it_was(dtype):
+    X = np.random.default_rng(0).integers(0, 2 if dtype is bool else 100, (300, 3)).astype(dtype)
+    codec = TableCodec.fit(X)
+    back = codec.decode(codec.encode(X))
+    assert back.dtype == X.dtype
+    assert np.array_equal(back, X)
+
+
+def test_missing_values_of_each_kind_come_back():
+    X = np.array([[1.0, "a"], [None, "b"], [2.5, None], [3.0, "a"]], dtype=object)
+    codec = TableCodec.fit(X)
+    assert codec.decode(codec.encode(X)).tolist() == X.tolist()
+
+
+@given(
+    hnp.arrays(
+        np.float64,
+        st.tuples(st.integers(2, 60), st.just(1)),
+        elements=st.floats(-1e12, 1e12, width=64) | st.just(0.0),
+    ).filter(lambda X: len(np.unique(X)) > 1)
+)
+@settings(max_examples=60, deadline=None)
+def test_scores_keep_the_order_and_the_range(X):
+    codec = TableCodec.fit(X)
+    scores = codec.encode(X)[:, 0].double().numpy()
+    order = np.argsort(X[:, 0], kind="stable")
+    assert np.all(np.diff(scores[order]) >= 0)
+    wild = codec.decode(torch.tensor([[-50.0], [50.0]]))
+    assert wild[:, 0].tolist() == [X.min(), X.max()]
+
+
+def test_a_heavy_tail_and_two_modes_survive_encoding():
+    rng = np.random.default_rng(0)
+    tail, modes = rng.pareto(1, 5000), np.r_[rng.normal(-9, 1, 2500), rng.normal(9, 1, 2500)]
+    X = np.stack([tail, modes], axis=1)
+    codec = TableCodec.fit(X)
+    encoded = codec.encode(X)
+    assert encoded.abs().max() < 5
+    assert torch.allclose(encoded.std(0), torch.ones(2), atol=0.05)
+    # What a perfect generator of the scores gives has the quantiles of the data.
+    drawn = codec.decode(torch.randn(20000, 2, generator=torch.Generator().manual_seed(0)))
+    for q in (0.05, 0.25, 0.75, 0.95):
+        assert np.quantile(drawn[:, 0], q) == pytest.approx(np.quantile(tail, q), rel=0.1)
+    assert np.mean(np.abs(drawn[:, 1]) < 4) < 0.02
+
+
+def test_the_most_common_value_does_not_stand_in_the_tail():
+    X = np.r_[np.zeros(600), np.linspace(1, 2, 400)][:, None]
+    assert TableCodec.fit(X).encode(X)[0, 0] > -1
+
+
+def test_few_numbers_stay_few_and_integers_whole():
+    rng = np.random.default_rng(0)
+    X = np.stack([rng.choice([0.5, 1.0, 4.0], 500), rng.integers(0, 1000, 500)], axis=1)
+    codec = TableCodec.fit(X.astype(float))
+    drawn = codec.decode(torch.randn(1000, 2))
+    assert set(drawn[:, 0]) <= {0.5, 1.0, 4.0}
+    whole = TableCodec.fit(X[:, 1:].astype(int))
+    drawn = whole.decode(torch.randn(1000, 1))
+    assert drawn.dtype == int
+    assert len(np.unique(drawn)) > FEW
+
+
+def test_what_a_generator_puts_out_is_one_category_and_nothing_else_changes():
+    table = mixed_table()
+    codec = TableCodec.fit(table)
+    raw = torch.randn(50, *codec.shape, requires_grad=True)
+    rows = codec.activate(raw)
+    numeric = torch.ones(codec.shape[0], dtype=torch.bool)
+    for first, end in codec.spans:
+        numeric[first:end] = False
+        assert torch.allclose(((rows[:, first:end] + 1) / 2).sum(1), torch.ones(50))
+    assert torch.equal(rows[:, numeric], raw[:, numeric])
+    rows.square().sum().backward()
+    assert raw.grad.isfinite().all()
+    # A category that is handed through stays whole.
+    encoded = codec.encode(table)
+    assert torch.allclose(codec.activate(encoded), encoded, atol=0.02)
+
+
+def test_the_config_restores_the_codec():
+    table = mixed_table()
+    codec = TableCodec.fit(table)
+    again = TableCodec.from_config(codec.to_config())
+    pd.testing.assert_frame_equal(again.decode(codec.encode(table)), table, rtol=1e-5)
+
+
+def test_unknown_categories():
+    codec = TableCodec.fit(np.array([["a"], ["b"], ["a"]]))
+    with pytest.raises(ValueError, match=r"Column 0 .*\['a', 'b'\].*got 'c'"):
+        codec.encode(np.array([["c"]]))
+    assert codec.encode(np.array([["c"]]), strict=False).tolist() == [[-1, -1]]
+
+
+def test_missing_where_none_was():
+    codec = TableCodec.fit(np.array([[1.0], [2.0], [3.0]]))
+    with pytest.raises(ValueError, match="Column 0 .*lacks"):
+        codec.encode(np.array([[np.nan]]))
+    assert codec.encode(np.array([[np.nan]]), strict=False).tolist() == [[0.0]]
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        ([np.inf, 1.0] * 20, "Column 'x' .*infinite"),
+        ([f"id{i}" for i in range(40)], "Column 'x' .*40 different values in 40 rows.*drop it"),
+        ([np.nan] * 40, "Column 'x' .*no value"),
+        (pd.date_range("2020-01-01", periods=40), "Column 'x' .*numbers, booleans or strings"),
+        ([(1, 2)] * 40, "Column 'x' .*got tuple"),
+    ],
+)
+def test_a_column_that_cannot_be_learned_from_is_named(column, message):
+    table = pd.DataFrame({"good": np.arange(40.0), "x": pd.Series(column)})
+    with pytest.raises(ValueError, match=message):
+        TableCodec.fit(table)
+
+
+def test_a_constant_column_is_kept_and_a_constant_table_refused():
+    X = np.stack([np.full(30, 7.0), np.arange(30.0)], axis=1)
+    codec = TableCodec.fit(X)
+    assert set(codec.decode(torch.randn(50, 2))[:, 0]) == {7.0}
+    with pytest.raises(ValueError, match=r"Every column .*constant"):
+        TableCodec.fit(X[:, :1])
+
+
+def test_other_columns_than_in_fit():
+    codec = TableCodec.fit(mixed_table()[["age", "income"]])
+    with pytest.raises(
+        ValueError, match=r"\['age', 'income'\].*got DataFrame of columns \['income', 'age'\]"
+    ):
+        codec.check(mixed_table()[["income", "age"]])
+    with pytest.raises(ValueError, match="as in fit, got ndarray"):
+        codec.check(np.zeros((3, 2)))
