@@ -121,7 +121,7 @@ class InCodes:
             values = categories[-1].inverse_transform(rows[:, n_numbers:])
             names = X.select_dtypes("category").columns
             back |= {
-                name: pd.Categorical(column, categories=X[name].cat.categories)
+                name: pd.Categorical(column, dtype=X[name].dtype)
                 for name, column in zip(names, values.T, strict=True)
             }
         return pd.DataFrame(back)[list(X.columns)], y
@@ -385,7 +385,14 @@ def main() -> None:
                     about = {"table": table, "repeat": repeat, "fold": fold, "arm": arm}
                     if key(about) in known or not applies(arm, X):
                         continue
-                    result = {**about, "n": len(y), **run(arm, X, y, inside, outside, 10 * repeat + fold)}
+                    try:
+                        figures = run(arm, X, y, inside, outside, 10 * repeat + fold)
+                    except (ValueError, RuntimeError) as exc:
+                        if arm != "ADASYN":  # which gives up where it finds no borderline
+                            raise
+                        print(f"{table} {repeat}.{fold} {arm}: not possible ({exc})", flush=True)
+                        continue
+                    result = {**about, "n": len(y), **figures}
                     record(result, options.output)
                     mean = np.mean([m["balanced_accuracy"] for m in result["models"].values()])
                     print(

@@ -275,6 +275,150 @@ def endurance_table(result: dict[str, Any]) -> str:
     )
 
 
+SCORES = {
+    "balanced_accuracy": "balanced accuracy",
+    "tuned_balanced_accuracy": "with a tuned threshold",
+    "average_precision": "average precision",
+    "log_loss": "log-loss",
+    "calibration_error": "calibration error",
+}
+Cell = tuple[str, str]  # a table and a classifier
+
+
+def cells(runs: list[dict], score: str, kind: str = "models") -> dict[str, dict[Cell, dict[tuple, float]]]:
+    """Return a score of each arm, table and classifier, by repeat and fold."""
+    found: dict[str, dict[Cell, dict[tuple, float]]] = {}
+    for run in runs:
+        for model, values in run[kind].items():
+            cell = found.setdefault(run["arm"], {}).setdefault((run["table"], model), {})
+            cell[run["repeat"], run["fold"]] = values[score]
+    return found
+
+
+def compared(ours: dict[Cell, dict], theirs: dict[Cell, dict]) -> tuple[np.ndarray, float]:
+    """Return the mean paired difference of each cell that both have, and Wilcoxon's p of them."""
+    differences = []
+    for cell in sorted(ours.keys() & theirs.keys()):
+        folds = ours[cell].keys() & theirs[cell].keys()
+        if folds:
+            differences.append(np.mean([ours[cell][fold] - theirs[cell][fold] for fold in sorted(folds)]))
+    array = np.array(differences)
+    return array, float(stats.wilcoxon(array).pvalue) if len(array) > 1 and array.any() else 1.0
+
+
+def ranks(found: dict[str, dict[Cell, dict]]) -> dict[str, float]:
+    """Return the mean rank, 1 is best, of the arms that have been run wherever any has."""
+    folds = {(cell, fold) for own in found.values() for cell, runs in own.items() for fold in runs}
+    whole = [
+        arm
+        for arm, own in found.items()
+        if {(cell, fold) for cell, runs in own.items() for fold in runs} == folds
+    ]
+    means = [
+        [np.mean(list(found[arm][cell].values())) for arm in whole] for cell in {cell for cell, _ in folds}
+    ]
+    return dict(zip(whole, stats.rankdata(-np.array(means), axis=1).mean(0), strict=True))
+
+
+def imbalanced_tables(runs: list[dict]) -> str:
+    """Return what oversamplers of tables did, as Markdown tables."""
+    arms = sorted({run["arm"] for run in runs})
+    found = {score: cells(runs, score) for score in SCORES}
+    only = cells([run for run in runs if run["only"]], "balanced_accuracy", "only")
+    rank = {score: ranks(found[score]) for score in ("balanced_accuracy", "average_precision")}
+    lines = [
+        "| arm | folds | " + " | ".join(SCORES.values()) + " | mean rank, accuracy / precision |"
+        " ganaug minus it, accuracy (p) | precision (p) | synthetic only | distance | seconds |",
+        "|---" * 13 + "|",
+    ]
+    for arm in sorted(arms, key=lambda arm: -_over_cells(found["balanced_accuracy"][arm])):
+        own = [run for run in runs if run["arm"] == arm]
+        means = [
+            f"{_over_cells(found[s][arm]):.{2 if 'loss' not in s and 'error' not in s else 3}f}"
+            for s in SCORES
+        ]
+        ranked = " / ".join(f"{rank[s][arm]:.2f}" if arm in rank[s] else "" for s in rank)
+        against = []
+        for score in rank:
+            difference, p = compared(found[score]["ganaug"], found[score][arm])
+            against.append("" if arm == "ganaug" else f"{difference.mean():+.2f} ({p:.3f})")
+        alone = f"{_over_cells(only[arm]):.2f}" if arm in only else ""
+        distances = [run["distance"] for run in own if run.get("distance") is not None]
+        lines.append(
+            f"| {f'**{arm}**' if arm in OURS else arm} | {len(own)} | {' | '.join(means)} | {ranked} |"
+            f" {' | '.join(against)} | {alone} | {format(np.median(distances), '.2f') if distances else ''} |"
+            f" {np.median([run['seconds'] for run in own]):.1f} |"
+        )
+    shown = ["as it is", "random oversampling", "SMOTE", "ganaug"]
+    lines += [
+        "",
+        "| table | rows | "
+        + " | ".join(shown)
+        + " | ganaug minus SMOTE (95 % interval) | recommended minus balanced"
+        " weights (95 % interval) | of which it added |",
+        "|---" * (5 + len(shown)) + "|",
+    ]
+    for table in sorted({run["table"] for run in runs}):
+        here = [run for run in runs if run["table"] == table]
+        score = {arm: _by_fold(here, arm) for arm in arms}
+        advised = [run for run in here if run["arm"] == "ganaug recommended"]
+        added = sum(not run["recommendation"].startswith("Add nothing") for run in advised)
+        lines.append(
+            f"| {table} | {here[0]['n']:,} | "
+            + " | ".join(f"{np.mean(list(score[arm].values())):.2f}" for arm in shown)
+            + f" | {_paired(score['ganaug'], score['SMOTE'])} |"
+            f" {_paired(score.get('ganaug recommended', {}), score['class weights'])} |"
+            f" {f'{added} of {len(advised)}' if advised else ''} |"
+        )
+    return "\n".join(lines)
+
+
+def tables_summary(runs: list[dict]) -> str:
+    """Return what matters most of `imbalanced_tables`."""
+    found = {score: cells(runs, score) for score in ("balanced_accuracy", "average_precision")}
+    lines = [
+        f"| {len({run['table'] for run in runs})} tables | balanced accuracy | ganaug minus it (p) |"
+        " average precision | ganaug minus it (p) |",
+        "|---" * 5 + "|",
+    ]
+    arms = ["as it is", "class weights", "random oversampling", "SMOTE", "CTGAN", "ganaug"]
+    for arm in [arm for arm in arms if arm in found["balanced_accuracy"]]:
+        line = f"| {f'**{arm}**' if arm in OURS else arm} |"
+        for own in found.values():
+            difference, p = compared(own["ganaug"], own[arm])
+            line += f" {_over_cells(own[arm]):.2f} |"
+            line += " |" if arm == "ganaug" else f" {difference.mean():+.2f} ({p:.3f}) |"
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def _over_cells(own: dict[Cell, dict]) -> float:
+    return float(np.mean([np.mean(list(folds.values())) for folds in own.values()]))
+
+
+def _by_fold(runs: list[dict], arm: str) -> dict[tuple, float]:
+    """Return balanced accuracy by repeat and fold, the mean of the classifiers."""
+    return {
+        (run["repeat"], run["fold"]): float(np.mean([m["balanced_accuracy"] for m in run["models"].values()]))
+        for run in runs
+        if run["arm"] == arm
+    }
+
+
+def _paired(ours: dict[tuple, float], theirs: dict[tuple, float]) -> str:
+    """Return a paired difference with an interval that allows for the overlap of training halves.
+
+    Nadeau & Bengio, "Inference for the generalization error", Machine Learning 2003: repeated folds
+    share rows, and the plain t interval of their differences is too narrow.
+    """
+    folds = sorted(ours.keys() & theirs.keys())
+    if len(folds) < 2:
+        return ""
+    difference = np.array([ours[fold] - theirs[fold] for fold in folds])
+    spread = difference.std(ddof=1) * np.sqrt(1 / len(folds) + 1)  # the test half is as large as the other
+    return _shown((float(difference.mean()), float(stats.t.ppf(0.975, len(folds) - 1) * spread), len(folds)))
+
+
 def _shown(difference: tuple[float, float, int]) -> str:
     mean, half, n = difference
     return f"{mean:+.2f} (one seed)" if n < 2 else f"{mean:+.2f} ({mean - half:+.2f} to {mean + half:+.2f})"
@@ -327,6 +471,9 @@ def main() -> None:
         "generators",
         "\n\n".join(f"### {name}\n\n{generator_table(r)}" for name, r in generators.items()),
     )
+    runs = json.loads((RESULTS / "tables.json").read_text())["runs"]
+    insert(page, "imbalanced tables", imbalanced_tables(runs))
+    insert(ROOT / "README.md", "tables summary", tables_summary(runs))
     insert(page, "endurance", endurance_table(json.loads((RESULTS / "endurance.json").read_text())))
     insert(page, "main job", main_job_table(json.loads((RESULTS / "main_job.json").read_text())))
     full = {name: result for name, result in gains.items() if not name.endswith("-quick")}

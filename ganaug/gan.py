@@ -72,12 +72,13 @@ class ConditionalGAN(BaseEstimator):
 
     Parameters
     ----------
-    modality : {"auto", "images"}
-        What a row is. "auto": images.
+    modality : {"auto", "images", "table"}
+        What `X` holds. "auto": a table if it is two-dimensional.
     architecture : "auto", a name in `ARCHITECTURES`, or a callable
         ``callable(shape, n_classes, code_size, width, activate) -> Networks``. Names joined by "+"
         are trained one after another on the same rows, and each row sampled comes from one of them,
-        by chance. "auto": "warping", or "warping+instance" for images with a side under 16 pixels.
+        by chance. "auto": "warping", "warping+instance" for images with a side under 16 pixels, or
+        "tabular" for tables, which "fully-connected" also takes.
     loss : "auto", a name in `LOSSES`, or a callable
         ``callable(real_logits, fake_logits) -> (for_discriminator, for_generator)``. "auto":
         "relativistic".
@@ -87,26 +88,29 @@ class ConditionalGAN(BaseEstimator):
         One network for all classes, or one for each. Only a shared one can borrow the variety
         of a rich class for a poor one.
     steps : "auto" or int
-        Updates of each network. "auto": 600, or 1,500 for images with a side under 16 pixels.
+        Updates of each network. "auto": 600, 1,500 for images with a side under 16 pixels, 400 for
+        tables.
     batch_size : int
     code_size : int
         Numbers in the code of a row.
     width : int
-        Channels of the first convolution.
+        Channels of the first convolution; a quarter of the units of a hidden layer for tables.
     learning_rate : float
         Of encoder and generator; the discriminator's is 0.4 of it.
     adversarial_weight : float
         Of the adversarial loss, beside the loss of turning a row into another of its class.
     detail_weight : "auto" or float
-        Of the distance between the patches of real and of generated images: what keeps them sharp.
-        "auto": 1, or 0 for images with a side under 16 pixels.
+        Of the distance between real and generated rows along random directions; of images between
+        their patches, which keeps them sharp. "auto": 1, or 0 for images with a side under 16
+        pixels.
     penalty_weight : float
         Of the gradient penalty.
     noise : float
         Standard deviation of the noise on a code.
     strength : "auto" or float
         How far `sample` and `vary` may change a row: the largest part of the difference of two
-        others. In training it is 1. "auto": 1.5, or 1 for images with a side under 16 pixels.
+        others. In training it is 1. "auto": 1.5, or 1 for tables and images with a side under 16
+        pixels.
     callbacks : sequence of callable, optional
         Each called as ``callback(step, metrics)`` while training.
     random_state : int, RandomState or None
@@ -124,7 +128,7 @@ class ConditionalGAN(BaseEstimator):
     history_ : list of dict
         Losses by step, and the "spread" of the class that varies least: 1 where generated rows
         differ as much as real ones.
-    codec_ : ImageCodec
+    codec_ : ImageCodec or TableCodec
 
     References
     ----------
@@ -186,12 +190,14 @@ class ConditionalGAN(BaseEstimator):
         self.verbose = verbose
 
     def fit(self, X: Any, y: Any, *, checkpoint: str | Path | None = None) -> ConditionalGAN:
-        """Train on images `X` with labels `y`.
+        """Train on images or a table `X` with labels `y`.
 
         Parameters
         ----------
         X : ndarray of shape (N, H, W, C) or (N, H, W), or Tensor of shape (N, C, H, W)
-            uint8, or float in [0, 1]; 8 to 64 pixels a side; 1, 3 or 4 channels.
+            Images, uint8, or float in [0, 1]; 8 to 64 pixels a side; 1, 3 or 4 channels. Or a
+            table, ndarray of shape (N, n_features) or pandas DataFrame: numbers, booleans,
+            categories and strings, of which some may be missing.
         y : array-like of shape (N,)
             Labels: ints, strings, bools. At least two classes, each of at least two rows.
         checkpoint : path, optional

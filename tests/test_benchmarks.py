@@ -8,8 +8,9 @@ import json
 
 import numpy as np
 import pytest
+from conftest import mixed_table
 
-from benchmarks import arms, gain, generators, tables
+from benchmarks import arms, gain, generators, imbalanced_tables, tables
 from benchmarks.arms import ARMS, SHARE, Context
 from benchmarks.classifier import Settings, TrainingSet, train
 from benchmarks.datasets import Pool, load
@@ -258,3 +259,67 @@ def test_the_committed_tables_are_those_of_the_committed_results():
         assert tables.generator_table(result) in page
     full = {name: result for name, result in gains.items() if not name.endswith("-quick")}
     assert tables.summary_table(full) in (tables.ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "arm", ["as it is", "class weights", "random oversampling", "SMOTE", "ADASYN", "ganaug"]
+)
+def test_arms_of_tables(arm):
+    X, y = imbalanced_tables.load("wine", None)
+    keep = np.r_[:59, 59:89, 130:178]
+    X, y = X.iloc[keep], y[keep]
+    inside, outside = np.arange(0, len(y), 2), np.arange(1, len(y), 2)
+    result = imbalanced_tables.run(arm, X, y, inside, outside, 0)
+    assert set(result["models"]) == {"logistic regression", "gradient boosting", "MLP"}
+    assert all(60 < scores["balanced_accuracy"] <= 100 for scores in result["models"].values())
+    assert bool(result["only"]) == ("distance" in result) == (arm in ("SMOTE", "ganaug"))
+
+
+def test_smote_of_mixed_columns_gives_them_back():
+    X = mixed_table()[["income", "age", "code", "size"]]
+    y = np.repeat([0, 1], [160, 40])
+    rows, targets = imbalanced_tables.InCodes("SMOTE", 0)(X, y)
+    assert rows["size"].dtype == X["size"].dtype
+    assert set(rows["code"].dropna()) == {10, 20}
+    assert np.bincount(targets).tolist() == [160, 160]
+    assert np.allclose(rows["age"][:200], X["age"])
+    assert rows["income"].max() < X["income"].max() * 1.01
+
+
+def test_dividing_frequencies_out_is_a_threshold():
+    rng = np.random.default_rng(0)
+    y = (rng.random(4000) < 0.1).astype(int)
+    signal = rng.normal(size=4000) + 2 * y
+    odds = np.exp(2 * signal - 2) / 9
+    proba = np.stack([1 / (1 + odds), odds / (1 + odds)], axis=1)
+    classes, counts = np.array([0, 1]), np.bincount(y)
+    power = imbalanced_tables.best_power(proba, y, classes, counts)
+    assert power == pytest.approx(1, abs=0.25)  # the odds of even classes
+    found = imbalanced_tables.scores(proba, y, classes, power, counts)
+    assert found["tuned_balanced_accuracy"] > found["balanced_accuracy"] + 5
+
+
+def test_distance_of_copies_is_nothing_and_of_other_rows_one():
+    X, _ = imbalanced_tables.load("breast-cancer", None)
+    assert imbalanced_tables.record_distance(X[:100], X[:300]) == pytest.approx(0, abs=1e-6)
+    assert imbalanced_tables.record_distance(X[300:], X[:300]) == pytest.approx(1, abs=0.3)
+
+
+def test_ranks_and_differences_of_tables():
+    runs = [
+        {
+            "table": table,
+            "repeat": 0,
+            "fold": fold,
+            "arm": arm,
+            "models": {"m": {"balanced_accuracy": base + own + fold}},
+        }
+        for table, base in (("a", 70.0), ("b", 80.0))
+        for fold in (0, 1)
+        for arm, own in (("ganaug", 2.0), ("SMOTE", 1.0), ("ADASYN", 0.0))
+        if (table, arm) != ("b", "ADASYN")
+    ]
+    found = tables.cells(runs, "balanced_accuracy")
+    assert tables.ranks(found) == {"ganaug": 1.0, "SMOTE": 2.0}
+    difference, _ = tables.compared(found["ganaug"], found["SMOTE"])
+    assert difference.tolist() == [1.0, 1.0]
