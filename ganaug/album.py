@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from albumentations import ImageOnlyTransform
 from albumentations.core.transforms_interface import BaseTransformInitSchema
 from torchvision.transforms.v2 import functional as tvf
 
-from ganaug.data import label_indices
+from ganaug.data import class_rates, label_indices
 from ganaug.pool import Pool
 
 # What belongs to the image that came in, and would no longer fit.
@@ -36,8 +37,11 @@ class GANReplace(ImageOnlyTransform):
         The name under which the label is passed.
     digest : str, optional
         Of the file, as `to_dict` writes it; another file is refused. None: any.
+    rates : dict of label to float, or sequence of (label, float), optional
+        How often an image of each class is replaced when the transform applies, so with ``p=1`` how
+        often at all; classes left out never are. None: always.
     p : float
-        How often an image is replaced.
+        How often the transform applies.
 
     Raises
     ------
@@ -53,9 +57,15 @@ class GANReplace(ImageOnlyTransform):
         path: str | Path
         label_key: str
         digest: str | None
+        rates: dict[Any, float] | list[tuple[Any, float]] | None
 
     def __init__(
-        self, path: str | Path, label_key: str = "label", digest: str | None = None, p: float = 0.8
+        self,
+        path: str | Path,
+        label_key: str = "label",
+        digest: str | None = None,
+        rates: Mapping[Any, float] | Sequence[tuple[Any, float]] | None = None,
+        p: float = 0.8,
     ) -> None:
         super().__init__(p=p)
         self.path, self.label_key = str(path), label_key
@@ -66,6 +76,11 @@ class GANReplace(ImageOnlyTransform):
                 f"{path} is another file than the one this transform was made with: `digest` must be"
                 f" {self.digest!r} or None, got {digest!r}."
             )
+        # As pairs, for JSON knows no keys but strings.
+        self.rates = None if rates is None else [(k, float(v)) for k, v in dict(rates).items()]
+        self._rates = class_rates(
+            1.0 if self.rates is None else dict(self.rates), self._pool.classes_, "rates"
+        )
 
     @property
     def targets_as_params(self) -> list[str]:
@@ -88,7 +103,8 @@ class GANReplace(ImageOnlyTransform):
     def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
         """Return the class, and which image of it: all that a replay needs."""
         (c,) = label_indices([data[self.label_key]], self._pool.classes_).tolist()
-        return {"class_index": c if self._pool.counts[c] else -1, "u": float(torch.rand(()))}
+        chance, u = torch.rand(2, dtype=torch.float64).tolist()
+        return {"class_index": c if self._pool.counts[c] and chance < self._rates[c] else -1, "u": u}
 
     def apply(self, img: np.ndarray, class_index: int, u: float, **params: Any) -> np.ndarray:
         """Return a synthetic image of the dtype and shape of `img`, (H, W) or (H, W, C)."""

@@ -86,7 +86,7 @@ def main() -> None:
     """Augment data with conditional GANs, for classes with too few examples.
 
     DATA is a folder with one folder of images for each class, an HDF5 file that ganaug wrote, or
-    an .npz file with arrays X and y.
+    an .npz file with arrays X and y. The latter two may hold tables.
     """
 
 
@@ -146,7 +146,7 @@ def fit(data: Path, output: Path, size: int | None, resume: bool, as_json: bool,
         click.echo(json.dumps({"model": str(output), "classes": {str(k): v for k, v in classes.items()}}))
     else:
         counts = ", ".join(f"{label}: {n}" for label, n in classes.items())
-        click.echo(f"Trained on {len(y)} images ({counts}). Wrote {output}.")
+        click.echo(f"Trained on {len(y)} {gan.codec_.rows} ({counts}). Wrote {output}.")
 
 
 @main.command()
@@ -205,7 +205,7 @@ def generate(
     click.echo(
         json.dumps({"file": str(output), "images": total})
         if as_json
-        else f"Wrote {total} images to {output}."
+        else f"Wrote {total} {gan.codec_.rows} to {output}."
     )
 
 
@@ -294,7 +294,8 @@ def resample(
     if reason is not None:
         click.echo(reason)
     counts = ", ".join(f"{label}: {n}" for label, n in to_add.items())
-    click.echo(f"Wrote {len(y)} images and {sum(to_add.values())} synthetic ones ({counts}) to {output}.")
+    rows = "rows" if X.ndim == 2 else "images"
+    click.echo(f"Wrote {len(y)} {rows} and {sum(to_add.values())} synthetic ones ({counts}) to {output}.")
 
 
 @main.command()
@@ -316,9 +317,8 @@ def _lacking(y: np.ndarray) -> dict[Any, int]:
     return dict(zip(labels.tolist(), (n.max() - n).tolist(), strict=True))
 
 
-def _height_width(gan: Any) -> tuple[int, int]:
-    _, height, width = gan.codec_.shape
-    return height, width
+def _height_width(gan: Any) -> tuple[int, int] | None:
+    return None if gan.codec_.name == "table" else gan.codec_.shape[1:]
 
 
 def _real_images(data: Path, size: int | tuple[int, int] | None) -> tuple[Any, np.ndarray]:
@@ -327,19 +327,15 @@ def _real_images(data: Path, size: int | tuple[int, int] | None) -> tuple[Any, n
     Synthetic images that stand beside real ones are left out: a GAN shall not learn from itself.
     """
     from ganaug.data import as_arrays
+    from ganaug.kinds import take
 
     X, y = arrays = as_arrays(data, size=size)
-    if X.ndim == 2:
-        raise ValueError(
-            f"{data} holds a table, and the command line takes images: use GANOverSampler in Python, or"
-            " reshape flat images to (N, H, W)."
-        )
     if arrays.class_names is not None and y.dtype.kind in "iu":
         y = np.array(arrays.class_names)[y]
     synthetic = arrays.synthetic
     if synthetic is not None and synthetic.any() and not synthetic.all():
         click.echo(f"Leaving out {synthetic.sum()} synthetic images of {data}.", err=True)
-        X, y = X[~synthetic], y[~synthetic]
+        X, y = take(X, ~synthetic), y[~synthetic]
     return X, y
 
 

@@ -204,6 +204,26 @@ def per_class(counts: Any, classes: np.ndarray) -> np.ndarray:
     return numbers
 
 
+def class_rates(rates: Any, classes: np.ndarray, name: str) -> list[float]:
+    """Return a rate in [0, 1] for each of `classes`, from one for all or a dict of label to rate.
+
+    Classes that a dict leaves out have 0. `name` is what errors call them.
+
+    Raises
+    ------
+    ValueError
+        If a rate is not one, or a label is unknown.
+    """
+    found: dict[int, Any] = dict.fromkeys(range(len(classes)), rates)
+    if isinstance(rates, Mapping):
+        found = dict.fromkeys(range(len(classes)), 0.0)
+        found |= {int(label_indices([label], classes, name)[0]): rate for label, rate in rates.items()}
+    for rate in found.values():
+        if not isinstance(rate, int | float | np.number) or not 0 <= rate <= 1:
+            raise ValueError(f"`{name}` must be a number in [0, 1] or a dict of such, got {rate!r}.")
+    return [float(found[index]) for index in range(len(classes))]
+
+
 def check_sampler(sampler: Any) -> None:
     """Raise ValueError unless `sampler` is one, ready to be asked for rows."""
     if not hasattr(sampler, "classes_") or not hasattr(sampler, "sample"):

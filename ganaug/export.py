@@ -47,7 +47,7 @@ def export_images(path: str | Path, folder: str | Path) -> int:
         if name in ("", ".", "..") or set(name) & set('/\\:*?"<>|\0') or len(set(names)) < len(names):
             raise ValueError(f"Class {name!r} can't be the name of a folder.")
     image = data[0][0]
-    if image.dtype.itemsize != 1 or image.shape[0] not in (1, 3, 4):
+    if image.dtype.itemsize != 1 or image.ndim != 3 or image.shape[0] not in (1, 3, 4):
         raise ValueError(
             "Only uint8 images of 1, 3 or 4 channels can be PNG files, got"
             f" {image.dtype} {tuple(image.shape)}."

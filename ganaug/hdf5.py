@@ -1,8 +1,10 @@
 """The file format of data sets on disk, and HDF5Dataset, which reads it.
 
-A file holds ``images`` (N, H, W, C), or ``imgs`` (N, C, H, W) in the layout "nchw"; ``labels`` (N,)
-int64, indices into ``classes``; ``synthetic`` (N,) bool; and, where rows are not to be drawn
-evenly, ``weights`` (N,) float64. Each has a `checksum` as an attribute.
+A file holds ``images`` (N, H, W, C), or ``imgs`` (N, C, H, W) in the layout "nchw", or the ``rows`` of
+a table: (N, n_features), or (N,) records of a DataFrame, of which ``columns`` says in JSON what they
+are (see `ganaug.columns`). Beside them ``labels`` (N,) int64, indices into ``classes``; ``synthetic``
+(N,) bool; and, where rows are not to be drawn evenly, ``weights`` (N,) float64. Each has a `checksum`
+as an attribute.
 """
 
 from __future__ import annotations
@@ -20,8 +22,11 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from ganaug.columns import Columns
+
 SUFFIXES = (".h5", ".hdf5")
-LAYOUTS = {"nhwc": "images", "nchw": "imgs"}  # the second is what loaders of BigGAN's kind read
+LAYOUTS = {"nhwc": "images", "nchw": "imgs", "table": "rows"}  # the second: as loaders of BigGAN's kind
+COLUMNS = "columns"
 LABELS, CLASSES, SYNTHETIC, WEIGHTS = "labels", "classes", "synthetic", "weights"
 CHECKSUM = "checksum"
 # Errors that say nothing of a file's content.
@@ -115,8 +120,8 @@ def read_header(file: h5py.File) -> Header:
     return Header(layout, images.shape[1:], images.dtype, classes, labels, synthetic, weights)
 
 
-def read_arrays(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return all of a file: images (N, H, W, C), original labels, and which rows are synthetic.
+def read_arrays(path: Path) -> tuple[Any, np.ndarray, np.ndarray]:
+    """Return all of a file: images (N, H, W, C) or a table, original labels, and which rows are synthetic.
 
     Raises
     ------
@@ -126,6 +131,8 @@ def read_arrays(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     with opened(path) as file:
         header = read_header(file)
         X = _whole(file[LAYOUTS[header.layout]])
+        if COLUMNS in file:
+            X = Columns.from_bytes(_whole(file[COLUMNS]).tobytes().rstrip(b"\0")).unpack(X)
     if header.layout == "nchw" and X.ndim == 4:
         X = np.ascontiguousarray(X.transpose(0, 2, 3, 1))
     return X, header.classes[header.labels], header.synthetic
@@ -155,6 +162,9 @@ def _whole(dataset: h5py.Dataset) -> np.ndarray:
 
 class HDF5Dataset(Dataset):
     """Data sets that `write_hdf5` wrote, as a torch Dataset of (image, class index).
+
+    Of an array of numbers that is a table an item is (row, class index), the row a Tensor
+    (n_features,). Files of DataFrames are for `as_arrays`.
 
     Files are opened when a process first reads from them, so the data set can be pickled and
     shared with the workers of a DataLoader, which reads whole batches at once. Labels are checked
@@ -207,6 +217,8 @@ class HDF5Dataset(Dataset):
                 headers.append(read_header(file))
                 self._digests.append(file_digest(file))
         first = headers[0]
+        if first.dtype.names is not None:
+            raise ValueError(f"{self.paths[0]} holds a DataFrame: read it with as_arrays(path).")
         for part, header in zip(self.paths, headers, strict=True):
             kinds = [(h.layout, h.dtype, h.shape, h.classes.tolist()) for h in (header, first)]
             if kinds[0] != kinds[1]:
@@ -270,7 +282,9 @@ class HDF5Dataset(Dataset):
 
     def _item(self, row: np.ndarray, label: int) -> tuple[Any, int]:
         image: Any = torch.from_numpy(row)
-        if image.ndim == 2:
+        if self.layout == "table":
+            pass
+        elif image.ndim == 2:
             image = image[None]
         elif self.layout == "nhwc":
             image = image.permute(2, 0, 1)

@@ -24,6 +24,7 @@ class ImageCodec:
     """
 
     name = "images"
+    rows = "images"  # what messages call them
     block = 256  # rows that go through a network at once
 
     def __init__(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,18 @@ from torchvision.transforms.v2 import functional as tvf
 def is_frame(X: Any) -> bool:
     """Return whether `X` is a pandas DataFrame, without a need of pandas."""
     return hasattr(X, "iloc") and hasattr(X, "columns")
+
+
+def pandas_dtype(name: str, categories: list[Any] | None = None, ordered: bool = False) -> Any:
+    """Return the dtype that pandas shows by a name, of which it reads only some."""
+    import pandas as pd  # whoever has a DataFrame has it
+
+    if categories is not None:
+        return pd.CategoricalDtype(categories, ordered)
+    if name.startswith("Sparse["):
+        kind, fill = name.removeprefix("Sparse[").removesuffix("]").split(", ")
+        return pd.SparseDtype(kind, np.nan if fill == "nan" else ast.literal_eval(fill))
+    return pd.api.types.pandas_dtype(name)
 
 
 def as_rows(X: Any) -> Any:
@@ -39,7 +52,7 @@ def take(X: Any, which: Any) -> Any:
 def join(blocks: Sequence[Any]) -> Any:
     """Return rows of one kind, one block after the other."""
     if is_frame(blocks[0]):
-        import pandas as pd  # whoever has a DataFrame has it
+        import pandas as pd
 
         return pd.concat(blocks, ignore_index=True)
     return torch.cat(list(blocks)) if isinstance(blocks[0], Tensor) else np.concatenate(blocks)

@@ -93,6 +93,8 @@ class Pool:
         with opened(path) as file:
             header = read_header(file)
             offset, digest = file[LAYOUTS[header.layout]].id.get_offset(), file_digest(file)
+        if header.layout == "table":
+            raise ValueError(f"{path} holds a table: a pool is of images.")
         if offset is None:
             raise ValueError(f"{path} is compressed: only an uncompressed file can be a pool.")
         if not header.synthetic.any():

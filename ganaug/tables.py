@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -14,7 +13,7 @@ from scipy.special import ndtri
 from torch import Tensor
 from torch.nn import functional as F
 
-from ganaug.kinds import is_frame
+from ganaug.kinds import is_frame, pandas_dtype
 
 KNOTS = 1000  # points of a column's distribution that are kept
 FEW = 20  # distinct numbers up to which a column takes no others
@@ -79,6 +78,7 @@ class TableCodec:
     """
 
     name = "table"
+    rows = "rows"
     block = 8192  # rows that go through a network at once
     tensor = False
 
@@ -379,12 +379,7 @@ def _frame(columns: list[Column], parts: list[tuple[np.ndarray, np.ndarray]]) ->
 
     series = []
     for column, (values, missing) in zip(columns, parts, strict=True):
-        dtype: Any = column.dtype
-        if column.categories is not None:
-            dtype = pd.CategoricalDtype(column.categories, column.ordered)
-        elif column.dtype.startswith("Sparse["):  # pandas reads only some of the names it gives
-            kind, fill = column.dtype.removeprefix("Sparse[").removesuffix("]").split(", ")
-            dtype = pd.SparseDtype(kind, np.nan if fill == "nan" else ast.literal_eval(fill))
+        dtype = pandas_dtype(column.dtype, column.categories, column.ordered)
         if missing.any():
             values = values.astype(object)
             values[missing] = _token(column.missing)

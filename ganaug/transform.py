@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.context import get_spawning_popen
-from numbers import Real
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +16,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as tvf
 
-from ganaug.data import Sampler, check_mode, check_sampler, label_indices
+from ganaug.data import Sampler, check_mode, check_sampler, class_rates, label_indices
 from ganaug.kinds import channels_first, rows_like
 from ganaug.pool import Pool
 from ganaug.recommend import Recommendation
@@ -101,7 +100,9 @@ class GANAugment(v2.Transform):
             self._pool = Pool.filled(self._sampler, pool_size, random_state)
         known: Any = self._pool or self._sampler
         self.classes_ = known.classes_
-        self._rates = torch.tensor(_rates(p, known), dtype=torch.float64)
+        rates: Any = p.synthetic_share if isinstance(p, Recommendation) else p
+        rates = AUTO_RATE if isinstance(rates, str) and rates == "auto" else rates
+        self._rates = torch.tensor(class_rates(rates, known.classes_, "p"), dtype=torch.float64)
         if self._pool is not None:
             self._rates[self._pool.counts == 0] = 0.0  # classes that a file leaves out
         self._rate = self._rates.tolist()
@@ -239,25 +240,6 @@ class GANAugment(v2.Transform):
                 f"Images must have the synthetic ones' (channels, height, width), {wanted}, got {got}: put"
                 " GANAugment after `Resize`."
             )
-
-
-def _rates(p: Any, sampler: Sampler) -> list[float]:
-    """Return the rate of replacement for each class."""
-    classes = sampler.classes_.tolist()
-    if isinstance(p, Recommendation):
-        p = p.synthetic_share
-    if isinstance(p, Mapping):
-        rates = dict.fromkeys(range(len(classes)), 0.0)
-        rates |= {int(label_indices([label], sampler.classes_, "p")[0]): rate for label, rate in p.items()}
-    else:
-        rate = AUTO_RATE if isinstance(p, str) and p == "auto" else p
-        rates = dict.fromkeys(range(len(classes)), rate)
-    for rate in rates.values():
-        if not isinstance(rate, Real) or not 0 <= rate <= 1:
-            raise ValueError(
-                f"`p` must be 'auto', a Recommendation, a number in [0, 1] or a dict of such, got {rate!r}."
-            )
-    return [float(rates[index]) for index in range(len(classes))]
 
 
 def _is_image(item: Any) -> bool:

@@ -16,12 +16,25 @@ import numpy as np
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from ganaug.columns import Columns
 from ganaug.data import Sampler, check_labels, check_sampler, label_indices, per_class
-from ganaug.hdf5 import CHECKSUM, CLASSES, LABELS, LAYOUTS, SYNTHETIC, WEIGHTS, checksum, text_checksum
+from ganaug.hdf5 import (
+    CHECKSUM,
+    CLASSES,
+    COLUMNS,
+    LABELS,
+    LAYOUTS,
+    SYNTHETIC,
+    WEIGHTS,
+    checksum,
+    text_checksum,
+)
+from ganaug.kinds import as_rows, is_frame, take
 
 CHUNK = 16  # rows in a chunk of a compressed file; larger ones make random reads several times slower
 COMPRESSIONS = ("gzip", "lzf")
 SYNC_SECONDS = 10.0  # of work that a kill can cost
+ROOM = 2**20  # bytes set aside for the strings of a table
 PACKAGES = ("ganaug", "torch", "numpy", "h5py")
 
 
@@ -70,7 +83,8 @@ def write_hdf5(
     random_state : int, optional
         The same seed writes the same images. None draws one; the file's attribute ``seed`` has it.
     layout : {"nhwc", "nchw"}
-        ``images`` (N, H, W, C), or ``imgs`` (N, C, H, W) as loaders of BigGAN's kind read them.
+        Of images: ``images`` (N, H, W, C), or ``imgs`` (N, C, H, W) as loaders of BigGAN's kind read
+        them. A table is stored as ``rows``, whatever is said here.
     compression : {"gzip", "lzf"}, optional
         Applied when all rows are there, which takes a second file's space for a while. Generated
         images hardly shrink.
@@ -101,7 +115,7 @@ def write_hdf5(
     check_target(path, overwrite)
     check_sampler(sampler)
     for name, value, allowed in (
-        ("layout", layout, tuple(LAYOUTS)),
+        ("layout", layout, ("nhwc", "nchw")),
         ("compression", compression, (None, *COMPRESSIONS)),
     ):
         if value not in allowed:
@@ -130,7 +144,7 @@ def write_hdf5(
     left = _left_over(partial, journal) if resume or not overwrite else None
     if left is None:
         random_state = _drawn() if random_state is None else random_state
-        left = {"run": {**run, "random_state": random_state}, "blocks": 0, "checksum": 0}
+        left = {"run": {**run, "random_state": random_state}, "blocks": 0, "checksum": 0, "columns": None}
     elif not resume:
         raise FileExistsError(
             f"{partial} is left of a run that was stopped after {blocks.start(left['blocks'])} of"
@@ -140,6 +154,7 @@ def write_hdf5(
     else:
         random_state = left["run"].get("random_state") if random_state is None else random_state
         _check_same_run({**run, "random_state": random_state}, left["run"], journal)
+        blocks.columns = None if left["columns"] is None else Columns(left["columns"])
     blocks.seed = int(np.random.SeedSequence(random_state).generate_state(1)[0])
 
     file = _open(partial, resume=left["blocks"] > 0)
@@ -150,7 +165,8 @@ def write_hdf5(
             if not left["blocks"]:
                 _create(file, blocks, sampler, left["run"], sample_weight)
             _fill(file, blocks, left, journal, verbose)
-            file[LAYOUTS[layout]].attrs.modify(CHECKSUM, np.uint64(left["checksum"]))
+            _rows_of(file).attrs.modify(CHECKSUM, np.uint64(left["checksum"]))
+            _note_columns(file, blocks)
             _sync(file)
         if compression is not None:
             _compress(partial, compression)
@@ -188,11 +204,12 @@ class _Blocks:
         self.sampler, self.numbers, self.layout, self.size = sampler, numbers, layout, size
         self.seed = 0
         self._kept: tuple[int, np.ndarray] | None = None
+        self.columns: Columns | None = None  # of DataFrames
         self.real: Any = None
         self.real_labels = np.empty(0, np.int64)
         if real is not None:
             X, y = real
-            self.real = X.detach().cpu() if isinstance(X, Tensor) else np.asarray(X)
+            self.real = X.detach().cpu() if isinstance(X, Tensor) else as_rows(X)
             self.real_labels = label_indices(check_labels(y, len(X)), sampler.classes_, "real")
         total = int(numbers.sum())
         self.n_rows = len(self.real_labels) + total
@@ -216,7 +233,7 @@ class _Blocks:
             (_, rows), self._kept = self._kept, None
             return rows
         if number < self.n_real:
-            return self._stored(self.real[number * self.size : (number + 1) * self.size])
+            return self._stored(take(self.real, slice(number * self.size, (number + 1) * self.size)))
         seed = int(np.random.SeedSequence([self.seed, number - self.n_real]).generate_state(1)[0])
         return self._stored(
             self.sampler.sample(self.sampler.classes_[self.labels(number)], random_state=seed)
@@ -225,10 +242,7 @@ class _Blocks:
     def first_rows(self) -> np.ndarray:
         """Return the rows of the first synthetic block, if there is one; they are kept for `rows`."""
         number = self.n_real if self.n_synthetic else 0
-        rows = self.rows(number)
-        if rows.ndim not in (3, 4):
-            raise ValueError(f"`sampler` must make images, got rows of shape {tuple(rows.shape[1:])}.")
-        self._kept = number, rows
+        self._kept = number, self.rows(number)
         return self._kept[1]
 
     def labels(self, number: int) -> np.ndarray:
@@ -249,7 +263,22 @@ class _Blocks:
         """Return how many rows of each class stand before a synthetic block."""
         return (self.numbers * number + self._phase) // max(self.n_synthetic, 1)
 
+    @property
+    def key(self) -> str:
+        """The name of the rows in a file, once some have been made."""
+        return LAYOUTS[self.layout]
+
     def _stored(self, rows: Any) -> np.ndarray:
+        if is_frame(rows) or rows.ndim == 2:
+            self.layout = "table"
+        if is_frame(rows):
+            if self.columns is None:
+                self.columns = Columns.of(rows)
+            return self.columns.pack(rows)
+        if rows.dtype == object:
+            raise ValueError(
+                "`sampler` makes rows of dtype object, which have no place in a file: fit a DataFrame."
+            )
         if isinstance(rows, Tensor):
             rows = rows.permute(0, 2, 3, 1).numpy() if rows.ndim == 4 else rows.numpy()
         if self.layout == "nchw":
@@ -315,7 +344,12 @@ def _create(
     place = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     place.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     place.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-    images = file.create_dataset(LAYOUTS[blocks.layout], (n, *like.shape[1:]), like.dtype, dcpl=place)
+    images = file.create_dataset(blocks.key, (n, *like.shape[1:]), like.dtype, dcpl=place)
+    if blocks.columns is not None:
+        room = np.zeros(
+            ROOM + 2 * len(blocks.columns.to_bytes()), np.uint8
+        )  # for values that are yet to come
+        file.create_dataset(COLUMNS, data=room).attrs[CHECKSUM] = np.uint64(0)
     images.attrs[CHECKSUM] = np.uint64(0)
     classes = sampler.classes_
     labels = np.concatenate([blocks.labels(number) for number in range(len(blocks))])
@@ -345,10 +379,11 @@ def _check_alike(real: np.ndarray, synthetic: np.ndarray) -> None:
 
 def _fill(file: h5py.File, blocks: _Blocks, left: dict[str, Any], journal: Path, verbose: bool) -> None:
     """Write the blocks that are missing; `left` is brought up to date."""
-    images, done = file[LAYOUTS[blocks.layout]], left["blocks"]
+    images, done = _rows_of(file), left["blocks"]
     if done:
         rows = blocks.rows(done - 1)
-        if not np.array_equal(images[blocks.start(done - 1) : blocks.start(done)], rows):
+        # Byte by byte: a missing number is not equal to itself.
+        if images[blocks.start(done - 1) : blocks.start(done)].tobytes() != rows.tobytes():
             raise ValueError(
                 f"`sampler` makes other rows now than those in {file.filename}: resume with the model,"
                 " versions, device and number of threads of the run that was stopped, or pass"
@@ -366,8 +401,28 @@ def _fill(file: h5py.File, blocks: _Blocks, left: dict[str, Any], journal: Path,
             bar.update(len(rows))
             if time.monotonic() - synced >= SYNC_SECONDS:
                 _sync(file)
+                left["columns"] = None if blocks.columns is None else blocks.columns.described
                 _note(journal, left)
                 synced = time.monotonic()
+
+
+def _rows_of(file: h5py.File) -> h5py.Dataset:
+    return next(file[key] for key in LAYOUTS.values() if key in file)
+
+
+def _note_columns(file: h5py.File, blocks: _Blocks) -> None:
+    """Write what the columns of a DataFrame are, now that all their values have turned up."""
+    if blocks.columns is None:
+        return
+    content = np.frombuffer(blocks.columns.to_bytes(), np.uint8)
+    stored = file[COLUMNS]
+    if len(content) > len(stored):
+        raise ValueError(
+            f"The strings of all columns take {len(content)} bytes, more than the {len(stored)} that were set"
+            " aside: group them into fewer categories."
+        )
+    stored[: len(content)] = content
+    stored.attrs.modify(CHECKSUM, np.uint64(checksum(stored[:])))
 
 
 def _sync(file: h5py.File) -> None:

@@ -51,6 +51,26 @@ def test_pickles(path):
     assert transform(image=black(), label=1)["image"].min() >= 250
 
 
+def test_rates_by_class_survive_json(path):
+    transform = GANReplace(path, rates={0: 0.9, 1: 0.2}, p=1)
+    again = A.from_dict(json.loads(json.dumps(A.to_dict(A.Compose([transform], strict=False)))))
+    torch.manual_seed(0)
+    for compose in (transform, again):
+        for label, rate in ((0, 0.9), (1, 0.2)):
+            gray = np.full((8, 9, 3), 100, np.uint8)
+            replaced = [compose(image=gray, label=label)["image"][0, 0, 0] != 100 for _ in range(2000)]
+            assert np.mean(replaced) == pytest.approx(rate, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("rates", "message"),
+    [({7: 0.5}, r"`rates` must be among"), ({0: 1.5}, "`rates` must be a number in")],
+)
+def test_bad_rates(rates, message, path):
+    with pytest.raises(ValueError, match=message):
+        GANReplace(path, rates=rates)
+
+
 def test_rate(path):
     transform = GANReplace(path, p=0.3)
     torch.manual_seed(0)

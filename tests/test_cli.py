@@ -225,3 +225,18 @@ def test_errors_are_one_line(arguments, code, message, image_folder, tmp_path):
     assert code == 2 or len(result.output.strip().splitlines()) == 1
     assert not (tmp_path / "m").exists()
     assert not (tmp_path / "x.h5").exists()
+
+
+@pytest.mark.filterwarnings("ignore:Class")
+def test_a_table_from_file_to_file(tmp_path):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 3)), np.repeat(["a", "b"], [45, 15])
+    np.savez(tmp_path / "data.npz", X=X, y=y)
+    run("fit", tmp_path / "data.npz", "-o", tmp_path / "model", "--steps", 2)
+    result = run("generate", tmp_path / "model", "-o", tmp_path / "x.h5", "--balance", tmp_path / "data.npz")
+    assert "Wrote 30 rows" in result.output
+    rows, labels = as_arrays(tmp_path / "x.h5")
+    assert rows.shape == (30, 3)
+    assert set(labels) == {"b"}
+    run("resample", tmp_path / "data.npz", "-o", tmp_path / "both.h5", "--steps", 2, "--random-state", 0)
+    assert np.array_equal(as_arrays(tmp_path / "both.h5")[0][:60], X)

@@ -17,7 +17,9 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = Path(ganaug.__file__).parent
 # A room imports only from rooms in rows above its own.
 ROWS = [
-    ["hdf5", "kinds", "networks", "losses", "watch"],
+    ["kinds"],
+    ["columns"],
+    ["hdf5", "networks", "losses", "watch"],
     ["data", "images", "tables", "rows"],
     ["writing", "game", "pool"],
     ["training", "generator", "probe", "neighbours"],

@@ -11,9 +11,11 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from conftest import StripeSampler
+from conftest import StripeSampler, mixed_table
 
 from ganaug import ConditionalGAN, HDF5Dataset, as_arrays, write_hdf5
+from ganaug.columns import Columns
+from ganaug.pool import Pool
 
 
 def test_schema(tmp_path):
@@ -419,3 +421,88 @@ def test_bad_options(options, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         write_hdf5(StripeSampler([0, 1]), tmp_path / "x.h5", 2, **options)
     assert list(tmp_path.iterdir()) == []
+
+
+def table_gan(n=200):
+    X, y = mixed_table(n), np.repeat(["no", "yes"], [n * 4 // 5, n // 5])
+    return ConditionalGAN(steps=3, width=8, random_state=0).fit(X, y), X, y
+
+
+def test_a_table_is_written_and_read_back(tmp_path):
+    gan, X, y = table_gan()
+    path = write_hdf5(
+        gan, tmp_path / "x.h5", {"yes": 300, "no": 5}, real=(X, y), random_state=0, block_size=100
+    )
+    rows, labels = found = as_arrays(path)
+    assert rows.dtypes.equals(X.dtypes)
+    assert list(rows.columns) == list(X.columns)
+    assert rows[:200].equals(X)
+    assert labels[:200].tolist() == y.tolist()
+    assert (labels[200:] == "yes").sum() == 300
+    assert found.synthetic.sum() == 305
+    assert set(rows["city"].dropna()) <= set(X["city"].dropna())
+    with pytest.raises(ValueError, match="holds a DataFrame: read it with as_arrays"):
+        HDF5Dataset(path)
+    with pytest.raises(ValueError, match="holds a table"):
+        Pool.of_file(path)
+
+
+class Dies:
+    """A sampler that is killed in its third block, and what it would have given."""
+
+    def __init__(self, sampler, blocks=3):
+        self.sampler, self.left, self.classes_ = sampler, blocks, sampler.classes_
+
+    def sample(self, labels, random_state=None):
+        self.left -= 1
+        if self.left < 0:
+            raise KeyboardInterrupt
+        return self.sampler.sample(labels, random_state)
+
+
+@pytest.mark.parametrize("compression", [None, "gzip"])
+def test_a_table_goes_on_where_it_stopped(compression, tmp_path, monkeypatch):
+    monkeypatch.setattr("ganaug.writing.SYNC_SECONDS", 0.0)
+    gan, *_ = table_gan()
+    arguments = {"random_state": 0, "block_size": 50, "compression": compression}
+    whole = write_hdf5(gan, tmp_path / "whole.h5", 200, **arguments)
+    with pytest.raises(KeyboardInterrupt):
+        write_hdf5(Dies(gan), tmp_path / "x.h5", 200, **arguments)
+    path = write_hdf5(Dies(gan, 99), tmp_path / "x.h5", 200, resume=True, **arguments)
+    for ours, theirs in zip(as_arrays(path), as_arrays(whole), strict=True):
+        assert ours.equals(theirs) if hasattr(ours, "equals") else np.array_equal(ours, theirs)
+
+
+def test_an_array_of_numbers_is_a_data_set(tmp_path):
+    X = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+    gan = ConditionalGAN(steps=2, width=8).fit(X, np.arange(40) % 2)
+    path = write_hdf5(gan, tmp_path / "x.h5", 30)
+    row, label = HDF5Dataset(path)[0]
+    assert (row.dtype, tuple(row.shape), label in (0, 1)) == (torch.float32, (3,), True)
+    assert as_arrays(path)[0].shape == (60, 3)
+
+
+def test_strings_that_need_too_much_room_and_rows_of_objects(tmp_path, monkeypatch):
+    gan, X, y = table_gan()
+    columns = Columns.of(X)
+    columns.pack(X)
+    monkeypatch.setattr("ganaug.writing.ROOM", 200 - 2 * len(columns.to_bytes()))
+    with pytest.raises(ValueError, match="more than the .* set aside"):
+        write_hdf5(gan, tmp_path / "x.h5", 50)
+    with pytest.raises(ValueError, match="dtype object"):
+        write_hdf5(ConditionalGAN(steps=2).fit(X.astype(object).to_numpy(), y), tmp_path / "x.h5", 5)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("place", [0.3, 0.6, 0.9])
+def test_a_flipped_bit_in_a_table_is_noticed(place, tmp_path):
+    gan, *_ = table_gan()
+    path = write_hdf5(gan, tmp_path / "x.h5", 200, random_state=0)
+    with h5py.File(path) as file:
+        start = file["rows"].id.get_offset()
+        size = file["rows"].nbytes
+    content = bytearray(path.read_bytes())
+    content[start + int(place * size)] ^= 8
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="`rows` is not what was written"):
+        as_arrays(path)

@@ -1,0 +1,121 @@
+"""Columns: a DataFrame as a structured array, whose rows lie in a file one after another, and back."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+from ganaug.kinds import pandas_dtype
+
+MISSING = -1  # the code of a category that is missing
+
+
+class Columns:
+    """How the columns of a DataFrame are packed into the fields of a structured array.
+
+    Numbers keep their dtype. Beside one that may be missing stands a field that says so. Strings and
+    categories are int32 codes; a value gets its code when it is first packed.
+
+    Parameters
+    ----------
+    described : list of dict
+        For each column its "name", "dtype", "field" (numpy's dtype of what is stored), whether it has
+        a "mask", and for codes its "values"; "categories" and "ordered" of pandas' categorical dtype.
+    """
+
+    def __init__(self, described: list[dict[str, Any]]) -> None:
+        self.described = described
+        fields: list[tuple[str, str]] = []
+        for place, column in enumerate(described):
+            fields.append((f"c{place}", column["field"]))
+            if column["mask"]:
+                fields.append((f"m{place}", "u1"))
+        self.dtype = np.dtype(fields)
+        self._codes = [
+            {value: code for code, value in enumerate(column["values"])} if "values" in column else None
+            for column in described
+        ]
+
+    @classmethod
+    def of(cls, frame: Any) -> Columns:
+        """Return how a DataFrame like this is packed.
+
+        Raises
+        ------
+        ValueError
+            If a column is of a dtype that has no place in a file.
+        """
+        described = []
+        for place, name in enumerate(frame.columns):
+            dtype = frame.dtypes.iloc[place]
+            inner = getattr(dtype, "numpy_dtype", getattr(dtype, "subtype", dtype))
+            stored = inner if isinstance(inner, np.dtype) else np.dtype(object)
+            column: dict[str, Any] = {
+                "name": name if isinstance(name, str) else int(name),
+                "dtype": str(dtype),
+                "mask": hasattr(dtype, "numpy_dtype") and stored.kind in "iufb",
+            }
+            if stored.kind in "iuf":
+                column["field"] = stored.str
+            elif stored.kind == "b":
+                column["field"] = "u1"
+            elif stored.kind == "O":
+                listed = getattr(dtype, "categories", None)
+                column |= {"field": "<i4", "mask": False, "values": [] if listed is None else listed.tolist()}
+                if listed is not None:
+                    column |= {"categories": listed.tolist(), "ordered": bool(dtype.ordered)}
+            else:
+                raise ValueError(
+                    f"Column {name!r} has dtype {dtype}, which has no place in a file: convert it."
+                )
+            described.append(column)
+        return cls(described)
+
+    def pack(self, frame: Any) -> np.ndarray:
+        """Return a DataFrame as a structured array (n,)."""
+        rows = np.zeros(len(frame), self.dtype)
+        for place, column in enumerate(self.described):
+            series, codes = frame.iloc[:, place], self._codes[place]
+            missing = series.isna().to_numpy(bool)
+            if column["mask"]:
+                rows[f"m{place}"] = missing
+                rows[f"c{place}"] = series.to_numpy(np.dtype(column["field"]), na_value=0)
+                continue
+            if codes is None:
+                rows[f"c{place}"] = np.asarray(series)
+                continue
+            values = series.to_numpy(dtype=object)
+            for value in dict.fromkeys(values[~missing].tolist()):
+                codes.setdefault(value, len(codes))
+            rows[f"c{place}"] = [
+                MISSING if gone else codes[v] for v, gone in zip(values, missing, strict=True)
+            ]
+            column["values"] = list(codes)
+        return rows
+
+    def unpack(self, rows: np.ndarray) -> Any:
+        """Return a structured array as a DataFrame."""
+        import pandas as pd
+
+        series = []
+        for place, column in enumerate(self.described):
+            values = rows[f"c{place}"]
+            if "values" in column:
+                values = np.array([*column["values"], None], dtype=object)[values]  # the last stands at -1
+            elif column["mask"] and rows[f"m{place}"].any():
+                values = values.astype(object)
+                values[rows[f"m{place}"] == 1] = pd.NA
+            dtype = pandas_dtype(column["dtype"], column.get("categories"), column.get("ordered", False))
+            series.append(pd.Series(values, dtype=values.dtype).astype(dtype))
+        return pd.concat(series, axis=1).set_axis([column["name"] for column in self.described], axis=1)
+
+    def to_bytes(self) -> bytes:
+        """Return all that is to be known of the columns, as JSON."""
+        return json.dumps(self.described).encode()
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> Columns:
+        """Restore what `to_bytes` returned."""
+        return cls(json.loads(content))
