@@ -62,6 +62,7 @@ class Pool:
         self._spans = list(zip(self._starts.tolist(), self.counts.tolist(), strict=True))
         # Rows by class; those of label -1, which come first, are nobody's.
         self._order = torch.from_numpy(labels.argsort(kind="stable"))[int((labels < 0).sum()) :]
+        self._order_array = self._order.numpy()  # faster to look one up in
         self.shape = tuple(self._first(torch.empty(1, *shape[1:])).shape[1:])
 
     @classmethod
@@ -143,7 +144,7 @@ class Pool:
     def take_one(self, c: int, u: float) -> Tensor:
         """Return a copy of one image (C, H, W) of class `c`, chosen by a number `u` in [0, 1)."""
         start, count = self._spans[c]
-        image = self.images[self._order[start + int(u * count)]].clone()
+        image = self.images[int(self._order_array[start + int(u * count)])].clone()
         if image.ndim == 2:
             return image[None]
         return image.permute(2, 0, 1) if self._channels_last else image

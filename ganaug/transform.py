@@ -203,7 +203,7 @@ class GANAugment(v2.Transform):
                 f"Images are generated as they come here (mode={self.mode!r}), which takes batches: call it"
                 " with (images, labels) after collation."
             )
-        chance, u = torch.rand(2, dtype=torch.float64).tolist()
+        chance, u = torch.rand(2).tolist()
         if chance >= self._rate[c]:
             return image
         new = self._pool.take_one(c, u)
@@ -211,8 +211,9 @@ class GANAugment(v2.Transform):
             return tvf.to_pil_image(tvf.to_dtype(new, torch.uint8, scale=True))
         if new.dtype != image.dtype:
             new = tvf.to_dtype(new, image.dtype, scale=True)
-        new = new.to(image.device)
-        return tv_tensors.wrap(new, like=image) if isinstance(image, tv_tensors.Image) else new
+        if image.device.type != "cpu":
+            new = new.to(image.device)
+        return new.as_subclass(type(image)) if isinstance(image, tv_tensors.Image) else new
 
     def _new(self, images: Any, classes: Tensor, u: Tensor) -> Tensor:
         """Return one synthetic image (C, H, W) of each of `classes`, drawn by `u` from the pool."""
