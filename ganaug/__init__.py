@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ganaug.hdf5 import HDF5Dataset
     from ganaug.losses import LOSSES, PENALTIES
     from ganaug.networks import ARCHITECTURES
+    from ganaug.quality import quality_report
     from ganaug.recommend import recommend_counts
     from ganaug.resample import GANOverSampler
     from ganaug.transform import GANAugment
@@ -30,6 +31,7 @@ _ROOMS = {
     "PENALTIES": "losses",
     "QualityGate": "gate",
     "as_arrays": "data",
+    "quality_report": "quality",
     "recommend_counts": "recommend",
     "write_hdf5": "writing",
 }
@@ -45,6 +47,7 @@ __all__ = [
     "HDF5Dataset",
     "QualityGate",
     "as_arrays",
+    "quality_report",
     "recommend_counts",
     "write_hdf5",
 ]

@@ -299,6 +299,43 @@ def resample(
 
 
 @main.command()
+@click.argument("model", type=PATH)
+@click.argument("data", type=PATH)
+@click.option("-o", "--output", type=PATH, default=Path("report.html"), help="The page to write.")
+@click.option("--test", type=PATH, metavar="DATA", help="Data that the model never saw, of every class.")
+@click.option("--per-class", type=click.IntRange(min=10), default=500, help="Rows to sample of each class.")
+@click.option("--random-state", type=int, default=0)
+@as_json
+def report(
+    model: Path, data: Path, output: Path, test: Path | None, per_class: int, random_state: int, as_json: bool
+) -> None:
+    """Measure the synthetic rows of MODEL against DATA, which it was trained on, and write a page.
+
+    Whether it copies, and whether it helps a classifier, takes --test. With --json the numbers are
+    printed too.
+    """
+    from ganaug.gan import ConditionalGAN
+    from ganaug.quality import quality_report
+
+    if not output.absolute().parent.is_dir():
+        raise ValueError(f"{output.parent} is not a folder: make it first.")
+    gan = ConditionalGAN.load(model)
+    held_out = (None, None) if test is None else _real_images(test, _height_width(gan))
+    found = quality_report(
+        gan,
+        *_real_images(data, _height_width(gan)),
+        *held_out,
+        per_class=per_class,
+        random_state=random_state,
+    )
+    found.to_html(output)
+    if as_json:
+        click.echo(found.to_json())
+    else:
+        click.echo("\n".join([*found["verdict"], f"Wrote {output}."]))
+
+
+@main.command()
 @click.argument("file", type=PATH)
 @click.option("--to", "folder", type=PATH, required=True, help="Folder to make.")
 @as_json

@@ -17,6 +17,11 @@ def is_frame(X: Any) -> bool:
     return hasattr(X, "iloc") and hasattr(X, "columns")
 
 
+def is_missing(value: Any) -> bool:
+    """Return whether a value is None, NaN or pandas.NA."""
+    return value is None or type(value).__name__ == "NAType" or bool(value != value)
+
+
 def pandas_dtype(name: str, categories: list[Any] | None = None, ordered: bool = False) -> Any:
     """Return the dtype that pandas shows by a name, of which it reads only some."""
     import pandas as pd  # whoever has a DataFrame has it

@@ -13,7 +13,7 @@ from scipy.special import ndtri
 from torch import Tensor
 from torch.nn import functional as F
 
-from ganaug.kinds import is_frame, pandas_dtype
+from ganaug.kinds import is_frame, is_missing, pandas_dtype
 
 KNOTS = 1000  # points of a column's distribution that are kept
 FEW = 20  # distinct numbers up to which a column takes no others
@@ -281,12 +281,8 @@ def _columns(X: Any) -> Iterator[tuple[str | int, np.ndarray, np.ndarray, Any]]:
 
 def _missing(values: np.ndarray) -> np.ndarray:
     if values.dtype == object:
-        return np.array([_is_missing(value) for value in values], bool)
+        return np.array([is_missing(value) for value in values], bool)
     return np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), bool)
-
-
-def _is_missing(value: Any) -> bool:
-    return value is None or type(value).__name__ == "NAType" or bool(value != value)
 
 
 def _token(name: str | None) -> Any:

@@ -26,7 +26,7 @@ ROWS = [
     ["gan"],
     ["gate", "recommend"],
     ["transform", "album", "resample", "report"],
-    ["demo", "dataset", "export"],
+    ["demo", "dataset", "export", "quality"],
     ["cli"],
     ["__main__"],
 ]
@@ -42,6 +42,7 @@ SURFACE = [
     "HDF5Dataset",
     "QualityGate",
     "as_arrays",
+    "quality_report",
     "recommend_counts",
     "write_hdf5",
 ]

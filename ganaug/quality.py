@@ -1,0 +1,511 @@
+"""quality_report: how real, varied, new and useful synthetic rows are, class by class."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import clone
+from sklearn.utils import check_random_state
+from torch import Tensor, nn
+from torchmetrics.image.fid import FrechetInceptionDistance
+from torchmetrics.image.kid import KernelInceptionDistance
+
+from ganaug.data import check_labels, check_sampler, encode_labels, label_indices
+from ganaug.kinds import as_rows, is_frame, join, take
+from ganaug.neighbours import Neighbours
+from ganaug.probe import ProbeClassifier, TableProbe
+from ganaug.recommend import balanced_weights
+from ganaug.report import write_page
+from ganaug.tables import TableCodec
+
+K = 5  # neighbours that make the surroundings of a row
+BLOCK = 512  # rows compared at once with all others
+RESAMPLES = 200  # of a bootstrap
+NEAREST = 0.05  # of the held-out rows lie as near to a training row as what counts as memorised
+LEAST_KID = 50  # rows of a class, from which its kernel distance says something
+SHARE = 0.8  # of the draws of a class that synthetic rows get where they are added
+PROBE_STEPS = 600
+YARDSTICK = 2000  # rows at most by which floor and bad generators are measured
+PAIRS = 500  # rows of which all pairwise distances are taken
+# Where a set counts as bad: below a part of what real rows score, or above a share of copies.
+LEAST_PART, MOST_COPIES = 0.5, 0.5
+BAD = ("noise", "copies", "one mode")
+
+Entry = dict[str, float | None]
+Features = Callable[[Any], Any]
+
+
+class QualityReport(dict):
+    """What `quality_report` found: plain types, with ``to_json`` and ``to_html``.
+
+    ``report["per_class"][label][measure]`` and ``report["overall"][measure]`` hold "value", "low" and
+    "high" of a 95 % interval, "floor", which real rows score against real rows, and what bad
+    generators score: "noise", "copies" and "one mode". None where there is nothing to measure by.
+    ``report["verdict"]`` is a list of sentences, the first of which says whether to use it.
+    """
+
+    pictures: dict[str, Any]
+
+    def to_json(self, path: str | Path | None = None) -> str:
+        """Return all numbers as JSON, and write them to a file if one is named."""
+        named = {key: {str(k): v for k, v in self[key].items()} for key in ("per_class", "counts")}
+        text = json.dumps({**self, **named}, indent=1)
+        if path is not None:
+            Path(path).write_text(text + "\n")
+        return text
+
+    def to_html(self, path: str | Path) -> None:
+        """Write a page that needs no other file: the verdict, pictures, and all numbers."""
+        write_page(Path(path), self, **self.pictures)
+
+
+def prdc(real: Tensor, fake: Tensor, k: int = K) -> dict[str, Tensor]:
+    """Return precision, recall, density and coverage, row by row: their means are the measures.
+
+    Parameters
+    ----------
+    real, fake : Tensor of shape (n, n_features)
+        Of more than `k` rows each.
+    k : int
+        The surroundings of a row reach to its k-th nearest of the same set.
+
+    Returns
+    -------
+    dict
+        "precision" and "density" of each fake row, "recall" and "coverage" of each real one.
+
+    References
+    ----------
+    Kynkaanniemi et al., "Improved precision and recall metric", NeurIPS 2019; Naeem et al.,
+    "Reliable fidelity and diversity metrics", ICML 2020.
+    """
+    real, fake = real.double(), fake.double()
+    real_radii, fake_radii = _radii(real, k), _radii(fake, k)
+    inside = torch.zeros(len(fake), dtype=torch.double)
+    recalled, covered = [], []
+    for start in range(0, len(real), BLOCK):
+        distances = torch.cdist(real[start : start + BLOCK], fake)
+        within = distances < real_radii[start : start + BLOCK, None]
+        inside += within.sum(0)
+        recalled.append((distances < fake_radii).any(1))
+        covered.append(within.any(1))
+    return {
+        "precision": (inside > 0).double(),
+        "recall": torch.cat(recalled).double(),
+        "density": inside / k,
+        "coverage": torch.cat(covered).double(),
+    }
+
+
+def _radii(rows: Tensor, k: int) -> Tensor:
+    """Return the distance of each row to its k-th nearest other."""
+    blocks = (rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK))
+    return torch.cat([torch.cdist(block, rows).kthvalue(k + 1, dim=1).values for block in blocks])
+
+
+def authenticity(real: Tensor, fake: Tensor) -> Tensor:
+    """Return for each fake row whether it is farther from its nearest real row than that from its own.
+
+    References
+    ----------
+    Alaa et al., "How faithful is your synthetic data?", ICML 2022.
+    """
+    real, fake = real.double(), fake.double()
+    radii = _radii(real, 1)
+    blocks = (torch.cdist(fake[start : start + BLOCK], real).min(1) for start in range(0, len(fake), BLOCK))
+    return torch.cat([near.values > radii[near.indices] for near in blocks]).double()
+
+
+class _Passed(nn.Module):
+    """Hands features through to a metric of torchmetrics."""
+
+    def __init__(self, n_features: int) -> None:
+        super().__init__()
+        self.num_features = n_features
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features
+
+
+def frechet_distance(real: Tensor, fake: Tensor) -> float:
+    """Return the FID of two sets of features (n, n_features), as torchmetrics takes it."""
+    metric = FrechetInceptionDistance(feature=_Passed(real.shape[1])).set_dtype(torch.double)
+    metric.update(real, real=True)
+    metric.update(fake, real=False)
+    return float(metric.compute())
+
+
+def kernel_distance(real: Tensor, fake: Tensor, seed: int = 0) -> tuple[float, float]:
+    """Return the KID of two sets of features, mean and standard deviation, as torchmetrics takes it."""
+    size = max(2, min(len(real), len(fake)) // 2)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Metric `Kernel Inception Distance` will save")
+        metric = KernelInceptionDistance(feature=_Passed(real.shape[1]), subsets=20, subset_size=size)
+    metric.update(real, real=True)
+    metric.update(fake, real=False)
+    with torch.random.fork_rng(devices=[]):  # it draws subsets from torch's global state
+        torch.default_generator.manual_seed(seed)
+        mean, spread = metric.compute()
+    return float(mean), float(spread)
+
+
+def quality_report(
+    synthetic: Any,
+    X: Any,
+    y: Any,
+    X_test: Any = None,
+    y_test: Any = None,
+    *,
+    per_class: int = 500,
+    features: Features | None = None,
+    random_state: int | np.random.RandomState | None = 0,
+) -> QualityReport:
+    """Measure synthetic rows against the rows a generator was trained on, and against held-out ones.
+
+    Parameters
+    ----------
+    synthetic : Sampler or (X, y)
+        A fitted `ConditionalGAN`, `QualityGate` or anything with ``classes_`` and ``sample``; or rows
+        and their labels.
+    X, y
+        The training rows, as for `ConditionalGAN.fit`, and their labels.
+    X_test, y_test : optional
+        Rows that the generator never saw, of every class. Without them neither copying nor
+        usefulness can be measured.
+    per_class : int
+        Rows to sample of each class, and at most to use of each.
+    features : callable, optional
+        ``features(rows) -> (n, n_features)``, in which distances are taken. None: a small classifier
+        trained on `X` and `y`, nothing is downloaded; of tables their encoded columns.
+    random_state : int, RandomState or None
+
+    Returns
+    -------
+    QualityReport
+
+    Raises
+    ------
+    ValueError
+        If rows or labels are not of the kinds described, or `X_test` lacks a class.
+
+    Notes
+    -----
+    Measures: "precision", "recall", "density", "coverage" (see `prdc`); "kid", of classes of at least
+    50 rows, and over all "fid"; "diversity", the mean distance of two rows of a class over that of
+    real ones; "memorised", the share of rows as near to a training row as only 5 % of held-out
+    rows are; "authenticity", the share farther from its nearest training row than that is from its
+    own nearest (Alaa et al., ICML 2022). With held-out rows: "tstr", recall of a classifier trained
+    on synthetic rows only, its floor that of one trained on real ones; "trts", recall on synthetic
+    rows of the latter; "usefulness", what recall gains where synthetic rows are added.
+    """
+    random = check_random_state(random_state)
+    X = as_rows(X)
+    y = check_labels(y, len(X))
+    classes, labels = encode_labels(y)
+    X_test, test_labels = _held_out(X_test, y_test, classes)
+    made, made_labels, kept = _synthetic_rows(synthetic, classes, per_class, random)
+    seen = np.concatenate(
+        [np.sort(random.permutation(own)[:per_class]) for own in _by_class(labels, len(classes))]
+    )
+    see = features or _default_features(X, labels, int(random.randint(2**31 - 1)))
+    real, fake = (_matrix(see(rows)) for rows in (take(X, seen), made))
+    real_labels = labels[seen]
+    noise = _matrix(see(_noise(X, len(made), random)))
+    space = Neighbours(X)
+    points = [space.encode(take(X, own)) for own in _by_class(labels, len(classes))]
+
+    found: dict[Any, dict[str, Entry]] = {}
+    for c in range(len(classes)):
+        own, ours = real[real_labels == c], fake[made_labels == c]
+        measures = _compared(own, ours, noise[made_labels == c], random)
+        held = None if X_test is None else take(X_test, np.flatnonzero(test_labels == c))
+        rows = take(made, np.flatnonzero(made_labels == c))
+        measures["memorised"] = _memorised(space, points[c], rows, held, random)
+        found[classes[c].item() if hasattr(classes[c], "item") else classes[c]] = measures
+    overall = _compared(real, fake, noise, random, fid=True)
+    overall["diversity"] = _mean_entry([m["diversity"] for m in found.values()])
+    overall["memorised"] = _mean_entry([m["memorised"] for m in found.values()])
+    if X_test is not None:
+        useful = _usefulness(X, labels, made, made_labels, X_test, test_labels, len(classes), random)
+        for c, measures in enumerate(found.values()):
+            measures |= {name: entry[c] for name, entry in useful.items()}
+        overall |= {name: entry[-1] for name, entry in useful.items()}
+    counts = dict(zip(found, np.bincount(labels).tolist(), strict=True))
+    report = QualityReport(
+        verdict=verdict(overall, found, counts), overall=overall, per_class=found, counts=counts
+    )
+    report.pictures = {
+        "X": X,
+        "labels": labels,
+        "made": made,
+        "made_labels": made_labels,
+        "classes": classes,
+        "real_features": real.numpy(),
+        "real_labels": real_labels,
+        "fake_features": fake.numpy(),
+        "sampler": kept,
+    }
+    return report
+
+
+def verdict(
+    overall: dict[str, Entry], found: dict[Any, dict[str, Entry]], counts: dict[Any, int]
+) -> list[str]:
+    """Return in plain words what the numbers say, the most important first."""
+    against = []
+    gain, tstr = overall.get("usefulness"), overall.get("tstr")
+    if gain is not None and gain["high"] is not None and gain["high"] < 0:
+        against.append(
+            f"a classifier loses {-100 * _value(gain):.1f} points of balanced accuracy where they are added"
+        )
+    if tstr is not None and _value(tstr) < 0.8 * _value(tstr, "floor"):
+        against.append(
+            f"a classifier trained on them alone reaches {100 * _value(tstr):.0f} % on real rows, one trained"
+            f" on real ones {100 * _value(tstr, 'floor'):.0f} %"
+        )
+    for name, words in (
+        ("precision", "they don't look real"),
+        ("coverage", "they leave out much of what is real"),
+    ):
+        entry = overall[name]
+        if entry["floor"] is not None and _value(entry) < LEAST_PART * _value(entry, "floor"):
+            against.append(
+                f"{words} ({name} {_value(entry):.2f}, real rows score {_value(entry, 'floor'):.2f})"
+            )
+    if overall["memorised"]["value"] is not None and _value(overall["memorised"]) > MOST_COPIES:
+        against.append(f"{100 * _value(overall['memorised']):.0f} % of them are copies of training rows")
+    lines = ["Do not use it: " + "; ".join(against) + "." if against else "Nothing speaks against using it."]
+    if gain is None:
+        lines.append(
+            "Whether it helps a classifier, and whether it copies, was not measurable: no held-out rows."
+        )
+    most = max(counts.values())
+    for label, measures in found.items():
+        useful, copied = measures.get("usefulness"), measures["memorised"]
+        said: list[str] = []
+        if useful is not None and useful["low"] is not None and useful["high"] is not None:
+            points = f"{100 * _value(useful):+.1f} points of recall"
+            if useful["high"] < 0:
+                said.append(f"do not add to it ({points})")
+            elif useful["low"] > 0 and not against:
+                times = (most - counts[label]) / counts[label]
+                said.append(
+                    f"add {times:.1f}x, which makes it as large as the largest ({points})"
+                    if times >= 0.1
+                    else f"helps ({points})"
+                )
+        if copied["value"] is not None and _value(copied) > MOST_COPIES:
+            said.append(f"copies training rows ({100 * _value(copied):.0f} %)")
+        if measures["diversity"]["value"] is not None and _value(measures["diversity"]) < LEAST_PART:
+            said.append(
+                f"has collapsed: its rows differ {_value(measures['diversity']):.2f} as much as real ones"
+            )
+        if said:
+            lines.append(f"Class {label}: {'; '.join(said)}.")
+    return lines
+
+
+def _value(entry: Entry, name: str = "value") -> float:
+    value = entry[name]
+    return float("nan") if value is None else value
+
+
+def _held_out(X_test: Any, y_test: Any, classes: np.ndarray) -> tuple[Any, np.ndarray]:
+    if X_test is None:
+        return None, np.empty(0, np.int64)
+    X_test = as_rows(X_test)
+    labels = label_indices(check_labels(y_test, len(X_test)), classes, "y_test")
+    missing = np.setdiff1d(np.arange(len(classes)), labels)
+    if len(missing):
+        raise ValueError(f"`y_test` must hold every class, got none of {classes[missing[0]]!r}.")
+    return X_test, labels
+
+
+def _synthetic_rows(
+    synthetic: Any, classes: np.ndarray, per_class: int, random: np.random.RandomState
+) -> tuple[Any, np.ndarray, Any]:
+    """Return rows and class indices, and the sampler if there is one."""
+    if isinstance(synthetic, tuple | list) and len(synthetic) == 2:
+        rows = as_rows(synthetic[0])
+        labels = label_indices(check_labels(synthetic[1], len(rows)), classes, "synthetic")
+        kept = np.concatenate([own[:per_class] for own in _by_class(labels, len(classes))])
+        least = np.bincount(labels, minlength=len(classes)).min()
+        if least < 2:
+            raise ValueError(f"`synthetic` must hold at least 2 rows of every class, got {least} of one.")
+        return take(rows, kept), labels[kept], None
+    check_sampler(synthetic)
+    labels = np.repeat(np.arange(len(classes)), per_class)
+    return synthetic.sample(classes[labels], random_state=random.randint(2**31 - 1)), labels, synthetic
+
+
+def _by_class(labels: np.ndarray, n_classes: int) -> list[np.ndarray]:
+    return [np.flatnonzero(labels == c) for c in range(n_classes)]
+
+
+def _default_features(X: Any, labels: np.ndarray, seed: int) -> Features:
+    if X.ndim == 2:
+        codec = TableCodec.fit(X)
+        return lambda rows: codec.encode(rows, strict=False)
+    return ProbeClassifier(steps=PROBE_STEPS, random_state=seed).fit(X, labels).features
+
+
+def _matrix(features: Any) -> Tensor:
+    return torch.as_tensor(np.asarray(features), dtype=torch.float32).flatten(1)
+
+
+def _noise(X: Any, n: int, random: np.random.RandomState) -> Any:
+    """Return rows that have nothing of `X` but its range: pixels at random, or each column shuffled."""
+    if X.ndim > 2:
+        noise = random.random_sample((n, *X.shape[1:]))
+        if isinstance(X, Tensor):
+            return (torch.from_numpy(noise) * (255 if X.dtype == torch.uint8 else 1)).to(X.dtype)
+        return (noise * (255 if X.dtype == np.uint8 else 1)).astype(X.dtype)
+    rows = take(X, random.randint(len(X), size=n)).copy()
+    for place in range(rows.shape[1]):
+        order = random.permutation(n)
+        if is_frame(rows):
+            rows.isetitem(place, rows.iloc[order, place].array)
+        else:
+            rows[:, place] = rows[order, place]
+    return rows
+
+
+def _compared(
+    real: Tensor, fake: Tensor, noise: Tensor, random: np.random.RandomState, *, fid: bool = False
+) -> dict[str, Entry]:
+    """Return fidelity, coverage and diversity, with the floor and what bad generators score."""
+    order = random.permutation(len(real))[:YARDSTICK]
+    half = len(order) // 2
+    some, n = real[order], min(len(fake), YARDSTICK)
+    picks = {
+        "value": (real, fake),
+        "floor": (some[:half], some[half:]),
+        "noise": (some, noise[random.permutation(len(noise))[:n]]),
+        "copies": (some, some[random.randint(len(some), size=n)]),
+        "one mode": (some, some[:1].expand(n, -1)),
+    }
+    names = ["precision", "recall", "density", "coverage", "authenticity", "diversity", "kid"]
+    names += ["fid"] if fid else []
+    measures: dict[str, Entry] = {
+        name: dict.fromkeys(("value", "low", "high", "floor", *BAD)) for name in names
+    }
+    for kind, (theirs, ours) in picks.items():
+        k = min(K, len(theirs) - 1, len(ours) - 1)
+        if k < 1:
+            continue
+        for name, rows in {**prdc(theirs, ours, k), "authenticity": authenticity(theirs, ours)}.items():
+            measures[name][kind] = float(rows.mean())
+            if kind == "value":
+                measures[name]["low"], measures[name]["high"] = _interval(rows.numpy(), random)
+        spread = _spread(theirs, random)
+        if spread > 0:
+            measures["diversity"][kind] = _spread(ours, random) / spread
+        if min(len(theirs), len(ours)) >= LEAST_KID:
+            mean, deviation = kernel_distance(theirs, ours)
+            measures["kid"][kind] = mean
+            if kind == "value":
+                measures["kid"]["low"], measures["kid"]["high"] = mean - 2 * deviation, mean + 2 * deviation
+        if fid and min(len(theirs), len(ours)) > 1:
+            measures["fid"][kind] = frechet_distance(theirs, ours)
+    if measures["diversity"]["value"] is not None:
+        drawn = [_spread(fake[random.randint(len(fake), size=len(fake))], random, 100) for _ in range(30)]
+        scale = measures["diversity"]["value"] / max(float(np.mean(drawn)), 1e-12)
+        measures["diversity"]["low"], measures["diversity"]["high"] = (
+            float(np.quantile(drawn, q) * scale) for q in (0.025, 0.975)
+        )
+    return measures
+
+
+def _spread(rows: Tensor, random: np.random.RandomState, most: int = PAIRS) -> float:
+    """Return the mean distance of two rows."""
+    some = rows[random.permutation(len(rows))[:most]]
+    return float(torch.pdist(some).mean()) if len(some) > 1 else 0.0
+
+
+def _interval(rows: np.ndarray, random: np.random.RandomState) -> tuple[float, float]:
+    """Return the interval of a mean, by bootstrap over rows."""
+    means = [rows[random.randint(len(rows), size=len(rows))].mean() for _ in range(RESAMPLES)]
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _memorised(space: Neighbours, points: Any, rows: Any, held: Any, random: np.random.RandomState) -> Entry:
+    """Return how many rows are copies: pixel by pixel, up to a shift; of tables column by column."""
+    entry: Entry = dict.fromkeys(("value", "low", "high", "floor", *BAD))
+    if held is None:
+        return entry
+    distances = space.nearest(space.encode(held), points).numpy()
+    bound = float(np.quantile(distances, NEAREST))
+    copied = (space.nearest(space.encode(rows), points).numpy() <= bound).astype(float)
+    low, high = _interval(copied, random)
+    known = {"value": float(copied.mean()), "low": low, "high": high}
+    return {**entry, **known, "floor": float(np.mean(distances <= bound)), "copies": 1.0}
+
+
+def _usefulness(
+    X: Any,
+    labels: np.ndarray,
+    made: Any,
+    made_labels: np.ndarray,
+    X_test: Any,
+    test_labels: np.ndarray,
+    n_classes: int,
+    random: np.random.RandomState,
+) -> dict[str, list[Entry]]:
+    """Return recalls of classifiers trained with and without synthetic rows, of each class and over all."""
+    seed = int(random.randint(2**31 - 1))
+    model: Any = ProbeClassifier(steps=PROBE_STEPS, random_state=seed)
+    if X.ndim == 2:
+        model = TableProbe(random_state=seed)
+    real_only = clone(model).fit(X, labels)
+    right, on_made = real_only.predict(X_test) == test_labels, real_only.predict(made) == made_labels
+    only = clone(model).fit(made, made_labels).predict(X_test) == test_labels
+    both = np.concatenate([labels, made_labels])
+    weight = balanced_weights(
+        both, np.arange(len(both)) >= len(labels), dict.fromkeys(range(n_classes), SHARE)
+    )
+    added = clone(model).fit(join([X, made]), both, weight).predict(X_test) == test_labels
+    names = {
+        "tstr": (only, test_labels, right),
+        "trts": (on_made, made_labels, None),
+        "usefulness": (added.astype(float) - right, test_labels, None),
+    }
+    entries: dict[str, list[Entry]] = {}
+    for name, (rows, own, floor) in names.items():
+        parts = [np.asarray(rows, float)[own == c] for c in range(n_classes)]
+        draws = np.array(
+            [
+                [part[random.randint(len(part), size=len(part))].mean() for part in parts]
+                for _ in range(RESAMPLES)
+            ]
+        )
+        draws = np.column_stack([draws, draws.mean(1)])
+        means = [part.mean() for part in parts]
+        floors: list[Any] = [None] * (n_classes + 1)
+        if floor is not None:
+            known = [floor[own == c].mean() for c in range(n_classes)]
+            floors = [*known, np.mean(known)]
+        entries[name] = [
+            {
+                "value": float(mean),
+                "low": float(np.quantile(draw, 0.025)),
+                "high": float(np.quantile(draw, 0.975)),
+                "floor": None if low is None else float(low),
+                **dict.fromkeys(BAD),
+            }
+            for mean, draw, low in zip([*means, np.mean(means)], draws.T, floors, strict=True)
+        ]
+    return entries
+
+
+def _mean_entry(entries: list[Entry]) -> Entry:
+    """Return the mean over classes, of what each has."""
+    keys = entries[0]
+    values = {key: [v for entry in entries if (v := entry[key]) is not None] for key in keys}
+    return {key: float(np.mean(own)) if own else None for key, own in values.items()}

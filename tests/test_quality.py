@@ -1,0 +1,212 @@
+"""Oracles: what the report says of sets that are known to be good or bad in one way."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from conftest import mixed_table
+from prdc import compute_prdc
+from sklearn.datasets import load_digits
+from torchmetrics.image.fid import FrechetInceptionDistance
+
+from ganaug import ConditionalGAN, quality_report
+from ganaug.cli import main
+from ganaug.quality import authenticity, frechet_distance, kernel_distance, prdc, verdict
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """600 training images, as many held out, and 400 more, of three classes that are easily told apart."""
+    X, y = load_digits().images, load_digits().target
+    keep = np.isin(y, (0, 1, 4))
+    X, y = np.round(X[keep] * 255 / 16).astype(np.uint8), y[keep]
+    parts = [np.arange(start, len(y), 3) for start in range(3)]
+    return [(X[part], y[part]) for part in parts]
+
+
+@pytest.fixture(scope="module")
+def quick(digits):
+    """Return a function that reports on rows, with a classifier that trains for few steps."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ganaug.quality.PROBE_STEPS", 150)
+        yield lambda made, **settings: quality_report(made, *digits[0], *digits[1], **settings)
+
+
+def value(report, measure, key="value"):
+    return report["overall"][measure][key]
+
+
+@pytest.mark.parametrize("n", [40, 700])
+def test_measures_equal_those_of_prdc(n):
+    rng = np.random.default_rng(0)
+    real, fake = rng.normal(size=(n, 6)), rng.normal(size=(n + 30, 6)) * 0.8 + 0.5
+    ours = {name: float(rows.mean()) for name, rows in prdc(torch.tensor(real), torch.tensor(fake)).items()}
+    assert ours == pytest.approx(compute_prdc(real, fake, 5), abs=1e-6)
+
+
+def test_distances_equal_those_of_torchmetrics():
+    rng = torch.Generator().manual_seed(0)
+    images = [torch.rand(300, 1, 4, 4, generator=rng), torch.rand(300, 1, 4, 4, generator=rng) ** 2]
+
+    class Flat(torch.nn.Module):
+        num_features = 16
+
+        def forward(self, rows):
+            return rows.flatten(1)
+
+    metric = FrechetInceptionDistance(feature=Flat()).set_dtype(torch.double)
+    metric.update(images[0], real=True)
+    metric.update(images[1], real=False)
+    real, fake = (rows.flatten(1) for rows in images)
+    assert frechet_distance(real, fake) == pytest.approx(float(metric.compute()), rel=1e-5)
+    assert frechet_distance(real, real) == pytest.approx(0, abs=1e-3)
+    state = torch.get_rng_state()
+    near, far = (
+        kernel_distance(real, real[torch.randperm(300, generator=rng)])[0],
+        kernel_distance(real, fake)[0],
+    )
+    assert near < 0.002 < far
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_authenticity():
+    real = torch.tensor([[0.0], [1.0], [5.0]])
+    fake = torch.tensor([[0.0], [0.4], [3.0], [7.0], [9.5]])  # 5 is 4 from its nearest
+    assert authenticity(real, fake).tolist() == [0, 0, 1, 0, 1]
+
+
+def test_copies_look_real_and_are_flagged(digits, quick):
+    report = quick((digits[0][0], digits[0][1]))
+    assert value(report, "precision") > 0.95
+    assert value(report, "memorised") == 1
+    assert value(report, "authenticity") == 0
+    assert report["verdict"][0].startswith("Do not use it")
+    assert "copies of training rows" in report["verdict"][0]
+
+
+def test_noise_does_not_look_real(digits, quick):
+    X, y = digits[0]
+    report = quick((np.random.default_rng(0).integers(0, 256, X.shape, dtype=np.uint8), y))
+    assert value(report, "precision") < 0.05
+    assert value(report, "tstr") < 0.7
+    assert value(report, "memorised") < 0.05
+    assert "they don't look real" in report["verdict"][0]
+
+
+def test_one_image_over_and_over_covers_nothing(digits, quick):
+    X, y = digits[0]
+    one = np.concatenate([np.repeat(X[y == c][:1], 60, axis=0) for c in (0, 1, 4)])
+    report = quick((one, np.repeat([0, 1, 4], 60)))
+    assert all(measures["coverage"]["value"] < 0.2 for measures in report["per_class"].values())
+    assert value(report, "diversity") == 0
+    assert any("has collapsed" in line for line in report["verdict"])
+
+
+def test_held_out_rows_are_as_good_as_the_floor(digits, quick):
+    report = quick(digits[2])
+    for measure in ("precision", "recall", "coverage", "diversity", "tstr"):
+        assert value(report, measure) == pytest.approx(value(report, measure, "floor"), abs=0.1), measure
+    assert value(report, "memorised") < 0.2
+    assert report["verdict"][0] == "Nothing speaks against using it."
+
+
+def test_swapped_labels_are_caught(digits, quick):
+    X, y = digits[2]
+    swapped = np.where(y == 0, 1, np.where(y == 1, 0, y))
+    report = quick((X, swapped))
+    for label in (0, 1):
+        assert report["per_class"][label]["usefulness"]["high"] < 0
+        assert report["per_class"][label]["tstr"]["value"] < 0.2
+    assert report["per_class"][4]["tstr"]["value"] > 0.9
+    assert report["verdict"][0].startswith("Do not use it")
+
+
+def test_without_held_out_rows_it_says_what_is_not_measurable(digits):
+    report = quality_report(digits[2], *digits[0])
+    assert "usefulness" not in report["overall"]
+    assert value(report, "memorised") is None
+    assert any("not measurable" in line for line in report["verdict"])
+
+
+def test_the_page_stands_alone_and_the_numbers_are_the_same(digits, quick, tmp_path):
+    X, y = digits[0]
+    gan = ConditionalGAN(steps=3, random_state=0).fit(X, y)
+    report = quick(gan, per_class=40)
+    report.to_html(tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    pictures = re.findall(r'<img src="([^"]*)" alt="([^"]+)"', page)
+    assert len(pictures) == 5  # beside real ones, nearest, variations, losses, features
+    assert all(source.startswith("data:image/png;base64,") for source, _ in pictures)
+    assert not re.search(r'(src|href)="(?!data:)', page)
+    assert page.index(report["verdict"][0].split(":")[0]) < page.index("<img")
+    assert f"{value(report, 'precision'):.3f}" in page
+    found = json.loads(report.to_json(tmp_path / "numbers.json"))
+    assert found == json.loads((tmp_path / "numbers.json").read_text())
+    assert found["overall"]["precision"] == report["overall"]["precision"]
+    assert set(found["per_class"]) == {"0", "1", "4"}
+
+
+def test_a_table_of_mixed_columns(tmp_path):
+    X, y = mixed_table(400), np.arange(400) % 2
+    X["age"] += 40 * y
+    gan = ConditionalGAN(steps=150, random_state=0).fit(X[:300], y[:300])
+    report = quality_report(gan, X[:300], y[:300], X[300:], y[300:], per_class=100)
+    assert value(report, "precision") > value(report, "precision", "noise") - 0.1
+    assert value(report, "tstr") > 0.8
+    report.to_html(tmp_path / "page.html")
+    assert "Correlations" in (tmp_path / "page.html").read_text()
+
+
+def test_a_class_that_gains_is_named_with_how_many_to_add():
+    def entry(number, floor=None):
+        return {"value": number, "low": number - 0.01, "high": number + 0.01, "floor": floor}
+
+    good = {
+        "precision": entry(0.9, 0.95),
+        "coverage": entry(0.9, 0.95),
+        "memorised": entry(0.1, 0.05),
+        "diversity": entry(1.0, 1.0),
+        "tstr": entry(0.9, 0.92),
+        "usefulness": entry(0.05),
+    }
+    harmed = good | {"usefulness": entry(-0.05)}
+    lines = verdict(good, {"a": good, "b": harmed}, {"a": 10, "b": 60})
+    assert lines[0] == "Nothing speaks against using it."
+    assert lines[1].startswith("Class a: add 5.0x")
+    assert lines[2].startswith("Class b: do not add to it")
+
+
+@pytest.mark.parametrize(
+    ("made", "test", "message"),
+    [
+        (lambda X, y: (X[:2], y[:2]), None, "at least 2 rows of every class"),
+        (lambda X, y: "gan", None, "`sampler` must be"),
+        (
+            lambda X, y: (X, y),
+            lambda X, y: (X[y == 1], y[y == 1]),
+            "`y_test` must hold every class, got none of",
+        ),
+    ],
+)
+def test_bad_input(made, test, message, digits):
+    X, y = digits[0]
+    with pytest.raises(ValueError, match=message):
+        quality_report(made(X, y), X, y, *(test(X, y) if test else ()))
+
+
+def test_the_command(digits, tmp_path, monkeypatch):
+    monkeypatch.setattr("ganaug.quality.PROBE_STEPS", 20)
+    for name, (X, y) in zip(("train", "test"), digits[:2], strict=True):
+        np.savez(tmp_path / f"{name}.npz", X=X, y=y)
+    ConditionalGAN(steps=3, random_state=0).fit(*digits[0]).save(tmp_path / "model")
+    arguments = ["report", tmp_path / "model", tmp_path / "train.npz", "-o", tmp_path / "page.html"]
+    arguments += ["--test", tmp_path / "test.npz", "--per-class", 20, "--json"]
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.output)["overall"]["tstr"]["value"] > 0
+    assert (tmp_path / "page.html").exists()
