@@ -293,13 +293,13 @@ def _embedding(
 
 def _histograms(X: Any, made: Any, most: int = 24) -> io.BytesIO:
     codec = TableCodec.fit(X)
-    names = [str(column.name) for column in codec.columns][:most]
-    figure = Figure(figsize=(9, 1.7 * (-(-len(names) // 4))), dpi=110)
-    for axis, place in zip(
-        figure.subplots(-(-len(names) // 4), 4, squeeze=False).flat, range(len(names)), strict=False
-    ):
+    columns = codec.columns[:most]
+    figure = Figure(figsize=(9, 1.7 * (-(-len(columns) // 4))), dpi=110)
+    axes = figure.subplots(-(-len(columns) // 4), 4, squeeze=False).ravel()
+    for axis in axes[len(columns) :]:
+        axis.set_visible(False)
+    for place, (axis, column) in enumerate(zip(axes, columns, strict=False)):
         real, ours = (_present(rows, place) for rows in (X, made))
-        column = codec.columns[place]
         if column.scores:
             edges = np.linspace(column.values[0], column.values[-1], 21) if len(column.values) > 1 else 5
             axis.hist(np.array(real, float), edges, density=True, alpha=0.5)
@@ -309,9 +309,12 @@ def _histograms(X: Any, made: Any, most: int = 24) -> io.BytesIO:
                 [np.mean([value == known for value in values]) for known in column.values]
                 for values in (real, ours)
             ]
-            axis.bar(range(len(shares[0])), shares[0], alpha=0.5)
-            axis.step(range(len(shares[1])), shares[1], where="mid")
-        axis.set_title(names[place], fontsize=7)
+            names = [str(value)[:9] for value in column.values]
+            axis.bar(names, shares[0], alpha=0.5)
+            axis.bar(names, shares[1], fill=False, edgecolor="C1")
+            if len(names) > 6:
+                axis.set_xticks([])
+        axis.set_title(str(column.name), fontsize=7)
         axis.tick_params(labelsize=5)
     return _saved(figure)
 
