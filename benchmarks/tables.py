@@ -331,7 +331,12 @@ def imbalanced_tables(runs: list[dict]) -> str:
         " ganaug minus it, accuracy (p) | precision (p) | synthetic only | distance | seconds |",
         "|---" * 13 + "|",
     ]
-    for arm in sorted(arms, key=lambda arm: -_over_cells(found["balanced_accuracy"][arm])):
+    everywhere = {run["table"] for run in runs}
+    covered = {arm: {run["table"] for run in runs if run["arm"] == arm} for arm in arms}
+    # Means over fewer tables are not to be compared: those arms come last, and say so.
+    for arm in sorted(
+        arms, key=lambda a: (covered[a] != everywhere, -_over_cells(found["balanced_accuracy"][a]))
+    ):
         own = [run for run in runs if run["arm"] == arm]
         means = [
             f"{_over_cells(found[s][arm]):.{2 if 'loss' not in s and 'error' not in s else 3}f}"
@@ -343,9 +348,10 @@ def imbalanced_tables(runs: list[dict]) -> str:
             difference, p = compared(found[score]["ganaug"], found[score][arm])
             against.append("" if arm == "ganaug" else f"{difference.mean():+.2f} ({p:.3f})")
         alone = f"{_over_cells(only[arm]):.2f}" if arm in only else ""
+        part = "" if covered[arm] == everywhere else f" ({len(covered[arm])} of {len(everywhere)} tables)"
         distances = [run["distance"] for run in own if run.get("distance") is not None]
         lines.append(
-            f"| {f'**{arm}**' if arm in OURS else arm} | {len(own)} | {' | '.join(means)} | {ranked} |"
+            f"| {f'**{arm}**' if arm in OURS else arm}{part} | {len(own)} | {' | '.join(means)} | {ranked} |"
             f" {' | '.join(against)} | {alone} | {format(np.median(distances), '.2f') if distances else ''} |"
             f" {np.median([run['seconds'] for run in own]):.1f} |"
         )
