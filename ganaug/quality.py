@@ -165,7 +165,7 @@ def kernel_distance(real: Tensor, fake: Tensor, seed: int = 0) -> tuple[float, f
 
 
 def quality_report(
-    synthetic: Any,
+    sampler_or_arrays: Any,
     X: Any,
     y: Any,
     X_test: Any = None,
@@ -179,7 +179,7 @@ def quality_report(
 
     Parameters
     ----------
-    synthetic : Sampler or (X, y)
+    sampler_or_arrays : Sampler or (X, y)
         A fitted `ConditionalGAN`, `QualityGate` or anything with ``classes_`` and ``sample``; or rows
         and their labels.
     X, y
@@ -218,7 +218,7 @@ def quality_report(
     y = check_labels(y, len(X))
     classes, labels = encode_labels(y)
     X_test, test_labels = _held_out(X_test, y_test, classes)
-    made, made_labels, kept = _synthetic_rows(synthetic, classes, per_class, random)
+    made, made_labels, kept = _synthetic_rows(sampler_or_arrays, classes, per_class, random)
     seen = np.concatenate(
         [np.sort(random.permutation(own)[:per_class]) for own in _by_class(labels, len(classes))]
     )
@@ -342,11 +342,13 @@ def _synthetic_rows(
     """Return rows and class indices, and the sampler if there is one."""
     if isinstance(synthetic, tuple | list) and len(synthetic) == 2:
         rows = as_rows(synthetic[0])
-        labels = label_indices(check_labels(synthetic[1], len(rows)), classes, "synthetic")
+        labels = label_indices(check_labels(synthetic[1], len(rows)), classes, "sampler_or_arrays")
         kept = np.concatenate([own[:per_class] for own in _by_class(labels, len(classes))])
         least = np.bincount(labels, minlength=len(classes)).min()
         if least < 2:
-            raise ValueError(f"`synthetic` must hold at least 2 rows of every class, got {least} of one.")
+            raise ValueError(
+                f"`sampler_or_arrays` must hold at least 2 rows of every class, got {least} of one."
+            )
         return take(rows, kept), labels[kept], None
     check_sampler(synthetic)
     labels = np.repeat(np.arange(len(classes)), per_class)
