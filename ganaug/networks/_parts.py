@@ -127,8 +127,22 @@ class ConvEncoder(nn.Module):
         return self.layers(rows)
 
 
+class ProjectionHead(nn.Module):
+    """A logit of features and a class (Miyato & Koyama, ICLR 2018)."""
+
+    def __init__(self, n_features: int, n_classes: int) -> None:
+        super().__init__()
+        self.logit = nn.Linear(n_features, 1)
+        self.embed = nn.Embedding(n_classes, n_features)
+
+    def forward(self, features: Tensor, labels: Tensor) -> Tensor:
+        """Return logits (n,) of features (n, n_features) and labels (n,)."""
+        by_class = (features * self.embed(labels)).sum(1) / math.sqrt(features.shape[1])
+        return self.logit(features).squeeze(1) + by_class
+
+
 class ConvDiscriminator(nn.Module):
-    """Strided convolutions without norms and a projection head (Miyato & Koyama, ICLR 2018)."""
+    """Strided convolutions without norms and a projection head."""
 
     def __init__(self, shape: tuple[int, ...], n_classes: int, width: int, n_features: int = 128) -> None:
         super().__init__()
@@ -141,14 +155,11 @@ class ConvDiscriminator(nn.Module):
         layers += [nn.Conv2d(sizes[-1], sizes[-1], 3, 1, 1), nn.LeakyReLU(0.2), nn.Flatten()]
         last = sizes[-1] * math.prod(side >> depth for side in sides)
         self.layers = nn.Sequential(*layers, nn.Linear(last, n_features), nn.LeakyReLU(0.2))
-        self.logit = nn.Linear(n_features, 1)
-        self.embed = nn.Embedding(n_classes, n_features)
+        self.head = ProjectionHead(n_features, n_classes)
 
     def forward(self, rows: Tensor, labels: Tensor) -> Tensor:
         """Return a logit for each of the rows (n, C, H, W) with labels (n,)."""
-        features = self.layers(rows)
-        by_class = (features * self.embed(labels)).sum(1) / math.sqrt(features.shape[1])
-        return self.logit(features).squeeze(1) + by_class
+        return self.head(self.layers(rows), labels)
 
 
 def warp(rows: Tensor, flow: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ganaug.networks._parts import EMBED_SIZE, Activate, Networks
+from ganaug.networks._parts import EMBED_SIZE, Activate, Networks, ProjectionHead
 
 HIDDEN = 4  # units of a hidden layer, as a multiple of `width`
 
@@ -47,21 +47,18 @@ class ChangeGenerator(nn.Module):
 
 
 class RowDiscriminator(nn.Module):
-    """Hidden layers and a projection head (Miyato & Koyama, ICLR 2018)."""
+    """Hidden layers and a projection head."""
 
     def __init__(self, shape: tuple[int, ...], n_classes: int, width: int, n_features: int = 64) -> None:
         super().__init__()
         self.layers = nn.Sequential(
             nn.Flatten(), *layers(math.prod(shape), width, n_features), nn.LeakyReLU(0.2)
         )
-        self.logit = nn.Linear(n_features, 1)
-        self.embed = nn.Embedding(n_classes, n_features)
+        self.head = ProjectionHead(n_features, n_classes)
 
     def forward(self, rows: Tensor, labels: Tensor) -> Tensor:
         """Return a logit for each of the rows (n, *shape) with labels (n,)."""
-        features = self.layers(rows)
-        by_class = (features * self.embed(labels)).sum(1) / math.sqrt(features.shape[1])
-        return self.logit(features).squeeze(1) + by_class
+        return self.head(self.layers(rows), labels)
 
 
 def tabular(
