@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from PIL import Image
 from sklearn.datasets import load_digits
@@ -116,6 +117,11 @@ def seeds(folder: Path) -> dict[str, tuple[Path, Callable[[Path], Any]]]:
     write_hdf5(
         ConditionalGAN.load(folder / "model"), folder / "gzip.h5", 3, random_state=0, compression="gzip"
     )
+    table = pd.DataFrame({"n": X[:, 0, 0] / 7, "k": y, "s": np.where(X[:, 1, 1] > 99, "dark", "light")})
+    ConditionalGAN(steps=1, random_state=0).fit(table, y).save(folder / "tables")
+    write_hdf5(
+        ConditionalGAN.load(folder / "tables"), folder / "table.h5", 9, real=(table, y), random_state=0
+    )
     for i in range(12):
         (folder / "images" / str(y[i] % 2)).mkdir(parents=True, exist_ok=True)
         Image.fromarray(X[i]).save(folder / "images" / str(y[i] % 2) / f"{i}.png")
@@ -137,6 +143,8 @@ def seeds(folder: Path) -> dict[str, tuple[Path, Callable[[Path], Any]]]:
         "HDF5 file": (folder / "data.h5", as_arrays),
         "compressed HDF5 file": (folder / "gzip.h5", as_arrays),
         "labels of an HDF5 file": (folder / "data.h5", items),
+        "model of tables": (folder / "tables", model),
+        "HDF5 file of a table": (folder / "table.h5", as_arrays),
         "npz": (folder / "arrays.npz", as_arrays),
         "images": (folder / "images", as_arrays),
     }
@@ -174,7 +182,10 @@ def read_damaged(read: Callable[[Path], Any], path: Path, expected: str, pipe: A
 
 def _text(content: Any) -> str:
     with np.printoptions(threshold=10**9):
-        return repr([part.tolist() if hasattr(part, "tolist") else part for part in content])
+        if hasattr(content, "to_csv"):
+            content = [content]
+        plain = [part.to_csv() if hasattr(part, "to_csv") else part for part in content]
+        return repr([part.tolist() if hasattr(part, "tolist") else part for part in plain])
 
 
 def damage(folder: Path) -> dict[str, Any]:

@@ -251,8 +251,8 @@ def endurance_table(result: dict[str, Any]) -> str:
             "every model's digest equal to the uninterrupted one's",
         ),
         (
-            f"{damage['files']} damaged models, HDF5 files, `.npz` files and folders of images: bits flipped,"
-            " cut short, other content",
+            f"{damage['files']} damaged models and HDF5 files, of images and of tables, `.npz` files and"
+            " folders of images: bits flipped, cut short, other content",
             "; ".join(told),
         ),
     ]
