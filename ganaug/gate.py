@@ -229,7 +229,7 @@ class _Pile:
     def __init__(self, neighbours: Neighbours, places: np.ndarray, real: Points, nearest: float) -> None:
         self.neighbours, self.places, self.real, self.nearest = neighbours, places, real, nearest
         self.accepted: list[Any] = []  # blocks of rows
-        self.spare: list[tuple[float, Any]] = []  # rejected rows with their scores, best first
+        self.spare: tuple[np.ndarray, Any] | None = None  # scores of rejected rows, best first, and the rows
         self.kept: Points | None = None  # of the accepted
         self.report = dict.fromkeys(("proposed", "accepted", *REASONS, "filled"), 0)
 
@@ -260,8 +260,11 @@ class _Pile:
         self.report["accepted"] += len(taken)
         # A copy is of its class at least, but adds nothing: the last resort.
         score = np.where(contradicted, score, score - 1)
-        self.spare += [(float(score[i]), take(rows, slice(i, i + 1))) for i in np.flatnonzero(~good)]
-        self.spare = sorted(self.spare, key=lambda item: -item[0])[: self.missing]
+        spare, scores = take(rows, np.flatnonzero(~good)), score[~good]
+        if self.spare is not None:
+            spare, scores = join([self.spare[1], spare]), np.concatenate([self.spare[0], scores])
+        best = np.argsort(-scores, kind="stable")[: self.missing]
+        self.spare = scores[best], take(spare, best)
 
     def fill(self, label: Any, rounds: int) -> None:
         """Take the best of the rejected for what is still missing."""
@@ -275,7 +278,8 @@ class _Pile:
             " or add fewer rows to this class.",
             stacklevel=3,
         )
-        self.accepted += [row for _, row in self.spare]
+        if self.spare is not None:
+            self.accepted.append(self.spare[1])
 
 
 def _fitted(gan: Any, X: Any, y: np.ndarray) -> Any:
