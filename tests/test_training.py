@@ -33,6 +33,10 @@ class NumberCodec:
 
     corrupt = augment
 
+    def error(self, made, wanted):
+        error = made - wanted
+        return error.abs().mean() + 0.5 * error.square().mean()
+
     def project(self, rows, generator):
         return [rows[None]]
 
