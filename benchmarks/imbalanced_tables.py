@@ -153,7 +153,7 @@ def ctgan(X: pd.DataFrame, y: np.ndarray, seed: int, epochs: int) -> Callable[[n
                 if sum(map(len, found)) >= n:
                     break
             rows = pd.concat(found)[:n]
-            if len(rows) < n:
+            if len(rows) < n:  # real rows of the class for those it did not find: to its advantage
                 rows = pd.concat(
                     [
                         rows,
@@ -259,8 +259,8 @@ def models(X: pd.DataFrame, seed: int) -> dict[str, Any]:
     }
 
 
-def fitted(model: Any, X: pd.DataFrame, y: np.ndarray, weight: np.ndarray | None, seed: int) -> Any:
-    """Return a fitted pipeline; an MLP, which takes no weights on its own, draws rows by them."""
+def fitted(model: Any, X: pd.DataFrame, y: np.ndarray, weight: np.ndarray | None) -> Any:
+    """Return a fitted pipeline, whose last step gets the weights, if any."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         if weight is None:
@@ -324,7 +324,7 @@ def run(
         **({} if only is None else {"only": (*only, None)}),
     }.items():
         for name, model in models(X_train, seed).items():
-            model = fitted(model, own_rows, own_targets, own_weight, seed)
+            model = fitted(model, own_rows, own_targets, own_weight)
             power = best_power(model.predict_proba(X.iloc[validation]), y[validation], classes, counts)
             proba = model.predict_proba(X.iloc[outside])
             result[kind][name] = scores(proba, y[outside], classes, power, counts)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ganaug.kinds import pandas_dtype
+from ganaug.kinds import column_name, pandas_dtype
 
 MISSING = -1  # the code of a category that is missing
 
@@ -53,7 +53,7 @@ class Columns:
             inner = getattr(dtype, "numpy_dtype", getattr(dtype, "subtype", dtype))
             stored = inner if isinstance(inner, np.dtype) else np.dtype(object)
             column: dict[str, Any] = {
-                "name": name if isinstance(name, str) else int(name),
+                "name": column_name(name),
                 "dtype": str(dtype),
                 "mask": hasattr(dtype, "numpy_dtype") and stored.kind in "iufb",
             }
@@ -74,7 +74,20 @@ class Columns:
         return cls(described)
 
     def pack(self, frame: Any) -> np.ndarray:
-        """Return a DataFrame as a structured array (n,)."""
+        """Return a DataFrame as a structured array (n,).
+
+        Raises
+        ------
+        ValueError
+            If its columns are not of the names and dtypes described.
+        """
+        got = list(zip(frame.columns, map(str, frame.dtypes), strict=True))
+        wanted = [(column["name"], column["dtype"]) for column in self.described]
+        if got != wanted:
+            other = next((pair for pair in got if pair not in wanted), got)
+            raise ValueError(
+                f"All rows of a file must have the columns {wanted}, in this order, got {other}."
+            )
         rows = np.zeros(len(frame), self.dtype)
         for place, column in enumerate(self.described):
             series, codes = frame.iloc[:, place], self._codes[place]

@@ -17,6 +17,15 @@ def is_frame(X: Any) -> bool:
     return hasattr(X, "iloc") and hasattr(X, "columns")
 
 
+def column_name(name: Any) -> str | int:
+    """Return the name of a column in JSON's types; raise ValueError if it is no string and no int."""
+    if isinstance(name, str):
+        return name
+    if isinstance(name, int | np.integer) and not isinstance(name, bool):
+        return int(name)
+    raise ValueError(f"Columns of `X` must be named by strings or ints, got {name!r}: rename it.")
+
+
 def is_missing(value: Any) -> bool:
     """Return whether a value is None, NaN or pandas.NA."""
     return value is None or type(value).__name__ == "NAType" or bool(value != value)

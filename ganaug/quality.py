@@ -367,7 +367,8 @@ def _default_features(X: Any, labels: np.ndarray, seed: int) -> Features:
 
 
 def _matrix(features: Any) -> Tensor:
-    return torch.as_tensor(np.asarray(features), dtype=torch.float32).flatten(1)
+    rows = features.detach().cpu() if isinstance(features, Tensor) else np.asarray(features)
+    return torch.as_tensor(rows, dtype=torch.float32).flatten(1)
 
 
 def _noise(X: Any, n: int, random: np.random.RandomState) -> Any:
@@ -422,14 +423,16 @@ def _compared(
             measures["kid"][kind] = mean
             if kind == "value":
                 measures["kid"]["low"], measures["kid"]["high"] = mean - 2 * deviation, mean + 2 * deviation
-        # It takes seconds, and says nothing of copies and of one mode that diversity does not.
-        if fid and min(len(theirs), len(ours)) > 1 and kind in ("value", "floor", "noise"):
-            measures["fid"][kind] = frechet_distance(theirs, ours)
+        # It takes seconds, and says nothing of copies and of one mode that diversity does not. It
+        # depends on the number of rows: half as many as there are, since there are no more for the floor.
+        if fid and min(half, len(ours)) > 1 and kind in ("value", "floor", "noise"):
+            drawn = (rows[random.permutation(len(rows))[:half]] for rows in (theirs, ours))
+            measures["fid"][kind] = frechet_distance(*drawn)
     if measures["diversity"]["value"] is not None:
-        drawn = [_spread(fake[random.randint(len(fake), size=len(fake))], random, 100) for _ in range(30)]
-        scale = measures["diversity"]["value"] / max(float(np.mean(drawn)), 1e-12)
+        spreads = [_spread(fake[random.randint(len(fake), size=len(fake))], random, 100) for _ in range(30)]
+        scale = measures["diversity"]["value"] / max(float(np.mean(spreads)), 1e-12)
         measures["diversity"]["low"], measures["diversity"]["high"] = (
-            float(np.quantile(drawn, q) * scale) for q in (0.025, 0.975)
+            float(np.quantile(spreads, q) * scale) for q in (0.025, 0.975)
         )
     return measures
 
@@ -457,6 +460,7 @@ def _memorised(space: Neighbours, points: Any, rows: Any, held: Any, random: np.
     copied = (space.nearest(space.encode(rows), points).numpy() <= bound).astype(float)
     low, high = _interval(copied, random)
     known = {"value": float(copied.mean()), "low": low, "high": high}
+    # A copy is at distance 0, which no bound is under.
     return {**entry, **known, "floor": float(np.mean(distances <= bound)), "copies": 1.0}
 
 

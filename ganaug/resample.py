@@ -112,8 +112,11 @@ class GANOverSampler(BaseOverSampler):
             names it.
         """
         if type(X).__module__.partition(".")[0] == "polars":
-            frame, y = self.fit_resample(_from_polars(X), y)
-            return _to_polars(frame, like=X), y
+            plain = y.to_numpy() if type(y).__module__.partition(".")[0] == "polars" else y
+            frame, labels = self.fit_resample(_from_polars(X), plain)
+            if plain is not y:
+                labels = type(y)(y.name, labels.tolist(), dtype=y.dtype)
+            return _to_polars(frame, like=X), labels
         if y is not None and np.ndim(y) == 1:
             check_labels(y, X.shape[0] if hasattr(X, "shape") else len(X))
         if not (isinstance(self.sampling_strategy, str) and self.sampling_strategy == "recommended"):

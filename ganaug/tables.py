@@ -13,7 +13,7 @@ from scipy.special import ndtri
 from torch import Tensor
 from torch.nn import functional as F
 
-from ganaug.kinds import is_frame, is_missing, pandas_dtype
+from ganaug.kinds import column_name, is_frame, is_missing, pandas_dtype
 
 KNOTS = 1000  # points of a column's distribution that are kept
 FEW = 20  # distinct numbers up to which a column takes no others
@@ -323,7 +323,7 @@ def _learned(name: str | int, values: np.ndarray, missing: np.ndarray, dtype: An
                 f" can't be learned from: drop it, or group them into {MAX_CATEGORIES} categories at most."
             )
     return Column(
-        name=name if isinstance(name, str) else int(name),
+        name=column_name(name),
         dtype=str(dtype),
         values=knots,
         scores=scores,

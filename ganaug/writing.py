@@ -275,9 +275,9 @@ class _Blocks:
             if self.columns is None:
                 self.columns = Columns.of(rows)
             return self.columns.pack(rows)
-        if rows.dtype == object:
+        if not isinstance(rows, Tensor) and rows.dtype.kind not in "biuf":
             raise ValueError(
-                "`sampler` makes rows of dtype object, which have no place in a file: fit a DataFrame."
+                f"`sampler` makes rows of dtype {rows.dtype}, which have no place in a file: fit a DataFrame."
             )
         if isinstance(rows, Tensor):
             rows = rows.permute(0, 2, 3, 1).numpy() if rows.ndim == 4 else rows.numpy()
@@ -346,9 +346,8 @@ def _create(
     place.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
     images = file.create_dataset(blocks.key, (n, *like.shape[1:]), like.dtype, dcpl=place)
     if blocks.columns is not None:
-        room = np.zeros(
-            ROOM + 2 * len(blocks.columns.to_bytes()), np.uint8
-        )  # for values that are yet to come
+        # For values that are yet to come, too.
+        room = np.zeros(ROOM + 2 * len(blocks.columns.to_bytes()), np.uint8)
         file.create_dataset(COLUMNS, data=room).attrs[CHECKSUM] = np.uint64(0)
     images.attrs[CHECKSUM] = np.uint64(0)
     classes = sampler.classes_

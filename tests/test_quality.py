@@ -110,6 +110,8 @@ def test_one_image_over_and_over_covers_nothing(digits, quick):
 
 def test_held_out_rows_are_as_good_as_the_floor(digits, quick):
     report = quick(digits[2])
+    assert value(report, "fid") == pytest.approx(value(report, "fid", "floor"), rel=0.3)
+    assert value(report, "fid", "noise") > 3 * value(report, "fid", "floor")
     for measure in ("precision", "recall", "coverage", "diversity", "tstr"):
         assert value(report, measure) == pytest.approx(value(report, measure, "floor"), abs=0.1), measure
     assert value(report, "memorised") < 0.2

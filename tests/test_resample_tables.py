@@ -90,6 +90,13 @@ def test_a_polars_frame():
     assert len(X_out) == len(y_out) == 320
 
 
+def test_polars_labels_come_back_as_a_series():
+    X, y = pl.DataFrame({"a": np.arange(200.0)}), pl.Series("bought", Y)
+    _, y_out = GANOverSampler(quick(), random_state=0).fit_resample(X, y)
+    assert isinstance(y_out, pl.Series)
+    assert (y_out.name, y_out.dtype, y_out[:200].to_list()) == ("bought", y.dtype, y.to_list())
+
+
 def test_a_sparse_matrix_gives_what_a_dense_one_gives():
     dense = np.random.default_rng(0).integers(0, 3, (200, 5)).astype(float)
     out = GANOverSampler(quick(), random_state=0).fit_resample(dense, Y)[0]

@@ -153,3 +153,10 @@ def test_other_columns_than_in_fit():
         codec.check(mixed_table()[["income", "age"]])
     with pytest.raises(ValueError, match="as in fit, got ndarray"):
         codec.check(np.zeros((3, 2)))
+
+
+@pytest.mark.parametrize("name", [("a", "b"), 1.5, True])
+def test_names_that_are_no_strings_and_no_ints_are_refused(name):
+    table = pd.DataFrame(np.arange(40.0).reshape(20, 2)).set_axis(pd.Index([name, "c"], dtype=object), axis=1)
+    with pytest.raises(ValueError, match=r"named by strings or ints, got .*: rename it"):
+        TableCodec.fit(table)

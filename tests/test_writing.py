@@ -494,6 +494,20 @@ def test_strings_that_need_too_much_room_and_rows_of_objects(tmp_path, monkeypat
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("change", [lambda X: X[X.columns[::-1]], lambda X: X.astype({"age": float})])
+def test_real_rows_of_other_columns_than_the_synthetic_ones_are_refused(change, tmp_path):
+    gan, X, y = table_gan()
+    with pytest.raises(ValueError, match="All rows of a file must have the columns"):
+        write_hdf5(gan, tmp_path / "x.h5", 5, real=(change(X), y))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_array_of_strings_is_refused(tmp_path):
+    X = np.random.default_rng(0).choice(["a", "b"], (40, 3))
+    with pytest.raises(ValueError, match="dtype <U1, which have no place in a file"):
+        write_hdf5(ConditionalGAN(steps=2).fit(X, np.arange(40) % 2), tmp_path / "x.h5", 5)
+
+
 @pytest.mark.parametrize("place", [0.3, 0.6, 0.9])
 def test_a_flipped_bit_in_a_table_is_noticed(place, tmp_path):
     gan, *_ = table_gan()
