@@ -4,7 +4,7 @@ A file holds ``images`` (N, H, W, C), or ``imgs`` (N, C, H, W) in the layout "nc
 a table: (N, n_features), or (N,) records of a DataFrame, of which ``columns`` says in JSON what they
 are (see `ganaug.columns`). Beside them ``labels`` (N,) int64, indices into ``classes``; ``synthetic``
 (N,) bool; and, where rows are not to be drawn evenly, ``weights`` (N,) float64. Each has a `checksum`
-as an attribute.
+as an attribute, the first their dtype too: bytes that are as they were mean nothing else by another.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SUFFIXES = (".h5", ".hdf5")
 LAYOUTS = {"nhwc": "images", "nchw": "imgs", "table": "rows"}  # the second: as loaders of BigGAN's kind
 COLUMNS = "columns"
 LABELS, CLASSES, SYNTHETIC, WEIGHTS = "labels", "classes", "synthetic", "weights"
-CHECKSUM = "checksum"
+CHECKSUM, DTYPE = "checksum", "dtype"
 # Errors that say nothing of a file's content.
 NOT_THE_FILES = (
     errno.ENOENT,
@@ -106,6 +106,10 @@ def read_header(file: h5py.File) -> Header:
     if layout is None:
         raise ValueError(f"it holds none of {list(LAYOUTS.values())}")
     images = file[LAYOUTS[layout]]
+    if images.attrs[DTYPE] != str(images.dtype):
+        raise ValueError(
+            f"`{LAYOUTS[layout]}` is of {images.dtype}, and was written as {images.attrs[DTYPE]}"
+        )
     stored = file[CLASSES]
     classes = stored.asstr()[:].astype(str) if h5py.check_string_dtype(stored.dtype) else stored[:]
     if stored.attrs[CHECKSUM] != text_checksum(classes):
@@ -131,7 +135,7 @@ def read_arrays(path: Path) -> tuple[Any, np.ndarray, np.ndarray]:
     with opened(path) as file:
         header = read_header(file)
         X = _whole(file[LAYOUTS[header.layout]])
-        if COLUMNS in file:
+        if X.dtype.names is not None:
             X = Columns.from_bytes(_whole(file[COLUMNS]).tobytes().rstrip(b"\0")).unpack(X)
     if header.layout == "nchw" and X.ndim == 4:
         X = np.ascontiguousarray(X.transpose(0, 2, 3, 1))

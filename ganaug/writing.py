@@ -22,6 +22,7 @@ from ganaug.hdf5 import (
     CHECKSUM,
     CLASSES,
     COLUMNS,
+    DTYPE,
     LABELS,
     LAYOUTS,
     SYNTHETIC,
@@ -349,7 +350,7 @@ def _create(
         # For values that are yet to come, too.
         room = np.zeros(ROOM + 2 * len(blocks.columns.to_bytes()), np.uint8)
         file.create_dataset(COLUMNS, data=room).attrs[CHECKSUM] = np.uint64(0)
-    images.attrs[CHECKSUM] = np.uint64(0)
+    images.attrs[CHECKSUM], images.attrs[DTYPE] = np.uint64(0), str(like.dtype)
     classes = sampler.classes_
     labels = np.concatenate([blocks.labels(number) for number in range(len(blocks))])
     columns = {LABELS: labels, SYNTHETIC: np.arange(n) >= len(blocks.real_labels)}

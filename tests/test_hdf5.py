@@ -132,12 +132,20 @@ def test_a_changed_value_is_noticed(key, tmp_path):
         as_arrays(path) if key != "weights" else HDF5Dataset(path)
 
 
+def shorten(file, n):
+    rows, about = file["images"][:n], dict(file["images"].attrs)
+    del file["images"]
+    file["images"] = rows
+    file["images"].attrs.update(about)
+
+
 def test_parts_that_do_not_fit_together(tmp_path):
     for change, message in (
         (lambda f: f.pop("images"), "holds none of"),
         (lambda f: f.pop("labels"), "labels"),
         (lambda f: (f.pop("labels"), f.update(labels=[0])), "checksum|different numbers"),
-        (lambda f: (f.pop("images"), f.update(images=np.zeros((3, 8, 8)))), "different numbers"),
+        (lambda f: (f.pop("images"), f.update(images=np.zeros((3, 8, 8)))), "attribute.*dtype"),
+        (lambda f: shorten(f, 3), "different numbers"),
     ):
         path = write_hdf5(StripeSampler(["a", "b"]), tmp_path / "x.h5", 5, overwrite=True)
         with h5py.File(path, "r+") as file:

@@ -494,6 +494,27 @@ def test_strings_that_need_too_much_room_and_rows_of_objects(tmp_path, monkeypat
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ["columns", "rows"])
+def test_a_table_whose_parts_are_called_otherwise_is_damaged(name, tmp_path):
+    gan, *_ = table_gan()
+    path = write_hdf5(gan, tmp_path / "x.h5", 5)
+    with h5py.File(path, "r+") as file:
+        file.move(name, "else")
+    with pytest.raises(ValueError, match="is damaged"):
+        as_arrays(path)
+
+
+def test_bytes_of_another_type_are_damage(tmp_path):
+    path = write_hdf5(StripeSampler([0, 1]), tmp_path / "x.h5", 5)
+    with h5py.File(path, "r+") as file:
+        images, sums = file["images"][:].view(np.int8), dict(file["images"].attrs)
+        del file["images"]
+        file["images"] = images
+        file["images"].attrs.update(sums)
+    with pytest.raises(ValueError, match="is of int8, and was written as uint8"):
+        as_arrays(path)
+
+
 @pytest.mark.parametrize("change", [lambda X: X[X.columns[::-1]], lambda X: X.astype({"age": float})])
 def test_real_rows_of_other_columns_than_the_synthetic_ones_are_refused(change, tmp_path):
     gan, X, y = table_gan()
