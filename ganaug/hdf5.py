@@ -105,6 +105,10 @@ def read_header(file: h5py.File) -> Header:
     layout = next((layout for layout, key in LAYOUTS.items() if key in file), None)
     if layout is None:
         raise ValueError(f"it holds none of {list(LAYOUTS.values())}")
+    # A damaged name would hide what may be missing: weights, columns.
+    unknown = set(file) - {*LAYOUTS.values(), COLUMNS, LABELS, CLASSES, SYNTHETIC, WEIGHTS}
+    if unknown:
+        raise ValueError(f"it holds {sorted(unknown)}, which no such file does")
     images = file[LAYOUTS[layout]]
     if images.attrs[DTYPE] != str(images.dtype):
         raise ValueError(

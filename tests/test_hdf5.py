@@ -146,6 +146,7 @@ def test_parts_that_do_not_fit_together(tmp_path):
         (lambda f: (f.pop("labels"), f.update(labels=[0])), "checksum|different numbers"),
         (lambda f: (f.pop("images"), f.update(images=np.zeros((3, 8, 8)))), "attribute.*dtype"),
         (lambda f: shorten(f, 3), "different numbers"),
+        (lambda f: f.create_dataset("weighs", data=[1.0]), r"it holds \['weighs'\]"),
     ):
         path = write_hdf5(StripeSampler(["a", "b"]), tmp_path / "x.h5", 5, overwrite=True)
         with h5py.File(path, "r+") as file:
