@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from imblearn.over_sampling import SMOTE
@@ -152,6 +153,16 @@ def transform_vary(context: Context) -> TrainingSet:
     return TrainingSet(context.X, context.y, _evenly(context.y), transform=augment)
 
 
+def transform_mixup(context: Context) -> TrainingSet:
+    """`GANAugment`, then mixup as the arm "mixup" has it: what whoever uses mixup already would do."""
+    return replace(transform(context), mixup=mixup(context).mixup)
+
+
+def transform_mixup_more(context: Context) -> TrainingSet:
+    """`GANAugment`, then mixup as the arm "mixup 0.8" has it."""
+    return replace(transform(context), mixup=mixup_more(context).mixup)
+
+
 def _evenly(y: np.ndarray) -> np.ndarray:
     return 1 / np.bincount(y)[y]
 
@@ -178,6 +189,8 @@ ARMS: dict[str, Callable[[Context], TrainingSet]] = {
     "ganaug only": only,
     "GANAugment": transform,
     "GANAugment vary": transform_vary,
+    "GANAugment + mixup": transform_mixup,
+    "GANAugment + mixup 0.8": transform_mixup_more,
     "ganaug recommended": ganaug_recommended,
 }
 OURS = (
@@ -186,6 +199,8 @@ OURS = (
     "ganaug only",
     "GANAugment",
     "GANAugment vary",
+    "GANAugment + mixup",
+    "GANAugment + mixup 0.8",
     "ganaug recommended",
 )
 ON_REQUEST = ("ganaug recommended",)  # takes several fits of the GAN

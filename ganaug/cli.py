@@ -123,30 +123,48 @@ def demo(seeds: int, steps: Any, probe_steps: int, output: Path, as_json: bool) 
 @click.option("-o", "--output", type=PATH, required=True, help="Folder for the model.")
 @size
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint of a run that was stopped.")
+@click.option("--use-all", is_flag=True, help="Set no images aside for the report.")
 @as_json
-def fit(data: Path, output: Path, size: int | None, resume: bool, as_json: bool, **parameters: Any) -> None:
+def fit(
+    data: Path,
+    output: Path,
+    size: int | None,
+    resume: bool,
+    use_all: bool,
+    as_json: bool,
+    **parameters: Any,
+) -> None:
     """Train a GAN on DATA and save it.
 
-    The model holds its training images: share it only as you would share those.
+    A tenth of each class of 20 images or more is set aside, for `ganaug report` to compare with. The
+    model holds its training images: share it only as you would share those.
     """
     import shutil
 
+    from ganaug.aside import remember, set_aside
     from ganaug.gan import ConditionalGAN
+    from ganaug.kinds import take
 
     X, y = _real_images(data, size)
+    aside = np.zeros(len(y), bool) if use_all else set_aside(X, y)
+    X_aside, X, y = take(X, aside), take(X, ~aside), y[~aside]
     gan = ConditionalGAN(**parameters, verbose=not as_json)
     checkpoint = output / "checkpoint"
     if checkpoint.exists() and not resume:
         raise ValueError(f"{checkpoint} is left of a run that was stopped: pass --resume, or delete it.")
     gan.fit(X, y, checkpoint=checkpoint)
     gan.save(output)
+    if aside.any():
+        remember(output, gan.digest(), X_aside)
     shutil.rmtree(checkpoint)
     classes = dict(zip(gan.classes_.tolist(), gan.class_counts_.tolist(), strict=True))
     if as_json:
-        click.echo(json.dumps({"model": str(output), "classes": {str(k): v for k, v in classes.items()}}))
+        named = {str(label): n for label, n in classes.items()}
+        click.echo(json.dumps({"model": str(output), "classes": named, "set_aside": int(aside.sum())}))
     else:
         counts = ", ".join(f"{label}: {n}" for label, n in classes.items())
-        click.echo(f"Trained on {len(y)} {gan.codec_.rows} ({counts}). Wrote {output}.")
+        kept = f" Set {aside.sum()} aside for `ganaug report`." if aside.any() else ""
+        click.echo(f"Trained on {len(y)} {gan.codec_.rows} ({counts}).{kept} Wrote {output}.")
 
 
 @main.command()
@@ -302,7 +320,7 @@ def resample(
 @click.argument("model", type=PATH)
 @click.argument("data", type=PATH)
 @click.option("-o", "--output", type=PATH, default=Path("report.html"), help="The page to write.")
-@click.option("--test", type=PATH, metavar="DATA", help="Data that the model never saw, of every class.")
+@click.option("--test", type=PATH, metavar="DATA", help="Data that the model never saw.")
 @click.option("--per-class", type=click.IntRange(min=10), default=500, help="Rows to sample of each class.")
 @click.option("--random-state", type=int, default=0)
 @as_json
@@ -311,23 +329,24 @@ def report(
 ) -> None:
     """Measure the synthetic rows of MODEL against DATA, which it was trained on, and write a page.
 
-    Whether it copies, and whether it helps a classifier, takes --test. With --json the numbers are
-    printed too.
+    Whether it copies, and whether it helps a classifier, takes rows that it never saw: those of
+    --test, or those of DATA that `ganaug fit` set aside.
     """
+    from ganaug.aside import was_set_aside
     from ganaug.gan import ConditionalGAN
+    from ganaug.kinds import take
     from ganaug.quality import quality_report
 
     if not output.absolute().parent.is_dir():
         raise ValueError(f"{output.parent} is not a folder: make it first.")
     gan = ConditionalGAN.load(model)
-    held_out = (None, None) if test is None else _real_images(test, _height_width(gan))
-    found = quality_report(
-        gan,
-        *_real_images(data, _height_width(gan)),
-        *held_out,
-        per_class=per_class,
-        random_state=random_state,
-    )
+    X, y = _real_images(data, _height_width(gan))
+    aside = was_set_aside(model, gan.digest(), X)
+    held_out: tuple[Any, Any] = (take(X, aside), y[aside]) if aside.any() else (None, None)
+    if test is not None:
+        held_out = _real_images(test, _height_width(gan))
+    X, y = take(X, ~aside), y[~aside]
+    found = quality_report(gan, X, y, *held_out, per_class=per_class, random_state=random_state)
     found.to_html(output)
     if as_json:
         click.echo(found.to_json())

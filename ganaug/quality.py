@@ -185,8 +185,8 @@ def quality_report(
     X, y
         The training rows, as for `ConditionalGAN.fit`, and their labels.
     X_test, y_test : optional
-        Rows that the generator never saw, of every class. Without them neither copying nor
-        usefulness can be measured.
+        Rows that the generator never saw. Without them neither copying nor usefulness can be
+        measured; nor of a class that has none there.
     per_class : int
         Rows to sample of each class, and at most to use of each.
     features : callable, optional
@@ -201,7 +201,7 @@ def quality_report(
     Raises
     ------
     ValueError
-        If rows or labels are not of the kinds described, or `X_test` lacks a class.
+        If rows or labels are not of the kinds described.
 
     Notes
     -----
@@ -233,7 +233,7 @@ def quality_report(
     for c in range(len(classes)):
         own, ours = real[real_labels == c], fake[made_labels == c]
         measures = _compared(own, ours, noise[made_labels == c], random)
-        held = None if X_test is None else take(X_test, np.flatnonzero(test_labels == c))
+        held = take(X_test, np.flatnonzero(test_labels == c)) if c in test_labels else None
         rows = take(made, np.flatnonzero(made_labels == c))
         measures["memorised"] = _memorised(space, points[c], rows, held, random)
         found[classes[c].item() if hasattr(classes[c], "item") else classes[c]] = measures
@@ -329,10 +329,9 @@ def _held_out(X_test: Any, y_test: Any, classes: np.ndarray) -> tuple[Any, np.nd
     if X_test is None:
         return None, np.empty(0, np.int64)
     X_test = as_rows(X_test)
+    if not len(X_test):
+        raise ValueError("`X_test` must hold rows, or be None, got none.")
     labels = label_indices(check_labels(y_test, len(X_test)), classes, "y_test")
-    missing = np.setdiff1d(np.arange(len(classes)), labels)
-    if len(missing):
-        raise ValueError(f"`y_test` must hold every class, got none of {classes[missing[0]]!r}.")
     return X_test, labels
 
 
@@ -492,32 +491,32 @@ def _usefulness(
         "trts": (on_made, made_labels, None),
         "usefulness": (added.astype(float) - right, test_labels, None),
     }
-    entries: dict[str, list[Entry]] = {}
-    for name, (rows, own, floor) in names.items():
-        parts = [np.asarray(rows, float)[own == c] for c in range(n_classes)]
-        draws = np.array(
-            [
-                [part[random.randint(len(part), size=len(part))].mean() for part in parts]
-                for _ in range(RESAMPLES)
-            ]
-        )
-        draws = np.column_stack([draws, draws.mean(1)])
-        means = [part.mean() for part in parts]
-        floors: list[Any] = [None] * (n_classes + 1)
-        if floor is not None:
-            known = [floor[own == c].mean() for c in range(n_classes)]
-            floors = [*known, np.mean(known)]
-        entries[name] = [
-            {
-                "value": float(mean),
-                "low": float(np.quantile(draw, 0.025)),
-                "high": float(np.quantile(draw, 0.975)),
-                "floor": None if low is None else float(low),
-                **dict.fromkeys(BAD),
-            }
-            for mean, draw, low in zip([*means, np.mean(means)], draws.T, floors, strict=True)
-        ]
-    return entries
+    return {
+        name: _by_class_and_over_all(np.asarray(rows, float), own, n_classes, floor, random)
+        for name, (rows, own, floor) in names.items()
+    }
+
+
+def _by_class_and_over_all(
+    rows: np.ndarray, own: np.ndarray, n_classes: int, floor: np.ndarray | None, random: np.random.RandomState
+) -> list[Entry]:
+    """Return the mean of each class, and last the mean of these means; nothing of a class without rows."""
+    nothing: Entry = dict.fromkeys(("value", "low", "high", "floor", *BAD))
+    entries, means, floors, draws = [nothing] * n_classes, [], [], []
+    for c in np.unique(own):
+        part = rows[own == c]
+        draw = np.array([part[random.randint(len(part), size=len(part))].mean() for _ in range(RESAMPLES)])
+        means.append(part.mean())
+        floors.append(None if floor is None else float(floor[own == c].mean()))
+        draws.append(draw)
+        entries[c] = {**nothing, **_summary(part.mean(), draw), "floor": floors[-1]}
+    over_all = None if floor is None else float(np.mean(floors))
+    return [*entries, {**nothing, **_summary(np.mean(means), np.mean(draws, 0)), "floor": over_all}]
+
+
+def _summary(mean: np.floating, draws: np.ndarray) -> Entry:
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return {"value": float(mean), "low": float(low), "high": float(high)}
 
 
 def _mean_entry(entries: list[Entry]) -> Entry:

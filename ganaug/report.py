@@ -258,10 +258,17 @@ def _variations(X: Any, labels: np.ndarray, classes: np.ndarray, sampler: Any, n
 def _curves(history: list[dict[str, Any]]) -> io.BytesIO:
     figure = Figure(figsize=(7, 3), dpi=110)
     axis = figure.subplots()
-    for name in ("generator", "discriminator", "spread"):
-        for member in sorted({entry["member"] for entry in history}):
+    members = sorted({entry["member"] for entry in history})
+    for color, name in enumerate(("generator", "discriminator", "spread")):
+        for member in members:
             own = [entry for entry in history if entry["member"] == member and name in entry]
-            axis.plot([e["step"] for e in own], [e[name] for e in own], label=name if member == 0 else None)
+            axis.plot(
+                [e["step"] for e in own],
+                [e[name] for e in own],
+                color=f"C{color}",
+                linestyle=("-", "--", ":", "-.")[member % 4],
+                label=name if member == 0 else None,
+            )
     axis.set_xlabel("step")
     axis.legend()
     return _saved(figure)

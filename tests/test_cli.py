@@ -124,7 +124,7 @@ def test_resume(tmp_path, stripes, monkeypatch):
     monkeypatch.setattr("ganaug.training.SAVE_EVERY", 1)
     X, y = stripes
     np.savez(tmp_path / "d.npz", X=X, y=y)
-    fit = ("fit", tmp_path / "d.npz", "-o", tmp_path / "m", *SMALL)
+    fit = ("fit", tmp_path / "d.npz", "-o", tmp_path / "m", "--use-all", *SMALL)
 
     def stop(self, path):
         raise KeyboardInterrupt

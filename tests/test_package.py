@@ -22,7 +22,7 @@ ROWS = [
     ["hdf5", "networks", "losses", "watch"],
     ["data", "images", "tables", "rows"],
     ["writing", "game", "pool"],
-    ["training", "generator", "probe", "neighbours"],
+    ["training", "generator", "probe", "neighbours", "aside"],
     ["gan"],
     ["gate", "recommend"],
     ["transform", "album", "resample", "report"],
@@ -127,7 +127,7 @@ def test_readme_snippets(tmp_path, monkeypatch):
 def test_examples(example):
     assert len(example.read_text().splitlines()) < 40
     run = subprocess.run(
-        [sys.executable, example, "--steps", "2"], capture_output=True, text=True, check=False, timeout=120
+        [sys.executable, example, "--steps", "2"], capture_output=True, text=True, check=False, timeout=600
     )
     assert run.returncode == 0, run.stderr
     assert run.stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 from ganaug import ConditionalGAN, quality_report
 from ganaug.cli import main
 from ganaug.quality import frechet_distance, kernel_distance, prdc, verdict
+from ganaug.report import MEANINGS
 
 
 @pytest.fixture(scope="module")
@@ -184,6 +186,24 @@ def test_a_class_that_gains_is_named_with_how_many_to_add():
     assert lines[2].startswith("Class b: do not add to it")
 
 
+def test_a_class_without_held_out_rows_is_not_measurable(digits, quick):
+    X_test, y_test = digits[1]
+    some = y_test != 4
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ganaug.quality.PROBE_STEPS", 20)
+        report = quality_report(digits[0], *digits[0], X_test[some], y_test[some])
+    for measure in ("memorised", "tstr", "usefulness"):
+        assert report["per_class"][4][measure]["value"] is None
+        others = [report["per_class"][label][measure]["value"] for label in (0, 1)]
+        assert report["overall"][measure]["value"] == pytest.approx(np.mean(others))
+    assert report["per_class"][4]["trts"]["value"] is not None
+
+
+def test_each_measure_has_a_page_of_its_own():
+    pages = {path.stem for path in (Path(__file__).parents[1] / "docs" / "measures").glob("*.md")}
+    assert pages == {"index", *MEANINGS}
+
+
 @pytest.mark.parametrize(
     ("made", "test", "message"),
     [
@@ -191,8 +211,8 @@ def test_a_class_that_gains_is_named_with_how_many_to_add():
         (lambda X, y: "gan", None, "`sampler` must be"),
         (
             lambda X, y: (X, y),
-            lambda X, y: (X[y == 1], y[y == 1]),
-            "`y_test` must hold every class, got none of",
+            lambda X, y: (X[:0], y[:0]),
+            "`X_test` must hold rows, or be None",
         ),
     ],
 )

@@ -21,10 +21,10 @@ class Networks:
     Attributes
     ----------
     generator : Module
-        With an encoder, ``generator(rows, codes, deltas, labels)``: rows (n, *shape) with their
+        With an encoder, ``generator(rows, codes, deltas, labels)``: rows ``(n, *shape)`` with their
         codes (n, code_size), each to be changed by a delta (n, code_size), the difference of two
         codes, and still be of its label (n,), int64. Without, ``generator(codes, labels)``: codes
-        are noise. Returns rows (n, *shape) in the range of encoded ones.
+        are noise. Returns rows ``(n, *shape)`` in the range of encoded ones.
     discriminator : Module
         ``discriminator(rows, labels)``: to logits (n,).
     encoder : Module or None

@@ -1,0 +1,73 @@
+"""Rows that a model was not trained on, chosen and remembered by their digests."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ganaug.kinds import is_frame
+
+ASIDE_FILE = "set_aside.json"  # beside a model
+LEAST_CLASS, PART = 20, 10  # a tenth of each class of so many rows
+
+
+def row_digests(X: Any) -> np.ndarray:
+    """Return a digest of each row, (n,) of str: equal where rows are."""
+    rows = X.astype(object).to_numpy() if is_frame(X) else np.asarray(X)
+    contents = (repr(row.tolist()).encode() if row.dtype == object else row.tobytes() for row in rows)
+    return np.array([hashlib.sha256(content).hexdigest() for content in contents])
+
+
+def set_aside(X: Any, y: np.ndarray) -> np.ndarray:
+    """Choose a tenth of each class of 20 rows or more: those with the least digests, as good as by chance.
+
+    Whatever the order of rows, the same ones are chosen. A row that is there twice is not.
+
+    Returns
+    -------
+    mask : ndarray of shape (n,)
+    """
+    digests = row_digests(X)
+    times = Counter(digests)
+    once = np.array([times[digest] == 1 for digest in digests])
+    mask = np.zeros(len(y), bool)
+    for label in np.unique(y):
+        own = np.flatnonzero(y == label)
+        if len(own) >= LEAST_CLASS:
+            own = own[once[own]]
+            mask[own[np.argsort(digests[own])[: np.sum(y == label) // PART]]] = True
+    return mask
+
+
+def remember(folder: Path, model: str, X: Any) -> None:
+    """Write beside a saved model, by its digest, which rows were set aside."""
+    text = json.dumps({"model": model, "rows": sorted(row_digests(X))}, indent=0)
+    partial = folder / (ASIDE_FILE + ".partial")
+    partial.write_text(text)
+    partial.replace(folder / ASIDE_FILE)
+
+
+def was_set_aside(folder: Path, model: str, X: Any) -> np.ndarray:
+    """Return which of the rows of `X` were set aside when the model in `folder` was trained.
+
+    None were if the folder says nothing of it, or speaks of another model.
+
+    Raises
+    ------
+    ValueError
+        If the file that says so is damaged.
+    """
+    path = folder / ASIDE_FILE
+    if not path.exists():
+        return np.zeros(len(X), bool)
+    try:
+        found = json.loads(path.read_text())
+        rows = set(found["rows"]) if found["model"] == model else set()
+    except (ValueError, LookupError, TypeError) as exc:
+        raise ValueError(f"{path} can't be read: delete it, or train anew. ({exc})") from exc
+    return np.isin(row_digests(X), list(rows))

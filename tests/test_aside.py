@@ -1,0 +1,93 @@
+"""What `ganaug fit` sets aside, `ganaug report` compares with."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from conftest import mixed_table
+
+from ganaug import ConditionalGAN
+from ganaug.aside import ASIDE_FILE, row_digests, set_aside, was_set_aside
+from ganaug.cli import main
+
+SMALL = ["--steps", "2", "--width", "4", "--code-size", "4", "--random-state", "0"]
+
+
+@pytest.fixture
+def images():
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1, 2], [60, 20, 19])
+    return rng.integers(0, 255, (len(y), 8, 8), dtype=np.uint8), y
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def test_a_tenth_of_each_class_of_twenty_rows_in_any_order(images):
+    X, y = images
+    mask = set_aside(X, y)
+    assert np.bincount(y[mask], minlength=3).tolist() == [6, 2, 0]
+    order = np.random.default_rng(1).permutation(len(y))
+    assert np.array_equal(set_aside(X[order], y[order]), mask[order])
+
+
+def test_a_row_that_is_there_twice_is_not_set_aside(images):
+    X, y = images
+    X = np.concatenate([X, X[:60]])
+    y = np.concatenate([y, y[:60]])
+    assert np.bincount(y[set_aside(X, y)], minlength=3).tolist() == [0, 2, 0]
+
+
+@pytest.mark.parametrize("kind", ["frame", "objects"])
+def test_rows_of_tables_have_digests(kind):
+    table = mixed_table(100)
+    rows = table if kind == "frame" else table.astype(object).to_numpy()
+    digests = row_digests(rows)
+    assert len(set(digests)) == 100
+    again = rows.iloc[::-1].copy() if kind == "frame" else rows[::-1].copy()
+    assert np.array_equal(row_digests(again), digests[::-1])
+
+
+def test_the_report_finds_what_fit_set_aside(images, tmp_path, monkeypatch):
+    monkeypatch.setattr("ganaug.quality.PROBE_STEPS", 5)
+    X, y = images
+    data, model = tmp_path / "d.npz", tmp_path / "m"
+    np.savez(data, X=X, y=y)
+    fitted = json.loads(run("fit", data, "-o", model, *SMALL, "--json").output)
+    assert fitted == {"model": str(model), "classes": {"0": 54, "1": 18, "2": 19}, "set_aside": 8}
+    gan = ConditionalGAN.load(model)
+    mask = was_set_aside(model, gan.digest(), X)
+    assert np.array_equal(mask, set_aside(X, y))
+    assert not set(row_digests(X[mask])) & set(row_digests(gan.members_[0].X))
+
+    arguments = ("report", model, data, "-o", tmp_path / "r.html", "--per-class", 20, "--json")
+    report = json.loads(run(*arguments).output)
+    assert report["counts"] == {"0": 54, "1": 18, "2": 19}
+    measured = [report["per_class"][label]["memorised"]["value"] is not None for label in "012"]
+    assert measured == [True, True, False]
+    # Another model in the same folder knows nothing of it.
+    ConditionalGAN(steps=1, width=4, code_size=4, random_state=1).fit(X, y).save(model)
+    report = json.loads(run(*arguments).output)
+    assert report["counts"] == {"0": 60, "1": 20, "2": 19}
+    assert report["overall"]["memorised"]["value"] is None
+
+
+def test_use_all(images, tmp_path):
+    np.savez(tmp_path / "d.npz", X=images[0], y=images[1])
+    result = run("fit", tmp_path / "d.npz", "-o", tmp_path / "m", "--use-all", *SMALL)
+    assert "Trained on 99 images" in result.output
+    assert "aside" not in result.output
+    assert not (tmp_path / "m" / ASIDE_FILE).exists()
+
+
+def test_a_damaged_file_is_named(images, tmp_path):
+    np.savez(tmp_path / "d.npz", X=images[0], y=images[1])
+    run("fit", tmp_path / "d.npz", "-o", tmp_path / "m", *SMALL)
+    (tmp_path / "m" / ASIDE_FILE).write_text("{")
+    result = run("report", tmp_path / "m", tmp_path / "d.npz", "-o", tmp_path / "r.html")
+    assert result.exit_code == 1
+    assert f"{ASIDE_FILE} can't be read: delete it, or train anew" in result.output
