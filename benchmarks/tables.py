@@ -31,9 +31,12 @@ def by_arm(runs: list[dict]) -> dict[Key, dict[int, dict]]:
 
 
 def rival(arms: dict[Key, dict[int, dict]]) -> Key:
-    """Return the arm a user would pick instead of ours: the best on validation data."""
-    theirs = [key for key in arms if key[0] not in (*OURS, *CONTROLS)]
-    return max(theirs, key=lambda key: np.mean([run["validation"]["acsa"] for run in arms[key].values()]))
+    """Return the arm a user would pick instead of ours: best on validation data, of seeds that all have."""
+    theirs = {key: runs for key, runs in arms.items() if key[0] not in (*OURS, *CONTROLS)}
+    seeds = set.intersection(*(set(runs) for runs in theirs.values()))
+    if not seeds:
+        raise ValueError("No seed was run by all arms that are not ours: run them on the same seeds.")
+    return max(theirs, key=lambda key: np.mean([theirs[key][s]["validation"]["acsa"] for s in seeds]))
 
 
 def interval(ours: dict[int, dict], theirs: dict[int, dict], score: str = "acsa") -> tuple[float, float, int]:

@@ -1,4 +1,4 @@
-"""Sphinx: `sphinx-build -W -b html docs docs/_build` and, for the examples, `-b doctest`."""
+"""Sphinx: `sphinx-build -W -b html docs /tmp/docs` and, for the examples, `-b doctest`."""
 
 import importlib.metadata
 
@@ -14,7 +14,10 @@ myst_heading_anchors = 2
 numpydoc_show_class_members = False
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
-# scikit-learn adds set_..._request to every estimator.
-autodoc_default_options = {"members": True, "exclude-members": "set_fit_request"}
+# What scikit-learn adds to every estimator, and albumentations asks of a transform.
+inherited = (
+    "set_fit_request, InitSchema, apply, get_params_dependent_on_data, should_apply, targets_as_params"
+)
+autodoc_default_options = {"members": True, "exclude-members": f"{inherited}, targets_as_params"}
 # Examples in docstrings are run by pytest.
 doctest_test_doctest_blocks = ""

@@ -53,7 +53,7 @@ AUTO_TABLE: dict[str, Any] = {
 }
 CODECS: dict[str, type[ImageCodec] | type[TableCodec]] = {"images": ImageCodec, "table": TableCodec}
 TIMED_STEPS = 8  # by which `expected_seconds` goes: two of them with the penalty
-NOT_SAVED = ("callbacks", "device", "verbose", "random_state")
+NOT_SAVED = ("callbacks", "log_dir", "device", "verbose", "random_state")
 
 
 def _varies(gan: ConditionalGAN) -> bool:
@@ -113,11 +113,14 @@ class ConditionalGAN(BaseEstimator):
         pixels.
     callbacks : sequence of callable, optional
         Each called as ``callback(step, metrics)`` while training.
+    log_dir : path, optional
+        A folder for TensorBoard (``pip install 'ganaug[tensorboard]'``): losses, and samples of
+        images, while training.
     random_state : int, RandomState or None
     device : str
         "auto", "cpu", "cuda", "mps" or any accelerator of Lightning Fabric.
     verbose : bool
-        Show a progress bar, on terminals only.
+        Show a progress bar with time left, losses and spread, on terminals only.
 
     Attributes
     ----------
@@ -165,6 +168,7 @@ class ConditionalGAN(BaseEstimator):
         noise: float = 0.05,
         strength: float | Literal["auto"] = "auto",
         callbacks: Sequence[Callback] | None = None,
+        log_dir: str | Path | None = None,
         random_state: int | np.random.RandomState | None = None,
         device: str = "auto",
         verbose: bool = False,
@@ -185,6 +189,7 @@ class ConditionalGAN(BaseEstimator):
         self.noise = noise
         self.strength = strength
         self.callbacks = callbacks
+        self.log_dir = log_dir
         self.random_state = random_state
         self.device = device
         self.verbose = verbose
@@ -296,16 +301,22 @@ class ConditionalGAN(BaseEstimator):
             fabric=fabric,
             generator=torch.Generator().manual_seed(seed),
         )
+        steps, settings = self._auto("steps", codec), self._generator_settings(codec)
+        callbacks = list(self.callbacks or ())
+        if self.log_dir is not None:
+            from ganaug.logs import tensorboard_callback
+
+            callbacks.append(tensorboard_callback(self.log_dir, title, game, labels, steps, settings))
         trained, history = train_gan(
             game,
-            self._auto("steps", codec),
+            steps,
             class_names=names,
             checkpoint=checkpoint,
             identity=identity,
-            callbacks=tuple(self.callbacks or ()),
+            callbacks=callbacks,
             progress=title if self.verbose else None,
         )
-        return TrainedGenerator(trained, codec, labels, _copy(X), **self._generator_settings(codec)), history
+        return TrainedGenerator(trained, codec, labels, _copy(X), **settings), history
 
     def _auto(self, name: str, codec: ImageCodec | TableCodec) -> Any:
         """Return a parameter, or what "auto" stands for with such images."""
@@ -386,7 +397,7 @@ class ConditionalGAN(BaseEstimator):
     def expected_seconds(self, X: Any, y: Any) -> float:
         """Return about how long `fit` would take on such rows, by a few of its steps."""
         codec = self._codec(as_arrays((X, y))[0])
-        few = clone(self).set_params(callbacks=None, verbose=False)
+        few = clone(self).set_params(callbacks=None, log_dir=None, verbose=False)
         seconds = []
         for steps in (1, 1 + TIMED_STEPS):
             start = time.perf_counter()

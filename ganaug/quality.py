@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,25 +11,20 @@ import numpy as np
 import torch
 from sklearn.base import clone
 from sklearn.utils import check_random_state
-from torch import Tensor, nn
-from torchmetrics.image.fid import FrechetInceptionDistance
-from torchmetrics.image.kid import KernelInceptionDistance
+from torch import Tensor
 
 from ganaug.data import check_labels, check_sampler, encode_labels, label_indices
 from ganaug.kinds import as_rows, is_frame, join, take
+from ganaug.measures import K, frechet_distance, kernel_distance, prdc
 from ganaug.neighbours import Neighbours
 from ganaug.probe import ProbeClassifier, TableProbe
 from ganaug.recommend import balanced_weights
 from ganaug.report import write_page
 from ganaug.tables import TableCodec
 
-K = 5  # neighbours that make the surroundings of a row
-BLOCK = 512  # rows compared at once with all others
-EXACT = 4_000_000  # pairs of rows up to which distances are of double precision
 RESAMPLES = 200  # of a bootstrap
 NEAREST = 0.05  # of the held-out rows lie as near to a training row as what counts as memorised
 LEAST_KID = 50  # rows of a class, from which its kernel distance says something
-MOST_KID = 500  # rows of a subset, by ten of which it is measured: time and memory grow with the square
 SHARE = 0.8  # of the draws of a class that synthetic rows get where they are added
 PROBE_STEPS = 600
 YARDSTICK = 2000  # rows at most by which floor and bad generators are measured
@@ -65,103 +59,6 @@ class QualityReport(dict):
     def to_html(self, path: str | Path) -> None:
         """Write a page that needs no other file: the verdict, pictures, and all numbers."""
         write_page(Path(path), self, **self.pictures)
-
-
-def prdc(real: Tensor, fake: Tensor, k: int = K) -> dict[str, Tensor]:
-    """Return precision, recall, density, coverage and authenticity, row by row: their means are the measures.
-
-    Parameters
-    ----------
-    real, fake : Tensor of shape (n, n_features)
-        Of more than `k` rows each.
-    k : int
-        The surroundings of a row reach to its k-th nearest of the same set.
-
-    Returns
-    -------
-    dict
-        "precision", "density" and "authenticity" of each fake row, "recall" and "coverage" of each
-        real one.
-
-    References
-    ----------
-    Kynkaanniemi et al., "Improved precision and recall metric", NeurIPS 2019; Naeem et al.,
-    "Reliable fidelity and diversity metrics", ICML 2020. Authenticity, whether a row is farther from
-    its nearest real row than that from its own: Alaa et al., "How faithful is your synthetic
-    data?", ICML 2022.
-    """
-    # Of large sets single precision, about the mean: a rounded distance changes nothing there.
-    exact = len(real) * len(fake) <= EXACT
-    center = real.double().mean(0)
-    real, fake = (
-        (rows.double() - center).to(torch.double if exact else torch.float) for rows in (real, fake)
-    )
-    real_radii, fake_radii = _radii(real, k), _radii(fake, k)[k]
-    inside = torch.zeros(len(fake), dtype=torch.double)
-    nearest, which = (
-        torch.full((len(fake),), torch.inf, dtype=fake.dtype),
-        torch.zeros(len(fake), dtype=torch.long),
-    )
-    recalled, covered = [], []
-    for start in range(0, len(real), BLOCK):
-        distances = torch.cdist(real[start : start + BLOCK], fake)
-        within = distances < real_radii[k][start : start + BLOCK, None]
-        inside += within.sum(0)
-        recalled.append((distances < fake_radii).any(1))
-        covered.append(within.any(1))
-        closest = distances.min(0)
-        which = torch.where(closest.values < nearest, closest.indices + start, which)
-        nearest = torch.minimum(closest.values, nearest)
-    return {
-        "precision": (inside > 0).double(),
-        "recall": torch.cat(recalled).double(),
-        "density": inside / k,
-        "coverage": torch.cat(covered).double(),
-        "authenticity": (nearest > real_radii[1][which]).double(),
-    }
-
-
-def _radii(rows: Tensor, k: int) -> dict[int, Tensor]:
-    """Return the distance of each row to its nearest other, and to its k-th nearest."""
-    blocks = [
-        torch.cdist(rows[start : start + BLOCK], rows).topk(k + 1, largest=False).values
-        for start in range(0, len(rows), BLOCK)
-    ]
-    found = torch.cat(blocks)
-    return {1: found[:, 1], k: found[:, k]}
-
-
-class _Passed(nn.Module):
-    """Hands features through to a metric of torchmetrics."""
-
-    def __init__(self, n_features: int) -> None:
-        super().__init__()
-        self.num_features = n_features
-
-    def forward(self, features: Tensor) -> Tensor:
-        return features
-
-
-def frechet_distance(real: Tensor, fake: Tensor) -> float:
-    """Return the FID of two sets of features (n, n_features), as torchmetrics takes it."""
-    metric = FrechetInceptionDistance(feature=_Passed(real.shape[1])).set_dtype(torch.double)
-    metric.update(real, real=True)
-    metric.update(fake, real=False)
-    return float(metric.compute())
-
-
-def kernel_distance(real: Tensor, fake: Tensor, seed: int = 0) -> tuple[float, float]:
-    """Return the KID of two sets of features, mean and standard deviation, as torchmetrics takes it."""
-    size = max(2, min(MOST_KID, len(real) // 2, len(fake) // 2))
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Metric `Kernel Inception Distance` will save")
-        metric = KernelInceptionDistance(feature=_Passed(real.shape[1]), subsets=10, subset_size=size)
-    metric.update(real, real=True)
-    metric.update(fake, real=False)
-    with torch.random.fork_rng(devices=[]):  # it draws subsets from torch's global state
-        torch.default_generator.manual_seed(seed)
-        mean, spread = metric.compute()
-    return float(mean), float(spread)
 
 
 def quality_report(
@@ -205,13 +102,13 @@ def quality_report(
 
     Notes
     -----
-    Measures: "precision", "recall", "density", "coverage" (see `prdc`); "kid", of classes of at least
-    50 rows, and over all "fid"; "diversity", the mean distance of two rows of a class over that of
-    real ones; "memorised", the share of rows as near to a training row as only 5 % of held-out
-    rows are; "authenticity", the share farther from its nearest training row than that is from its
-    own nearest (Alaa et al., ICML 2022). With held-out rows: "tstr", recall of a classifier trained
-    on synthetic rows only, its floor that of one trained on real ones; "trts", recall on synthetic
-    rows of the latter; "usefulness", what recall gains where synthetic rows are added.
+    Measures: "precision", "recall", "density", "coverage" and "authenticity" (see
+    `ganaug.measures.prdc`); "kid", of classes of at least 50 rows, and over all "fid"; "diversity",
+    the mean distance of two rows of a class over that of real ones; "memorised", the share of rows
+    as near to a training row as only 5 % of held-out rows are. With held-out rows: "tstr", recall of
+    a classifier trained on synthetic rows only, its floor that of one trained on real ones; "trts",
+    recall on synthetic rows of the latter; "usefulness", what recall gains where synthetic rows are
+    added.
     """
     random = check_random_state(random_state)
     X = as_rows(X)
@@ -502,21 +399,25 @@ def _by_class_and_over_all(
 ) -> list[Entry]:
     """Return the mean of each class, and last the mean of these means; nothing of a class without rows."""
     nothing: Entry = dict.fromkeys(("value", "low", "high", "floor", *BAD))
-    entries, means, floors, draws = [nothing] * n_classes, [], [], []
-    for c in np.unique(own):
-        part = rows[own == c]
-        draw = np.array([part[random.randint(len(part), size=len(part))].mean() for _ in range(RESAMPLES)])
-        means.append(part.mean())
-        floors.append(None if floor is None else float(floor[own == c].mean()))
-        draws.append(draw)
-        entries[c] = {**nothing, **_summary(part.mean(), draw), "floor": floors[-1]}
-    over_all = None if floor is None else float(np.mean(floors))
-    return [*entries, {**nothing, **_summary(np.mean(means), np.mean(draws, 0)), "floor": over_all}]
-
-
-def _summary(mean: np.floating, draws: np.ndarray) -> Entry:
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return {"value": float(mean), "low": float(low), "high": float(high)}
+    present = np.unique(own)
+    parts = [rows[own == c] for c in present]
+    means = np.array([part.mean() for part in parts])
+    draws = np.array(
+        [[p[random.randint(len(p), size=len(p))].mean() for _ in range(RESAMPLES)] for p in parts]
+    )
+    floors = None if floor is None else np.array([floor[own == c].mean() for c in present])
+    entries = [nothing] * (n_classes + 1)
+    every = list(range(len(present)))
+    for place, which in zip([*present, n_classes], [*([i] for i in every), every], strict=True):
+        low, high = np.quantile(draws[which].mean(0), [0.025, 0.975])
+        entries[place] = {
+            **nothing,
+            "value": float(means[which].mean()),
+            "low": float(low),
+            "high": float(high),
+            "floor": None if floors is None else float(floors[which].mean()),
+        }
+    return entries
 
 
 def _mean_entry(entries: list[Entry]) -> Entry:

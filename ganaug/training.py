@@ -140,6 +140,7 @@ def train_gan(
                 bar.update(step - bar.n)
                 continue
             history.append({"step": step, **metrics})
+            bar.set_postfix(metrics, refresh=False)
             for callback in callbacks:
                 callback(step, metrics)
             if step % SAVE_EVERY == 0 or step == steps:

@@ -19,10 +19,11 @@ PACKAGE = Path(ganaug.__file__).parent
 ROWS = [
     ["kinds"],
     ["columns"],
-    ["hdf5", "networks", "losses", "watch"],
+    ["hdf5", "networks", "losses", "watch", "measures"],
     ["data", "images", "tables", "rows"],
     ["writing", "game", "pool"],
     ["training", "generator", "probe", "neighbours", "aside"],
+    ["logs"],
     ["gan"],
     ["gate", "recommend"],
     ["transform", "album", "resample", "report"],

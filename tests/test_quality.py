@@ -17,7 +17,8 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 
 from ganaug import ConditionalGAN, quality_report
 from ganaug.cli import main
-from ganaug.quality import frechet_distance, kernel_distance, prdc, verdict
+from ganaug.measures import frechet_distance, kernel_distance, prdc
+from ganaug.quality import verdict
 from ganaug.report import MEANINGS
 
 

@@ -1,0 +1,73 @@
+"""Losses and pictures of samples for TensorBoard, while a GAN trains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric.loggers import TensorBoardLogger
+from torch import Tensor
+from torchvision.utils import make_grid
+
+from ganaug.game import Game
+from ganaug.generator import TrainedGenerator
+from ganaug.images import ImageCodec
+from ganaug.kinds import take
+from ganaug.training import SAVE_EVERY, Callback
+
+CLASSES, SAMPLES = 16, 8  # in a picture: classes, a row for each, and samples of each
+STARTS = 64  # rows of a class, at most, that they start from
+
+
+def tensorboard_callback(
+    folder: str | Path, name: str, game: Game, labels: Any, steps: int, settings: dict[str, Any]
+) -> Callback:
+    """Return a callback that writes to ``folder / name`` what `train_gan` reports, and samples.
+
+    Parameters
+    ----------
+    folder, name
+        Where to write; TensorBoard shows one curve for each `name`.
+    game : Game
+        That is played.
+    labels : ndarray of shape (n,)
+        Class indices of its rows.
+    steps : int
+        After which training ends.
+    settings : dict
+        Of `TrainedGenerator`.
+
+    Raises
+    ------
+    ValueError
+        If TensorBoard is not installed.
+    """
+    try:
+        logger = TensorBoardLogger(folder, name=name, version="")
+    except ModuleNotFoundError as exc:
+        raise ValueError("`log_dir` needs TensorBoard: pip install 'ganaug[tensorboard]'.") from exc
+    draw = _drawing(game, labels, settings) if isinstance(game.codec, ImageCodec) else None
+
+    def log(step: int, metrics: dict[str, float]) -> None:
+        logger.log_metrics(metrics, step)
+        if draw is not None and (step % SAVE_EVERY == 0 or step == steps):
+            logger.experiment.add_image("samples", draw(), step)
+        logger.save()
+
+    return log
+
+
+def _drawing(game: Game, labels: Any, settings: dict[str, Any]) -> Callable[[], Tensor]:
+    """Return a function that draws samples with the weights of the moment, from the same random numbers."""
+    owned = torch.from_numpy(labels)
+    rows = torch.cat([(owned == c).nonzero().flatten()[:STARTS] for c in owned.unique()])
+    X, own = take(game.X, rows), owned[rows].numpy()
+    classes = owned.unique()[:CLASSES].repeat_interleave(SAMPLES)
+
+    def draw() -> Tensor:
+        trained = TrainedGenerator(game.result(), game.codec, own, X, **settings)
+        return make_grid((trained.draw(classes, torch.Generator().manual_seed(0)) + 1) / 2, nrow=SAMPLES)
+
+    return draw
