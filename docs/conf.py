@@ -8,8 +8,6 @@ extensions = ["myst_parser", "numpydoc", "sphinx.ext.autodoc", "sphinx.ext.docte
 html_theme = "furo"
 html_title = "ganaug"
 exclude_patterns = ["_build"]
-myst_enable_extensions = ["dollarmath"]
-myst_heading_anchors = 2
 # Short: a signature stands in the page already, and members are methods worth a page.
 numpydoc_show_class_members = False
 autodoc_typehints = "none"
@@ -18,6 +16,6 @@ autodoc_member_order = "bysource"
 inherited = (
     "set_fit_request, InitSchema, apply, get_params_dependent_on_data, should_apply, targets_as_params"
 )
-autodoc_default_options = {"members": True, "exclude-members": f"{inherited}, targets_as_params"}
+autodoc_default_options = {"members": True, "exclude-members": inherited}
 # Examples in docstrings are run by pytest.
 doctest_test_doctest_blocks = ""

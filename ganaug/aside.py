@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -13,18 +14,20 @@ import numpy as np
 from ganaug.kinds import is_frame
 
 ASIDE_FILE = "set_aside.json"  # beside a model
-LEAST_CLASS, PART = 20, 10  # a tenth of each class of so many rows
+# A tenth of each class of so many rows: fewer than twenty held-out rows would say nothing of a
+# class (see `ganaug.quality`), and small classes have none to spare.
+LEAST_CLASS, PART = 200, 10
 
 
 def row_digests(X: Any) -> np.ndarray:
-    """Return a digest of each row, (n,) of str: equal where rows are."""
+    """Return a digest of each row, (n,) of str: equal where rows are, to the bit."""
     rows = X.astype(object).to_numpy() if is_frame(X) else np.asarray(X)
     contents = (repr(row.tolist()).encode() if row.dtype == object else row.tobytes() for row in rows)
     return np.array([hashlib.sha256(content).hexdigest() for content in contents])
 
 
 def set_aside(X: Any, y: np.ndarray) -> np.ndarray:
-    """Choose a tenth of each class of 20 rows or more: those with the least digests, as good as by chance.
+    """Choose a tenth of each class of 200 rows or more: those with the least digests, as good as by chance.
 
     Whatever the order of rows, the same ones are chosen. A row that is there twice is not.
 
@@ -61,6 +64,11 @@ def was_set_aside(folder: Path, model: str, X: Any) -> np.ndarray:
     ------
     ValueError
         If the file that says so is damaged.
+
+    Warns
+    -----
+    UserWarning
+        If some of the rows that were set aside are not among `X`.
     """
     path = folder / ASIDE_FILE
     if not path.exists():
@@ -70,4 +78,12 @@ def was_set_aside(folder: Path, model: str, X: Any) -> np.ndarray:
         rows = set(found["rows"]) if found["model"] == model else set()
     except (ValueError, LookupError, TypeError) as exc:
         raise ValueError(f"{path} can't be read: delete it, or train anew. ({exc})") from exc
-    return np.isin(row_digests(X), list(rows))
+    digests = row_digests(X)
+    missing = len(rows.difference(digests))
+    if missing:
+        warnings.warn(
+            f"{missing} of the {len(rows)} rows that were set aside in training are not in the data: were"
+            " they changed since?",
+            stacklevel=2,
+        )
+    return np.isin(digests, list(rows))

@@ -54,7 +54,9 @@ class EstimatorCommand(click.Command):
             if name not in NOT_OPTIONS:
                 flag = "--" + name.replace("_", "-")
                 # "auto" and None may stand for a number: numbers are recognised by their looks.
-                kind = type(parameter.default) if isinstance(parameter.default, int | float) else AUTO
+                kind: Any = AUTO if name != "log_dir" else PATH
+                if isinstance(parameter.default, int | float):
+                    kind = type(parameter.default)
                 options.append(
                     click.Option(
                         [flag, name], type=kind, default=parameter.default, help="See ConditionalGAN."
@@ -136,8 +138,10 @@ def fit(
 ) -> None:
     """Train a GAN on DATA and save it.
 
-    A tenth of each class of 20 images or more is set aside, for `ganaug report` to compare with. The
-    model holds its training images: share it only as you would share those.
+    A tenth of each class of 200 images or more is set aside at random, for `ganaug report` to compare
+    with. Where images belong together, as the frames of a video do, pass --use-all, and whole groups
+    that you held out to the report. The model holds its training images: share it only as you would
+    share those.
     """
     import shutil
 

@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,6 +29,7 @@ from ganaug.game import Game
 from ganaug.generator import TrainedGenerator
 from ganaug.images import ImageCodec
 from ganaug.kinds import as_rows, join, take
+from ganaug.logs import tensorboard_callback
 from ganaug.losses import LOSSES, PENALTIES, GANLoss, Penalty
 from ganaug.networks import ARCHITECTURES, FOR_TABLES, Architecture, Networks
 from ganaug.tables import TableCodec
@@ -304,8 +306,6 @@ class ConditionalGAN(BaseEstimator):
         steps, settings = self._auto("steps", codec), self._generator_settings(codec)
         callbacks = list(self.callbacks or ())
         if self.log_dir is not None:
-            from ganaug.logs import tensorboard_callback
-
             callbacks.append(tensorboard_callback(self.log_dir, title, game, labels, steps, settings))
         trained, history = train_gan(
             game,
@@ -359,6 +359,11 @@ class ConditionalGAN(BaseEstimator):
         _chosen(self.architecture, "warping")
         _choose("loss", self.loss, LOSSES, DEFAULT_LOSS)
         _choose("penalty", self.penalty, PENALTIES, DEFAULT_PENALTY)
+        if self.log_dir is not None:
+            if not isinstance(self.log_dir, str | Path):
+                raise ValueError(f"`log_dir` must be a path or None, got {self.log_dir!r}.")
+            if find_spec("tensorboard") is None:
+                raise ValueError("`log_dir` needs TensorBoard: pip install 'ganaug[tensorboard]'.")
         weights = ("adversarial_weight", "detail_weight", "penalty_weight")
         for name in ("learning_rate", *weights, "noise", "strength"):
             value = getattr(self, name)

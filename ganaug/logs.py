@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,12 +25,12 @@ STARTS = 64  # rows of a class, at most, that they start from
 def tensorboard_callback(
     folder: str | Path, name: str, game: Game, labels: Any, steps: int, settings: dict[str, Any]
 ) -> Callback:
-    """Return a callback that writes to ``folder / name`` what `train_gan` reports, and samples.
+    """Return a callback that writes what `train_gan` reports, and samples, to a new folder for each run.
 
     Parameters
     ----------
     folder, name
-        Where to write; TensorBoard shows one curve for each `name`.
+        It is ``folder / name / "version_0"``, or the next that is not there yet.
     game : Game
         That is played.
     labels : ndarray of shape (n,)
@@ -38,16 +39,8 @@ def tensorboard_callback(
         After which training ends.
     settings : dict
         Of `TrainedGenerator`.
-
-    Raises
-    ------
-    ValueError
-        If TensorBoard is not installed.
     """
-    try:
-        logger = TensorBoardLogger(folder, name=name, version="")
-    except ModuleNotFoundError as exc:
-        raise ValueError("`log_dir` needs TensorBoard: pip install 'ganaug[tensorboard]'.") from exc
+    logger = TensorBoardLogger(folder, name=re.sub(r"[^\w ,.-]", "_", name))
     draw = _drawing(game, labels, settings) if isinstance(game.codec, ImageCodec) else None
 
     def log(step: int, metrics: dict[str, float]) -> None:

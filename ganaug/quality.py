@@ -28,6 +28,7 @@ LEAST_KID = 50  # rows of a class, from which its kernel distance says something
 SHARE = 0.8  # of the draws of a class that synthetic rows get where they are added
 PROBE_STEPS = 600
 YARDSTICK = 2000  # rows at most by which floor and bad generators are measured
+LEAST_HELD = 20  # rows of a class that were held out, from which they say something of it
 PAIRS = 500  # rows of which all pairwise distances are taken
 # Where a set counts as bad: below a part of what real rows score, or above a share of copies.
 LEAST_PART, MOST_COPIES = 0.5, 0.5
@@ -82,8 +83,8 @@ def quality_report(
     X, y
         The training rows, as for `ConditionalGAN.fit`, and their labels.
     X_test, y_test : optional
-        Rows that the generator never saw. Without them neither copying nor usefulness can be
-        measured; nor of a class that has none there.
+        Rows that the generator never saw. Without at least 20 of a class neither copying nor
+        usefulness can be measured of it.
     per_class : int
         Rows to sample of each class, and at most to use of each.
     features : callable, optional
@@ -126,19 +127,22 @@ def quality_report(
     space = Neighbours(X)
     points = [space.encode(take(X, own)) for own in _by_class(labels, len(classes))]
 
+    measurable = np.flatnonzero(np.bincount(test_labels, minlength=len(classes)) >= LEAST_HELD)
     found: dict[Any, dict[str, Entry]] = {}
     for c in range(len(classes)):
         own, ours = real[real_labels == c], fake[made_labels == c]
         measures = _compared(own, ours, noise[made_labels == c], random)
-        held = take(X_test, np.flatnonzero(test_labels == c)) if c in test_labels else None
+        held = take(X_test, np.flatnonzero(test_labels == c)) if c in measurable else None
         rows = take(made, np.flatnonzero(made_labels == c))
         measures["memorised"] = _memorised(space, points[c], rows, held, random)
         found[classes[c].item() if hasattr(classes[c], "item") else classes[c]] = measures
     overall = _compared(real, fake, noise, random, fid=True)
     overall["diversity"] = _mean_entry([m["diversity"] for m in found.values()])
     overall["memorised"] = _mean_entry([m["memorised"] for m in found.values()])
-    if X_test is not None:
-        useful = _usefulness(X, labels, made, made_labels, X_test, test_labels, len(classes), random)
+    if len(measurable):
+        seen_again = np.flatnonzero(np.isin(test_labels, measurable))
+        held_out = take(X_test, seen_again), test_labels[seen_again]
+        useful = _usefulness(X, labels, made, made_labels, *held_out, len(classes), random)
         for c, measures in enumerate(found.values()):
             measures |= {name: entry[c] for name, entry in useful.items()}
         overall |= {name: entry[-1] for name, entry in useful.items()}
@@ -187,9 +191,12 @@ def verdict(
     if overall["memorised"]["value"] is not None and _value(overall["memorised"]) > MOST_COPIES:
         against.append(f"{100 * _value(overall['memorised']):.0f} % of them are copies of training rows")
     lines = ["Do not use it: " + "; ".join(against) + "." if against else "Nothing speaks against using it."]
-    if gain is None:
+    blind = [str(label) for label, measures in found.items() if measures["memorised"]["value"] is None]
+    if blind:
+        which = "" if len(blind) == len(found) else f" of {', '.join(blind)}"
         lines.append(
-            "Whether it helps a classifier, and whether it copies, was not measurable: no held-out rows."
+            f"Whether it helps a classifier, and whether it copies, was not measurable{which}: fewer than"
+            f" {LEAST_HELD} held-out rows."
         )
     most = max(counts.values())
     for label, measures in found.items():
@@ -227,7 +234,7 @@ def _held_out(X_test: Any, y_test: Any, classes: np.ndarray) -> tuple[Any, np.nd
         return None, np.empty(0, np.int64)
     X_test = as_rows(X_test)
     if not len(X_test):
-        raise ValueError("`X_test` must hold rows, or be None, got none.")
+        raise ValueError("`X_test` must be None or hold rows, got 0.")
     labels = label_indices(check_labels(y_test, len(X_test)), classes, "y_test")
     return X_test, labels
 
@@ -291,9 +298,11 @@ def _compared(
     order = random.permutation(len(real))[:YARDSTICK]
     half = len(order) // 2
     some, n = real[order], min(len(fake), YARDSTICK)
+    # How much is covered depends on how many rows there are to each real one.
+    others = some[half:][: -(-half * len(fake) // len(real))]
     picks = {
         "value": (real, fake),
-        "floor": (some[:half], some[half:]),
+        "floor": (some[:half], others),
         "noise": (some, noise[random.permutation(len(noise))[:n]]),
         "copies": (some, some[random.randint(len(some), size=n)]),
         "one mode": (some, some[:1].expand(n, -1)),

@@ -19,7 +19,7 @@ SMALL = ["--steps", "2", "--width", "4", "--code-size", "4", "--random-state", "
 @pytest.fixture
 def images():
     rng = np.random.default_rng(0)
-    y = np.repeat([0, 1, 2], [60, 20, 19])
+    y = np.repeat([0, 1, 2], [260, 200, 199])
     return rng.integers(0, 255, (len(y), 8, 8), dtype=np.uint8), y
 
 
@@ -27,19 +27,19 @@ def run(*arguments):
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
-def test_a_tenth_of_each_class_of_twenty_rows_in_any_order(images):
+def test_a_tenth_of_each_large_class_in_any_order(images):
     X, y = images
     mask = set_aside(X, y)
-    assert np.bincount(y[mask], minlength=3).tolist() == [6, 2, 0]
+    assert np.bincount(y[mask], minlength=3).tolist() == [26, 20, 0]
     order = np.random.default_rng(1).permutation(len(y))
     assert np.array_equal(set_aside(X[order], y[order]), mask[order])
 
 
 def test_a_row_that_is_there_twice_is_not_set_aside(images):
     X, y = images
-    X = np.concatenate([X, X[:60]])
-    y = np.concatenate([y, y[:60]])
-    assert np.bincount(y[set_aside(X, y)], minlength=3).tolist() == [0, 2, 0]
+    X = np.concatenate([X, X[:260]])
+    y = np.concatenate([y, y[:260]])
+    assert np.bincount(y[set_aside(X, y)], minlength=3).tolist() == [0, 20, 0]
 
 
 @pytest.mark.parametrize("kind", ["frame", "objects"])
@@ -58,7 +58,7 @@ def test_the_report_finds_what_fit_set_aside(images, tmp_path, monkeypatch):
     data, model = tmp_path / "d.npz", tmp_path / "m"
     np.savez(data, X=X, y=y)
     fitted = json.loads(run("fit", data, "-o", model, *SMALL, "--json").output)
-    assert fitted == {"model": str(model), "classes": {"0": 54, "1": 18, "2": 19}, "set_aside": 8}
+    assert fitted == {"model": str(model), "classes": {"0": 234, "1": 180, "2": 199}, "set_aside": 46}
     gan = ConditionalGAN.load(model)
     mask = was_set_aside(model, gan.digest(), X)
     assert np.array_equal(mask, set_aside(X, y))
@@ -66,20 +66,25 @@ def test_the_report_finds_what_fit_set_aside(images, tmp_path, monkeypatch):
 
     arguments = ("report", model, data, "-o", tmp_path / "r.html", "--per-class", 20, "--json")
     report = json.loads(run(*arguments).output)
-    assert report["counts"] == {"0": 54, "1": 18, "2": 19}
+    assert report["counts"] == {"0": 234, "1": 180, "2": 199}
     measured = [report["per_class"][label]["memorised"]["value"] is not None for label in "012"]
     assert measured == [True, True, False]
+    assert "was not measurable of 2: fewer than 20 held-out rows" in report["verdict"][1]
+    np.savez(data, X=X[1:] // 2, y=y[1:])
+    with pytest.warns(UserWarning, match="46 of the 46 rows that were set aside in training are not in"):
+        assert run(*arguments).exit_code == 0
+    np.savez(data, X=X, y=y)
     # Another model in the same folder knows nothing of it.
     ConditionalGAN(steps=1, width=4, code_size=4, random_state=1).fit(X, y).save(model)
     report = json.loads(run(*arguments).output)
-    assert report["counts"] == {"0": 60, "1": 20, "2": 19}
+    assert report["counts"] == {"0": 260, "1": 200, "2": 199}
     assert report["overall"]["memorised"]["value"] is None
 
 
 def test_use_all(images, tmp_path):
     np.savez(tmp_path / "d.npz", X=images[0], y=images[1])
     result = run("fit", tmp_path / "d.npz", "-o", tmp_path / "m", "--use-all", *SMALL)
-    assert "Trained on 99 images" in result.output
+    assert "Trained on 659 images" in result.output
     assert "aside" not in result.output
     assert not (tmp_path / "m" / ASIDE_FILE).exists()
 

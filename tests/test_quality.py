@@ -187,9 +187,10 @@ def test_a_class_that_gains_is_named_with_how_many_to_add():
     assert lines[2].startswith("Class b: do not add to it")
 
 
-def test_a_class_without_held_out_rows_is_not_measurable(digits, quick):
+def test_a_class_with_few_held_out_rows_is_not_measurable(digits, quick):
     X_test, y_test = digits[1]
-    some = y_test != 4
+    some = (y_test != 4) | (np.cumsum(y_test == 4) < 20)
+    assert np.sum(y_test[some] == 4) == 19
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ganaug.quality.PROBE_STEPS", 20)
         report = quality_report(digits[0], *digits[0], X_test[some], y_test[some])
@@ -198,6 +199,17 @@ def test_a_class_without_held_out_rows_is_not_measurable(digits, quick):
         others = [report["per_class"][label][measure]["value"] for label in (0, 1)]
         assert report["overall"][measure]["value"] == pytest.approx(np.mean(others))
     assert report["per_class"][4]["trts"]["value"] is not None
+    assert "was not measurable of 4: fewer than 20 held-out rows" in report["verdict"][1]
+
+
+def test_few_new_rows_cover_as_much_as_as_few_real_ones(digits, quick):
+    X, y = digits[2]
+    few = np.concatenate([np.flatnonzero(y == label)[:15] for label in (0, 1, 4)])
+    report, many = quick((X[few], y[few])), quick(digits[2])
+    coverage = report["overall"]["coverage"]
+    assert coverage["value"] < 0.7  # which of many rows would be bad
+    assert coverage["floor"] < many["overall"]["coverage"]["floor"] - 0.1
+    assert report["verdict"][0] == "Nothing speaks against using it."
 
 
 def test_each_measure_has_a_page_of_its_own():
@@ -213,7 +225,7 @@ def test_each_measure_has_a_page_of_its_own():
         (
             lambda X, y: (X, y),
             lambda X, y: (X[:0], y[:0]),
-            "`X_test` must hold rows, or be None",
+            "`X_test` must be None or hold rows, got 0",
         ),
     ],
 )
