@@ -158,11 +158,6 @@ def transform_mixup(context: Context) -> TrainingSet:
     return replace(transform(context), mixup=mixup(context).mixup)
 
 
-def transform_mixup_more(context: Context) -> TrainingSet:
-    """`GANAugment`, then mixup as the arm "mixup 0.8" has it."""
-    return replace(transform(context), mixup=mixup_more(context).mixup)
-
-
 def _evenly(y: np.ndarray) -> np.ndarray:
     return 1 / np.bincount(y)[y]
 
@@ -190,7 +185,6 @@ ARMS: dict[str, Callable[[Context], TrainingSet]] = {
     "GANAugment": transform,
     "GANAugment vary": transform_vary,
     "GANAugment + mixup": transform_mixup,
-    "GANAugment + mixup 0.8": transform_mixup_more,
     "ganaug recommended": ganaug_recommended,
 }
 OURS = (
@@ -200,7 +194,6 @@ OURS = (
     "GANAugment",
     "GANAugment vary",
     "GANAugment + mixup",
-    "GANAugment + mixup 0.8",
     "ganaug recommended",
 )
 ON_REQUEST = ("ganaug recommended",)  # takes several fits of the GAN

@@ -190,13 +190,18 @@ def verdict(
             )
     if overall["memorised"]["value"] is not None and _value(overall["memorised"]) > MOST_COPIES:
         against.append(f"{100 * _value(overall['memorised']):.0f} % of them are copies of training rows")
-    lines = ["Do not use it: " + "; ".join(against) + "." if against else "Nothing speaks against using it."]
+    if against:
+        lines = [f"Do not use it: {'; '.join(against)}."]
+    elif gain is None:
+        lines = ["It looks real, and covers what is real; no more is known."]
+    else:
+        lines = ["Nothing speaks against using it."]
     blind = [str(label) for label, measures in found.items() if measures["memorised"]["value"] is None]
     if blind:
         which = "" if len(blind) == len(found) else f" of {', '.join(blind)}"
         lines.append(
-            f"Whether it helps a classifier, and whether it copies, was not measurable{which}: fewer than"
-            f" {LEAST_HELD} held-out rows."
+            f"Whether it helps a classifier, and whether it copies, was not measurable{which}: that takes"
+            f" {LEAST_HELD} rows of a class that it never saw."
         )
     most = max(counts.values())
     for label, measures in found.items():

@@ -160,11 +160,11 @@ def write_page(
             "Features in two dimensions: real (dots) and synthetic (crosses)",
         )
     )
-    first = "bad" if report["verdict"][0].startswith("Do not") else "good"
-    kinds = [first] + [""] * (len(report["verdict"]) - 1)
+    colors = {"Do not use": "bad", "Nothing speaks": "good"}  # of what the verdict begins with
     lines = [
-        f'<li class="{kind}">{html.escape(line)}</li>'
-        for kind, line in zip(kinds, report["verdict"], strict=True)
+        f'<li class="{next((c for start, c in colors.items() if line.startswith(start)), "")}">'
+        f"{html.escape(line)}</li>"
+        for line in report["verdict"]
     ]
     sections = [_table("All classes", report["overall"])]
     sections += [

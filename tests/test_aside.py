@@ -69,7 +69,7 @@ def test_the_report_finds_what_fit_set_aside(images, tmp_path, monkeypatch):
     assert report["counts"] == {"0": 234, "1": 180, "2": 199}
     measured = [report["per_class"][label]["memorised"]["value"] is not None for label in "012"]
     assert measured == [True, True, False]
-    assert "was not measurable of 2: fewer than 20 held-out rows" in report["verdict"][1]
+    assert "was not measurable of 2: that takes 20 rows" in report["verdict"][1]
     np.savez(data, X=X[1:] // 2, y=y[1:])
     with pytest.warns(UserWarning, match="46 of the 46 rows that were set aside in training are not in"):
         assert run(*arguments).exit_code == 0
