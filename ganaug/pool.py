@@ -61,8 +61,9 @@ class Pool:
         self._starts = self.counts.cumsum(0) - self.counts
         self._spans = list(zip(self._starts.tolist(), self.counts.tolist(), strict=True))
         # Rows by class; those of label -1, which come first, are nobody's.
-        self._order = torch.from_numpy(labels.argsort(kind="stable"))[int((labels < 0).sum()) :]
-        self._order_array = self._order.numpy()  # faster to look one up in
+        self._order_array = labels.argsort(kind="stable")[int((labels < 0).sum()) :]  # faster for one
+        # A copy: torch moves a tensor that it sends to a worker elsewhere, and frees where it was.
+        self._order = torch.tensor(self._order_array)
         self.shape = tuple(self._first(torch.empty(1, *shape[1:])).shape[1:])
 
     @classmethod

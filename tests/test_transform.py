@@ -395,3 +395,13 @@ def test_in_a_trainer_of_lightning(tmp_path):
         trainer.fit(model, loader)
     assert len(model.levels) == 128
     assert 0.3 < np.mean(np.array(model.levels) == 100) < 0.7
+
+
+def test_no_array_of_a_pool_points_into_a_tensor():
+    """torch moves the tensors that it sends to a spawned worker, and frees where they were."""
+    pool = GANAugment(sampler(), pool_size=4)._pool
+    arrays = [value for value in vars(pool).values() if isinstance(value, np.ndarray)]
+    tensors = [value.numpy() for value in vars(pool).values() if isinstance(value, torch.Tensor)]
+    assert len(arrays) >= 2
+    assert len(tensors) >= 3
+    assert not any(np.shares_memory(array, tensor) for array in arrays for tensor in tensors)
