@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,9 @@ def by_arm(runs: list[dict]) -> dict[Key, dict[int, dict]]:
 def rival(arms: dict[Key, dict[int, dict]]) -> Key:
     """Return the arm a user would pick instead of ours: best on validation data, of seeds that all have."""
     theirs = {key: runs for key, runs in arms.items() if key[0] not in (*OURS, *CONTROLS)}
-    seeds = set.intersection(*(set(runs) for runs in theirs.values()))
+    seeds = set.intersection(*map(set, theirs.values())) if theirs else set()
     if not seeds:
-        raise ValueError("No seed was run by all arms that are not ours: run them on the same seeds.")
+        raise ValueError(f"{sorted(theirs)}: no seed was run by all of these arms, which are not ours.")
     return max(theirs, key=lambda key: np.mean([theirs[key][s]["validation"]["acsa"] for s in seeds]))
 
 
@@ -161,6 +162,15 @@ def recommended_table(results: dict[str, dict[str, Any]]) -> str:
     return "\n".join(lines) if len(lines) > 2 else "Not measured yet."
 
 
+def bad_generators_table(runs: list[dict[str, Any]]) -> str:
+    """Return how often `recommend_counts` added nothing of generators that are of no use."""
+    lines = ["| generator | data | seeds | nothing added in |", "|---|---|---|---|"]
+    for kind, data in dict.fromkeys((run["kind"], run["data"]) for run in runs):
+        added = [run["added"] for run in runs if (run["kind"], run["data"]) == (kind, data)]
+        lines.append(f"| {kind} | {data} | {len(added)} | {added.count(0)} |")
+    return "\n".join(lines)
+
+
 def main_job_table(result: dict[str, Any]) -> str:
     """Return the figures of the main job on MNIST, class by class."""
     classes = "| digit | " + " | ".join(map(str, range(10))) + " |"
@@ -173,7 +183,9 @@ def main_job_table(result: dict[str, Any]) -> str:
             f"Fit in {result['fit_seconds']:.0f} s, fit and balance in"
             f" {result['fit_and_balance_seconds']:.0f} s on two CPU cores. Trained on synthetic images alone,"
             f" a small classifier reaches {100 * result['only']:.2f} on the test images, on the real ones"
-            f" {100 * result['real_only']:.2f}.",
+            f" {100 * result['real_only']:.2f}. A report of 10,000 images and as many synthetic ones takes"
+            f" {result['report_seconds']:.0f} s. It says of this generator: *{result['verdict']}* Of one"
+            f" that was trained for 20 steps: *{result['verdict_after_20_steps']}*",
             "",
             classes,
             "|---" * 11 + "|",
@@ -468,6 +480,13 @@ def gain_tables(gains: dict[str, dict[str, Any]]) -> dict[str, str]:
     return full | {name: not_shown(name, result) for name, result in quick.items() if name not in full}
 
 
+SINGLE: dict[str, Callable[[Any], str]] = {  # tables of one file of results each
+    "endurance": endurance_table,
+    "bad generators": bad_generators_table,
+    "main job": main_job_table,
+}
+
+
 def main() -> None:
     """Write everything."""
     gains, generators = read("gain"), read("generators")
@@ -483,8 +502,8 @@ def main() -> None:
     runs = json.loads((RESULTS / "tables.json").read_text())["runs"]
     insert(page, "imbalanced tables", imbalanced_tables(runs))
     insert(ROOT / "README.md", "tables summary", tables_summary(runs))
-    insert(page, "endurance", endurance_table(json.loads((RESULTS / "endurance.json").read_text())))
-    insert(page, "main job", main_job_table(json.loads((RESULTS / "main_job.json").read_text())))
+    for name, table in SINGLE.items():
+        insert(page, name, table(json.loads((RESULTS / f"{name.replace(' ', '_')}.json").read_text())))
     full = {name: result for name, result in gains.items() if not name.endswith("-quick")}
     insert(ROOT / "README.md", "summary", summary_table(full))
     plot({k: v for k, v in full.items() if v["counts"]}, ROOT / "benchmarks" / "recall.png")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from conftest import mixed_table
 
-from benchmarks import arms, gain, generators, imbalanced_tables, tables
+from benchmarks import arms, bad_generators, gain, generators, imbalanced_tables, tables
 from benchmarks.arms import ARMS, SHARE, Context
 from benchmarks.classifier import Settings, TrainingSet, train
 from benchmarks.datasets import Pool, load
@@ -257,6 +257,8 @@ def test_the_committed_tables_are_those_of_the_committed_results():
             assert run["updates"] == result["settings"]["updates"]
     for result in tables.read("generators").values():
         assert tables.generator_table(result) in page
+    for name, table in tables.SINGLE.items():
+        assert table(json.loads((tables.RESULTS / f"{name.replace(' ', '_')}.json").read_text())) in page
     full = {name: result for name, result in gains.items() if not name.endswith("-quick")}
     assert tables.summary_table(full) in (tables.ROOT / "README.md").read_text()
 
@@ -323,3 +325,21 @@ def test_ranks_and_differences_of_tables():
     assert tables.ranks(found) == {"ganaug": 1.0, "SMOTE": 2.0}
     difference, _ = tables.compared(found["ganaug"], found["SMOTE"])
     assert difference.tolist() == [1.0, 1.0]
+
+
+def test_bad_generators_are_bad(pool, monkeypatch, tmp_path, capsys):
+    split = pool.split(0)
+    for kind, generator in bad_generators.KINDS.items():
+        made = generator.fit(split.X, split.y).sample([0, 9, 9], random_state=0)
+        assert (made.shape, made.dtype) == ((3, 8, 8), np.uint8), kind
+        assert np.array_equal(made[1], made[2]) == (kind == "collapsed")
+    monkeypatch.setattr(bad_generators, "OUTPUT", tmp_path / "x.json")
+    monkeypatch.setattr(bad_generators, "KINDS", {"noise": bad_generators.Noise()})
+    monkeypatch.setattr(bad_generators, "load", lambda *_: pool)
+    monkeypatch.setattr("ganaug.recommend.PROBE_STEPS", 2)
+    monkeypatch.setattr("sys.argv", ["", "--data", "little", "--seeds", "1"])
+    for _ in range(2):  # what is there is not run again
+        bad_generators.main()
+    assert capsys.readouterr().out.count("adds") == 1
+    runs = json.loads((tmp_path / "x.json").read_text())
+    assert [(run["kind"], run["seed"]) for run in runs] == [("noise", 0)]
