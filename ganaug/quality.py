@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -120,10 +121,18 @@ def quality_report(
     seen = np.concatenate(
         [np.sort(random.permutation(own)[:per_class]) for own in _by_class(labels, len(classes))]
     )
-    see = features or _default_features(X, labels, int(random.randint(2**31 - 1)))
-    real, fake = (_matrix(see(rows)) for rows in (take(X, seen), made))
+    model: Any = TableProbe() if X.ndim == 2 else ProbeClassifier(steps=PROBE_STEPS)
+    model.set_params(random_state=int(random.randint(2**31 - 1)))
+    real_only = None  # a classifier of real rows
+    if features is None:
+        if X.ndim == 2:
+            features = partial(TableCodec.fit(X).encode, strict=False)
+        else:
+            real_only = clone(model).fit(X, labels)
+            features = real_only.features
+    real, fake = (_matrix(features(rows)) for rows in (take(X, seen), made))
     real_labels = labels[seen]
-    noise = _matrix(see(_noise(X, len(made), random)))
+    noise = _matrix(features(_noise(X, len(made), random)))
     space = Neighbours(X)
     points = [space.encode(take(X, own)) for own in _by_class(labels, len(classes))]
 
@@ -142,7 +151,8 @@ def quality_report(
     if len(measurable):
         seen_again = np.flatnonzero(np.isin(test_labels, measurable))
         held_out = take(X_test, seen_again), test_labels[seen_again]
-        useful = _usefulness(X, labels, made, made_labels, *held_out, len(classes), random)
+        real_only = real_only or clone(model).fit(X, labels)
+        useful = _usefulness(real_only, X, labels, made, made_labels, *held_out, len(classes), random)
         for c, measures in enumerate(found.values()):
             measures |= {name: entry[c] for name, entry in useful.items()}
         overall |= {name: entry[-1] for name, entry in useful.items()}
@@ -267,13 +277,6 @@ def _by_class(labels: np.ndarray, n_classes: int) -> list[np.ndarray]:
     return [np.flatnonzero(labels == c) for c in range(n_classes)]
 
 
-def _default_features(X: Any, labels: np.ndarray, seed: int) -> Features:
-    if X.ndim == 2:
-        codec = TableCodec.fit(X)
-        return lambda rows: codec.encode(rows, strict=False)
-    return ProbeClassifier(steps=PROBE_STEPS, random_state=seed).fit(X, labels).features
-
-
 def _matrix(features: Any) -> Tensor:
     rows = features.detach().cpu() if isinstance(features, Tensor) else np.asarray(features)
     return torch.as_tensor(rows, dtype=torch.float32).flatten(1)
@@ -375,6 +378,7 @@ def _memorised(space: Neighbours, points: Any, rows: Any, held: Any, random: np.
 
 
 def _usefulness(
+    real_only: Any,
     X: Any,
     labels: np.ndarray,
     made: Any,
@@ -384,19 +388,14 @@ def _usefulness(
     n_classes: int,
     random: np.random.RandomState,
 ) -> dict[str, list[Entry]]:
-    """Return recalls of classifiers trained with and without synthetic rows, of each class and over all."""
-    seed = int(random.randint(2**31 - 1))
-    model: Any = ProbeClassifier(steps=PROBE_STEPS, random_state=seed)
-    if X.ndim == 2:
-        model = TableProbe(random_state=seed)
-    real_only = clone(model).fit(X, labels)
+    """Return recalls of classifiers with and without synthetic rows, of each class and over all."""
     right, on_made = real_only.predict(X_test) == test_labels, real_only.predict(made) == made_labels
-    only = clone(model).fit(made, made_labels).predict(X_test) == test_labels
+    only = clone(real_only).fit(made, made_labels).predict(X_test) == test_labels
     both = np.concatenate([labels, made_labels])
     weight = balanced_weights(
         both, np.arange(len(both)) >= len(labels), dict.fromkeys(range(n_classes), SHARE)
     )
-    added = clone(model).fit(join([X, made]), both, weight).predict(X_test) == test_labels
+    added = clone(real_only).fit(join([X, made]), both, weight).predict(X_test) == test_labels
     names = {
         "tstr": (only, test_labels, right),
         "trts": (on_made, made_labels, None),
