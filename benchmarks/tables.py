@@ -60,18 +60,22 @@ def gain_table(result: dict[str, Any]) -> str:
         f" {settings['learning_rate']:g}, batch {settings['batch_size']}. The rival, best on validation"
         f" data, is **{_title(against)}**.",
         "",
-        "| arm | seeds | ACSA | minus the rival (95 % interval) | GM multiclass / macro | macro F1 |"
-        " smallest class | log-loss | calibration error | seconds to prepare |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| arm | seeds | ACSA | minus the rival (95 % interval) | minus balanced, augmented |"
+        " GM multiclass / macro | macro F1 | smallest class | log-loss | calibration error |"
+        " seconds to prepare |",
+        "|---" * 11 + "|",
     ]
     for key in sorted(arms, key=lambda key: -_mean(arms[key], "acsa")):
         runs = arms[key]
-        difference = "" if key == against else _shown(interval(runs, arms[against]))
+        differences = [
+            "" if key == other or other not in arms else _shown(interval(runs, arms[other]))
+            for other in (against, BALANCED)
+        ]
         title = f"**{_title(key)}**" if key[0] in OURS else _title(key)
         smallest = np.mean([run["test"]["recall"][-1] for run in runs.values()])
         seconds = np.median([run["prepare_seconds"] for run in runs.values()])
         lines.append(
-            f"| {title} | {len(runs)} | {_mean(runs, 'acsa'):.2f} | {difference} |"
+            f"| {title} | {len(runs)} | {_mean(runs, 'acsa'):.2f} | {' | '.join(differences)} |"
             f" {_mean(runs, 'gm_multiclass'):.2f} / {_mean(runs, 'gm_macro'):.2f} |"
             f" {_mean(runs, 'macro_f1'):.2f} | {smallest:.1f} | {_mean(runs, 'log_loss'):.3f} |"
             f" {_mean(runs, 'calibration_error'):.3f} | {seconds:.0f} |"
@@ -118,7 +122,7 @@ def summary_table(results: dict[str, dict[str, Any]]) -> str:
         if HEADLINE not in arms:
             continue
         seeds = arms[HEADLINE].keys() & arms[against].keys()
-        shown = (("as it is", True), ("balanced", True), against, HEADLINE)
+        shown = (("as it is", True), BALANCED, against, HEADLINE)
         means = [_mean({s: arms[key][s] for s in seeds & arms[key].keys()}, "acsa") for key in shown]
         counts = result["counts"]
         only = arms.get(("ganaug only", True))
@@ -126,7 +130,7 @@ def summary_table(results: dict[str, dict[str, Any]]) -> str:
             f"| {name}{f' ({counts[0]} to {counts[-1]})' if counts else ''} | {len(seeds)} | {means[0]:.2f} |"
             f" {means[1]:.2f} | {means[2]:.2f} ({_title(against)}) | **{means[3]:.2f}** |"
             f" {_shown(interval(arms[HEADLINE], arms[against]))} |"
-            f" {_shown(interval(arms[HEADLINE], arms[('balanced', True)]))} |"
+            f" {_shown(interval(arms[HEADLINE], arms[BALANCED]))} |"
             f" {'' if only is None else format(_mean(only, 'acsa'), '.2f')} |"
         )
     return "\n".join(lines)
@@ -141,7 +145,7 @@ def recommended_table(results: dict[str, dict[str, Any]]) -> str:
     ]
     for name, result in results.items():
         arms = by_arm(result["runs"])
-        base, runs = (arms.get(key, {}) for key in (("balanced", True), RECOMMENDED))
+        base, runs = (arms.get(key, {}) for key in (BALANCED, RECOMMENDED))
         seeds = runs.keys() & base.keys()
         if not seeds or name.endswith("-quick"):
             continue
@@ -195,10 +199,11 @@ def main_job_table(result: dict[str, Any]) -> str:
 
 
 HEADLINE: Key = ("ganaug beyond", True)
+BALANCED: Key = ("balanced", True)
 RECOMMENDED: Key = ("ganaug recommended", True)
 PLOTTED: tuple[Key, ...] = (
     ("as it is", True),
-    ("balanced", True),
+    BALANCED,
     ("mixup", True),
     ("SMOTE", True),
     ("DeepSMOTE", True),
@@ -219,7 +224,7 @@ def plot(results: dict[str, dict[str, Any]], path: Path) -> None:
         for color, key in enumerate(PLOTTED):
             if key in arms:
                 ours = key[0] in OURS
-                base = {seed: arms[("balanced", True)][seed] for seed in arms[key]}
+                base = {seed: arms[BALANCED][seed] for seed in arms[key]}
                 axis.plot(
                     (_recall(arms[key]) - _recall(base))[order],
                     marker="o",
@@ -376,20 +381,27 @@ def imbalanced_tables(runs: list[dict]) -> str:
         "| table | rows | "
         + " | ".join(shown)
         + " | ganaug minus SMOTE (95 % interval) | recommended minus balanced"
-        " weights (95 % interval) | of which it added |",
-        "|---" * (5 + len(shown)) + "|",
+        " weights (95 % interval) | of which it added | synthetic only: ganaug / SMOTE / CTGAN |"
+        " seconds: ganaug / CTGAN |",
+        "|---" * (7 + len(shown)) + "|",
     ]
     for table in sorted({run["table"] for run in runs}):
         here = [run for run in runs if run["table"] == table]
         score = {arm: _by_fold(here, arm) for arm in arms}
         advised = [run for run in here if run["arm"] == "ganaug recommended"]
         added = sum(not run["recommendation"].startswith("Add nothing") for run in advised)
+        taken = [_seconds(here, arm) for arm in ("ganaug", "CTGAN")]
+        alone = []
+        for arm in ("ganaug", "SMOTE", "CTGAN"):
+            own = {cell: folds for cell, folds in only.get(arm, {}).items() if cell[0] == table}
+            alone.append(f"{_over_cells(own):.2f}" if own else "")
         lines.append(
             f"| {table} | {here[0]['n']:,} | "
             + " | ".join(f"{np.mean(list(score[arm].values())):.2f}" for arm in shown)
             + f" | {_paired(score['ganaug'], score['SMOTE'])} |"
             f" {_paired(score.get('ganaug recommended', {}), score['class weights'])} |"
-            f" {f'{added} of {len(advised)}' if advised else ''} |"
+            f" {f'{added} of {len(advised)}' if advised else ''} | {' / '.join(alone)} |"
+            f" {' / '.join(taken)} |"
         )
     return "\n".join(lines)
 
@@ -415,6 +427,11 @@ def tables_summary(runs: list[dict]) -> str:
 
 def _over_cells(own: dict[Cell, dict]) -> float:
     return float(np.mean([np.mean(list(folds.values())) for folds in own.values()]))
+
+
+def _seconds(runs: list[dict], arm: str) -> str:
+    own = [run["seconds"] for run in runs if run["arm"] == arm]
+    return f"{np.mean(own):.0f}" if own else ""
 
 
 def _by_fold(runs: list[dict], arm: str) -> dict[tuple, float]:
