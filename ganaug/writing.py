@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
@@ -236,9 +237,8 @@ class _Blocks:
         if number < self.n_real:
             return self._stored(take(self.real, slice(number * self.size, (number + 1) * self.size)))
         seed = int(np.random.SeedSequence([self.seed, number - self.n_real]).generate_state(1)[0])
-        return self._stored(
-            self.sampler.sample(self.sampler.classes_[self.labels(number)], random_state=seed)
-        )
+        labels = self.labels[self.start(number) : self.start(number + 1)]
+        return self._stored(self.sampler.sample(self.sampler.classes_[labels], random_state=seed))
 
     def first_rows(self) -> np.ndarray:
         """Return the rows of the first synthetic block, if there is one; they are kept for `rows`."""
@@ -246,13 +246,14 @@ class _Blocks:
         self._kept = number, self.rows(number)
         return self._kept[1]
 
-    def labels(self, number: int) -> np.ndarray:
-        """Return the class indices of a block."""
-        if number < self.n_real:
-            return self.real_labels[number * self.size : (number + 1) * self.size]
-        number -= self.n_real
-        labels = np.repeat(np.arange(len(self.numbers)), self._before(number + 1) - self._before(number))
-        return np.random.default_rng([self.seed, number]).permutation(labels)
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """The class indices of all rows, (n_rows,)."""
+        every, made = np.arange(len(self.numbers)), []
+        for number in range(self.n_synthetic):
+            labels = np.repeat(every, self._before(number + 1) - self._before(number))
+            made.append(np.random.default_rng([self.seed, number]).permutation(labels))
+        return np.concatenate([self.real_labels, *made])
 
     def real_digest(self) -> str:
         """Return what tells one set of real rows from another."""
@@ -352,7 +353,7 @@ def _create(
         file.create_dataset(COLUMNS, data=room).attrs[CHECKSUM] = np.uint64(0)
     images.attrs[CHECKSUM], images.attrs[DTYPE] = np.uint64(0), str(like.dtype)
     classes = sampler.classes_
-    labels = np.concatenate([blocks.labels(number) for number in range(len(blocks))])
+    labels = blocks.labels
     columns = {LABELS: labels, SYNTHETIC: np.arange(n) >= len(blocks.real_labels)}
     if sample_weight is not None:
         columns[WEIGHTS] = _weights(sample_weight, classes[labels], columns[SYNTHETIC])
