@@ -22,6 +22,7 @@ from ganaug.pool import Pool
 from ganaug.recommend import Recommendation
 
 AUTO_RATE = 0.8
+CPU, PLAIN = torch.device("cpu"), (int, str)  # made once: a call takes a few microseconds
 LABEL_KEYS = ("label", "labels", "target", "targets")
 
 
@@ -145,7 +146,7 @@ class GANAugment(v2.Transform):
         sample = inputs if len(inputs) > 1 else inputs[0]
         if type(sample) in (tuple, list) and len(sample) == 2 and self.labels_getter == "default":
             image, label = sample  # the common case, without what a general one costs in a worker
-            if isinstance(label, int | str) and label in self._index and _is_image(image):
+            if isinstance(label, PLAIN) and label in self._index and self._fits(image):
                 return type(sample)((self._replaced_one(image, self._index[label]), label))
         labels = self._labels(sample)
         leaves, spec = pytree.tree_flatten(sample)
@@ -183,9 +184,9 @@ class GANAugment(v2.Transform):
                 f"`labels` must have one label for each of {n} images, got {len(classes)}: an image is"
                 " (C, H, W), a batch (N, C, H, W)."
             )
+        self._check_image(image)
         if single:
             return self._replaced_one(image, int(classes[0]))
-        self._check_image(image)
         chosen = torch.rand(n, dtype=torch.float64) < self._rates[classes]
         u = torch.rand(n)
         if not chosen.any():
@@ -197,7 +198,6 @@ class GANAugment(v2.Transform):
         return tv_tensors.wrap(out, like=image) if isinstance(image, tv_tensors.Image) else out
 
     def _replaced_one(self, image: Any, c: int) -> Any:
-        self._check_image(image)
         if self._pool is None:
             raise ValueError(
                 f"Images are generated as they come here (mode={self.mode!r}), which takes batches: call it"
@@ -211,7 +211,7 @@ class GANAugment(v2.Transform):
             return tvf.to_pil_image(tvf.to_dtype(new, torch.uint8, scale=True))
         if new.dtype != image.dtype:
             new = tvf.to_dtype(new, image.dtype, scale=True)
-        if image.device.type != "cpu":
+        if image.device != CPU:
             new = new.to(image.device)
         return new.as_subclass(type(image)) if isinstance(image, tv_tensors.Image) else new
 
@@ -224,6 +224,13 @@ class GANAugment(v2.Transform):
             return channels_first(self._sampler.sample(labels, random_state=seed))
         rows = rows_like(images, self._like)
         return channels_first(self._sampler.vary(rows, labels, self.strength, random_state=seed))
+
+    def _fits(self, item: Any) -> bool:
+        """Return whether this is one image, of the synthetic ones' shape."""
+        if isinstance(item, Image.Image):
+            self._check_image(item)
+            return True
+        return isinstance(item, Tensor) and item.shape == self._shape
 
     def _check_image(self, image: Any) -> None:
         """Raise ValueError unless the synthetic images can stand in for this one, or for this batch."""
@@ -241,10 +248,6 @@ class GANAugment(v2.Transform):
                 f"Images must have the synthetic ones' (channels, height, width), {wanted}, got {got}: put"
                 " GANAugment after `Resize`."
             )
-
-
-def _is_image(item: Any) -> bool:
-    return isinstance(item, Image.Image) or (isinstance(item, Tensor) and item.ndim == 3)
 
 
 def _image_index(items: Sequence[Any]) -> int | None:
