@@ -149,7 +149,7 @@ def write_hdf5(
         left = {"run": {**run, "random_state": random_state}, "blocks": 0, "checksum": 0, "columns": None}
     elif not resume:
         raise FileExistsError(
-            f"{partial} is left of a run that was stopped after {blocks.start(left['blocks'])} of"
+            f"{partial} is left of a run that was stopped after {blocks.starts[left['blocks']]} of"
             f" {blocks.n_rows} rows: pass resume=True (--resume) to go on, or overwrite=True"
             " (--overwrite) to start anew."
         )
@@ -223,11 +223,17 @@ class _Blocks:
     def __len__(self) -> int:
         return self.n_real + self.n_synthetic
 
-    def start(self, number: int) -> int:
-        """Return the first row of a block."""
-        if number < self.n_real:
-            return number * self.size
-        return len(self.real_labels) + int(self._before(number - self.n_real).sum())
+    @cached_property
+    def starts(self) -> list[int]:
+        """The first row of each block, and how many rows there are."""
+        n_real = len(self.real_labels)
+        made = (int(self._before(number).sum()) for number in range(self.n_synthetic + 1))
+        return [number * self.size for number in range(self.n_real)] + [n_real + n for n in made]
+
+    @cached_property
+    def _seeds(self) -> np.ndarray:
+        """One for each synthetic block: more blocks would leave those of the first as they are."""
+        return np.random.SeedSequence(self.seed).generate_state(self.n_synthetic)
 
     def rows(self, number: int) -> np.ndarray:
         """Return a block's rows as they are stored."""
@@ -236,9 +242,9 @@ class _Blocks:
             return rows
         if number < self.n_real:
             return self._stored(take(self.real, slice(number * self.size, (number + 1) * self.size)))
-        seed = int(np.random.SeedSequence([self.seed, number - self.n_real]).generate_state(1)[0])
-        labels = self.labels[self.start(number) : self.start(number + 1)]
-        return self._stored(self.sampler.sample(self.sampler.classes_[labels], random_state=seed))
+        labels = self.sampler.classes_[self.labels[self.starts[number] : self.starts[number + 1]]]
+        seed = int(self._seeds[number - self.n_real])
+        return self._stored(self.sampler.sample(labels, random_state=seed))
 
     def first_rows(self) -> np.ndarray:
         """Return the rows of the first synthetic block, if there is one; they are kept for `rows`."""
@@ -249,11 +255,13 @@ class _Blocks:
     @cached_property
     def labels(self) -> np.ndarray:
         """The class indices of all rows, (n_rows,)."""
-        every, made = np.arange(len(self.numbers)), []
+        rng, every = np.random.default_rng(self.seed), np.arange(len(self.numbers))
+        made, before = [self.real_labels], self._before(0)
         for number in range(self.n_synthetic):
-            labels = np.repeat(every, self._before(number + 1) - self._before(number))
-            made.append(np.random.default_rng([self.seed, number]).permutation(labels))
-        return np.concatenate([self.real_labels, *made])
+            after = self._before(number + 1)
+            made.append(rng.permutation(np.repeat(every, after - before)))
+            before = after
+        return np.concatenate(made)
 
     def real_digest(self) -> str:
         """Return what tells one set of real rows from another."""
@@ -384,7 +392,7 @@ def _fill(file: h5py.File, blocks: _Blocks, left: dict[str, Any], journal: Path,
     if done:
         rows = blocks.rows(done - 1)
         # Byte by byte: a missing number is not equal to itself.
-        if images[blocks.start(done - 1) : blocks.start(done)].tobytes() != rows.tobytes():
+        if images[blocks.starts[done - 1] : blocks.starts[done]].tobytes() != rows.tobytes():
             raise ValueError(
                 f"`sampler` makes other rows now than those in {file.filename}: resume with the model,"
                 " versions, device and number of threads of the run that was stopped, or pass"
@@ -392,13 +400,14 @@ def _fill(file: h5py.File, blocks: _Blocks, left: dict[str, Any], journal: Path,
             )
     synced = time.monotonic()
     with tqdm(
-        desc="writing", initial=blocks.start(done), total=blocks.n_rows, disable=None if verbose else True
+        desc="writing", initial=blocks.starts[done], total=blocks.n_rows, disable=None if verbose else True
     ) as bar:
         for number in range(done, len(blocks)):
             rows = blocks.rows(number)
-            images[blocks.start(number) : blocks.start(number + 1)] = rows
+            images[blocks.starts[number] : blocks.starts[number + 1]] = rows
             left["checksum"] = (left["checksum"] + checksum(rows)) % 2**64
             left["blocks"] = number + 1
+            _begin_to_store(file)
             bar.update(len(rows))
             if time.monotonic() - synced >= SYNC_SECONDS:
                 _sync(file)
@@ -424,6 +433,12 @@ def _note_columns(file: h5py.File, blocks: _Blocks) -> None:
         )
     stored[: len(content)] = content
     stored.attrs.modify(CHECKSUM, np.uint64(checksum(stored[:])))
+
+
+def _begin_to_store(file: h5py.File) -> None:
+    """Let the system store what was written while more is made, and keep no copy in memory."""
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(file.id.get_vfd_handle(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def _sync(file: h5py.File) -> None:
