@@ -11,6 +11,7 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.wrappers import _FabricOptimizer
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ganaug.kinds import take
 from ganaug.losses import EVERY_STEP, GANLoss, Penalty, sliced_wasserstein
@@ -128,7 +129,7 @@ class Game:
         self.learning_rate, self.discriminator_rate = learning_rate, discriminator_rate
         self.adversarial_weight, self.detail_weight = adversarial_weight, detail_weight
         self.penalty_weight, self.class_power, self.ema_decay = penalty_weight, class_power, ema_decay
-        self.discriminator = networks.discriminator
+        self.discriminator, self.coarseness = networks.discriminator, networks.coarseness
         self.makers = nn.ModuleDict({"generator": networks.generator})
         if networks.encoder is not None:
             self.makers["encoder"] = networks.encoder
@@ -195,7 +196,7 @@ class Game:
         self.judge.requires_grad_(False)
         maker_loss = self.loss(*self._logits(shown_real, shown_fake, classes))[1]
         if rebuilt is not None and codes is not None:
-            rebuilding = self.codec.error(rebuilt, second)
+            rebuilding = self.codec.error(self._coarse(rebuilt), self._coarse(second))
             maker_loss = rebuilding + self.adversarial_weight * maker_loss + 1e-4 * codes.square().mean()
             if self.detail_weight:
                 maker_loss = maker_loss + self.detail_weight * self._apart(second, fake)
@@ -224,6 +225,9 @@ class Game:
     def _logits(self, real: Tensor, fake: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
         real_logits, fake_logits = self.judge(torch.cat([real, fake]), _twice(classes)).chunk(2)
         return real_logits, fake_logits
+
+    def _coarse(self, rows: Tensor) -> Tensor:
+        return F.avg_pool2d(rows, self.coarseness) if self.coarseness > 1 else rows
 
     def _apart(self, real: Tensor, fake: Tensor) -> Tensor:
         """Return how differently random projections of the two are distributed."""

@@ -41,6 +41,12 @@ SMALL = 16  # pixels: images with a shorter side are too coarse to be bent
 DEFAULT_LOSS, DEFAULT_PENALTY = "relativistic", "r1+r2"
 # What "auto" stands for; docs/recipe.md says why.
 AUTO: dict[str, Any] = {"architecture": "warping", "steps": 600, "detail_weight": 1.0, "strength": 1.5}
+AUTO_COLOUR: dict[str, Any] = {
+    "architecture": "tinting",
+    "steps": 600,
+    "detail_weight": 1.0,
+    "strength": 0.5,
+}
 AUTO_SMALL: dict[str, Any] = {
     "architecture": "warping+instance",
     "steps": 1500,
@@ -79,8 +85,9 @@ class ConditionalGAN(BaseEstimator):
     architecture : "auto", a name in `ARCHITECTURES`, or a callable
         ``callable(shape, n_classes, code_size, width, activate) -> Networks``. Names joined by "+"
         are trained one after another on the same rows, and each row sampled comes from one of them,
-        by chance. "auto": "warping", "warping+instance" for images with a side under 16 pixels, or
-        "tabular" for tables, which "fully-connected" also takes.
+        by chance. "auto": "warping" for grey images, "tinting" for those in colour,
+        "warping+instance" for images with a side under 16 pixels, or "tabular" for tables, which
+        "fully-connected" also takes.
     loss : "auto", a name in `LOSSES`, or a callable
         ``callable(real_logits, fake_logits) -> (for_discriminator, for_generator)``. "auto":
         "relativistic".
@@ -111,8 +118,8 @@ class ConditionalGAN(BaseEstimator):
         Standard deviation of the noise on a code.
     strength : "auto" or float
         How far `sample` and `vary` may change a row: the largest part of the difference of two
-        others. In training it is 1. "auto": 1.5, or 1 for tables and images with a side under 16
-        pixels.
+        others. In training it is 1. "auto": 1.5 for grey images, 0.5 for those in colour, 1 for tables
+        and images with a side under 16 pixels.
     callbacks : sequence of callable, optional
         Each called as ``callback(step, metrics)`` while training.
     log_dir : path, optional
@@ -321,11 +328,14 @@ class ConditionalGAN(BaseEstimator):
     def _auto(self, name: str, codec: ImageCodec | TableCodec) -> Any:
         """Return a parameter, or what "auto" stands for with such images."""
         value = getattr(self, name)
-        if isinstance(value, str) and value == "auto":
-            if isinstance(codec, TableCodec):
-                return AUTO_TABLE[name]
-            return (AUTO_SMALL if min(codec.shape[1:]) < SMALL else AUTO)[name]
-        return value
+        if not (isinstance(value, str) and value == "auto"):
+            return value
+        if isinstance(codec, TableCodec):
+            return AUTO_TABLE[name]
+        channels, *sides = codec.shape
+        if min(sides) < SMALL:
+            return AUTO_SMALL[name]
+        return (AUTO if channels == 1 else AUTO_COLOUR)[name]
 
     def _generator_settings(self, codec: ImageCodec | TableCodec) -> dict[str, Any]:
         strength = self._auto("strength", codec)

@@ -13,10 +13,12 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from ganaug import ARCHITECTURES, LOSSES, PENALTIES, ConditionalGAN
+from ganaug.images import ImageCodec
 from ganaug.losses import hinge, r1
 from ganaug.networks import Networks
 from ganaug.networks.dcgan import dcgan
 from ganaug.networks.instance import CodeGenerator
+from ganaug.networks.tinting import TintGenerator
 from ganaug.networks.warping import WarpGenerator
 from ganaug.training import train_gan
 
@@ -121,21 +123,63 @@ def test_strength_is_that_of_sample_and_vary(stripes):
 
 
 @pytest.mark.parametrize(
-    ("side", "architectures", "strength", "detail_weight"),
-    [(15, [WarpGenerator, CodeGenerator], 1.0, 0.0), (16, [WarpGenerator], 1.5, 1.0)],
+    ("shape", "architectures", "strength", "detail_weight"),
+    [
+        ((15, 20), [WarpGenerator, CodeGenerator], 1.0, 0.0),
+        ((16, 20), [WarpGenerator], 1.5, 1.0),
+        ((15, 20, 3), [WarpGenerator, CodeGenerator], 1.0, 0.0),
+        ((16, 20, 3), [TintGenerator], 0.5, 1.0),
+    ],
 )
-def test_auto_goes_by_the_shorter_side(side, architectures, strength, detail_weight, monkeypatch):
+def test_auto_goes_by_the_shorter_side_and_colour(shape, architectures, strength, detail_weight, monkeypatch):
     weights = []
     train = train_gan
     monkeypatch.setattr(
         "ganaug.gan.train_gan",
         lambda game, *args, **options: (weights.append(game.detail_weight), train(game, *args, **options))[1],
     )
-    X = np.random.default_rng(0).integers(0, 256, (8, side, 20), dtype=np.uint8)
+    X = np.random.default_rng(0).integers(0, 256, (8, *shape), dtype=np.uint8)
     gan = ConditionalGAN(steps=1, width=4, random_state=0).fit(X, [0, 1] * 4)
     assert [type(member.generator) for member in gan.members_] == architectures
     assert gan.members_[0].strength == strength
     assert weights == [detail_weight] * len(architectures)
+
+
+def test_a_poor_class_borrows_the_light_of_a_rich_one():
+    """Images of a class of 200 are brighter or darker; those of a class of 4 are all alike."""
+    rng = np.random.default_rng(0)
+    pattern = rng.integers(60, 100, (2, 16, 16, 3))
+    X = np.concatenate(
+        [
+            pattern[[0] * 200] + rng.integers(-50, 120, (200, 1, 1, 1)),
+            pattern[[1] * 4] + np.zeros((4, 1, 1, 1)),
+        ]
+    ).astype(np.uint8)
+    y = np.repeat([0, 1], [200, 4])
+    gan = ConditionalGAN(steps=60, width=8, batch_size=32, strength=1.0, random_state=0).fit(X, y)
+    made = gan.sample([1] * 200, random_state=0).astype(float)
+    assert made.mean((1, 2, 3)).std() > 10
+    own, other = (
+        np.mean([np.corrcoef(image.ravel(), which.ravel())[0, 1] for image in made])
+        for which in pattern[::-1]
+    )
+    assert own > 0.7
+    assert other < 0.3
+
+
+def test_tinting_rebuilds_means_of_squares(monkeypatch):
+    seen, error = [], ImageCodec.error
+    monkeypatch.setattr(
+        ImageCodec,
+        "error",
+        lambda self, made, wanted: (seen.append((made, wanted)), error(self, made, wanted))[1],
+    )
+    X = np.full((4, 16, 20, 3), 100, dtype=np.uint8)
+    X[:, ::4, ::4] = 116  # a sixteenth of the pixels, which shifts leave so
+    ConditionalGAN(steps=1, width=4, random_state=0).fit(X, [0, 1] * 2)
+    ((made, wanted),) = seen
+    assert made.shape[1:] == wanted.shape[1:] == (3, 4, 5)
+    assert (wanted[:, :, 1:-1, 1:-1] - (101 / 127.5 - 1)).abs().max() < 1e-3
 
 
 @pytest.mark.parametrize("conditioning", ["shared", "per-class"])

@@ -125,8 +125,9 @@ def test_warp_keeps_points_sharp():
     assert (warp(rows, flow).max() + 1) / 2 > 0.8
 
 
-def test_warping_begins_close_to_the_identity():
-    networks = build("warping", (1, 28, 28))
+@pytest.mark.parametrize("name", ["warping", "tinting"])
+def test_it_begins_close_to_the_identity(name):
+    networks = build(name, (1, 28, 28))
     networks.generator.eval()
     rows = (torch.rand(4, 1, 28, 28) > 0.5).float() * 2 - 1
     made = generate(networks, rows, torch.tensor([0, 1, 2, 0]))

@@ -7,10 +7,12 @@ from ganaug.networks.instance import instance
 from ganaug.networks.r3gan import r3gan
 from ganaug.networks.sngan import sngan
 from ganaug.networks.tabular import tabular
+from ganaug.networks.tinting import tinting
 from ganaug.networks.warping import warping
 
 ARCHITECTURES: dict[str, Architecture] = {
     "warping": warping,
+    "tinting": tinting,
     "instance": instance,
     "dcgan": dcgan,
     "fully-connected": fully_connected,

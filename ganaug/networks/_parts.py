@@ -29,11 +29,14 @@ class Networks:
         ``discriminator(rows, labels)``: to logits (n,).
     encoder : Module or None
         ``encoder(rows)``: to codes (n, code_size).
+    coarseness : int
+        The generator learns to rebuild the means over squares of so many pixels a side.
     """
 
     generator: nn.Module
     discriminator: nn.Module
     encoder: nn.Module | None = None
+    coarseness: int = 1
 
 
 # Called with the shape of an encoded row, the number of classes, the size of a code, the channels
@@ -41,6 +44,7 @@ class Networks:
 Architecture = Callable[[tuple[int, ...], int, int, int, Activate], Networks]
 
 EMBED_SIZE = 16  # numbers that tell a generator its class
+REACH = 0.35  # the farthest that a generator may move a pixel, in half sides
 
 
 def halvings(height: int, width: int) -> int:

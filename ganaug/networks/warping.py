@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from ganaug.networks._parts import (
     EMBED_SIZE,
+    REACH,
     Activate,
     ConvDecoder,
     ConvDiscriminator,
@@ -16,7 +17,6 @@ from ganaug.networks._parts import (
     warp,
 )
 
-REACH = 0.35  # the farthest a pixel may come from, in half sides
 FEATURES, REFINE = 4, 16  # maps that the decoder gives the refining layers, and channels of these
 
 
