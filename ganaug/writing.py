@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -438,7 +439,8 @@ def _note_columns(file: h5py.File, blocks: _Blocks) -> None:
 def _begin_to_store(file: h5py.File) -> None:
     """Let the system store what was written while more is made, and keep no copy in memory."""
     if hasattr(os, "posix_fadvise"):
-        os.posix_fadvise(file.id.get_vfd_handle(), 0, 0, os.POSIX_FADV_DONTNEED)
+        with suppress(OSError):  # it is advice
+            os.posix_fadvise(file.id.get_vfd_handle(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def _sync(file: h5py.File) -> None:
