@@ -385,9 +385,14 @@ def imbalanced_tables(runs: list[dict]) -> str:
         " seconds: ganaug / CTGAN |",
         "|---" * (7 + len(shown)) + "|",
     ]
+    pairs = [("ganaug", "SMOTE"), ("ganaug recommended", "class weights")]
+    gaps: list[list[float]] = [[] for _ in pairs]  # of each pair, by table
     for table in sorted({run["table"] for run in runs}):
         here = [run for run in runs if run["table"] == table]
         score = {arm: _by_fold(here, arm) for arm in arms}
+        differences = [_differences(score.get(ours, {}), score[theirs]) for ours, theirs in pairs]
+        for gap, difference in zip(gaps, differences, strict=True):
+            gap += [float(difference.mean())] if len(difference) else []
         advised = [run for run in here if run["arm"] == "ganaug recommended"]
         added = sum(not run["recommendation"].startswith("Add nothing") for run in advised)
         taken = [_seconds(here, arm) for arm in ("ganaug", "CTGAN")]
@@ -398,11 +403,13 @@ def imbalanced_tables(runs: list[dict]) -> str:
         lines.append(
             f"| {table} | {here[0]['n']:,} | "
             + " | ".join(f"{np.mean(list(score[arm].values())):.2f}" for arm in shown)
-            + f" | {_paired(score['ganaug'], score['SMOTE'])} |"
-            f" {_paired(score.get('ganaug recommended', {}), score['class weights'])} |"
+            + f" | {' | '.join(_over_folds(difference) for difference in differences)} |"
             f" {f'{added} of {len(advised)}' if advised else ''} | {' / '.join(alone)} |"
             f" {' / '.join(taken)} |"
         )
+    lines.append(
+        "| **their mean** |" + " |" * (1 + len(shown)) + f" {' | '.join(map(_over_tables, gaps))} | | | |"
+    )
     return "\n".join(lines)
 
 
@@ -443,18 +450,29 @@ def _by_fold(runs: list[dict], arm: str) -> dict[tuple, float]:
     }
 
 
-def _paired(ours: dict[tuple, float], theirs: dict[tuple, float]) -> str:
-    """Return a paired difference with an interval that allows for the overlap of training halves.
+def _differences(ours: dict[tuple, float], theirs: dict[tuple, float]) -> np.ndarray:
+    return np.array([ours[fold] - theirs[fold] for fold in sorted(ours.keys() & theirs.keys())])
+
+
+def _over_folds(differences: np.ndarray) -> str:
+    """Return a mean difference with an interval that allows for the overlap of training halves.
 
     Nadeau & Bengio, "Inference for the generalization error", Machine Learning 2003: repeated folds
     share rows, and the plain t interval of their differences is too narrow.
     """
-    folds = sorted(ours.keys() & theirs.keys())
-    if len(folds) < 2:
+    n = len(differences)
+    if n < 2:
         return ""
-    difference = np.array([ours[fold] - theirs[fold] for fold in folds])
-    spread = difference.std(ddof=1) * np.sqrt(1 / len(folds) + 1)  # the test half is as large as the other
-    return _shown((float(difference.mean()), float(stats.t.ppf(0.975, len(folds) - 1) * spread), len(folds)))
+    spread = differences.std(ddof=1) * np.sqrt(1 / n + 1)  # the test half is as large as the other
+    return _shown((float(differences.mean()), float(stats.t.ppf(0.975, n - 1) * spread), n))
+
+
+def _over_tables(means: list[float]) -> str:
+    """Return a mean difference with the t interval over tables, which share no rows."""
+    n = len(means)
+    if n < 2:
+        return ""
+    return _shown((float(np.mean(means)), float(stats.t.ppf(0.975, n - 1) * stats.sem(means)), n))
 
 
 def _shown(difference: tuple[float, float, int]) -> str:
