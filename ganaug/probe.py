@@ -19,6 +19,7 @@ from ganaug.kinds import take
 from ganaug.tables import TableCodec
 
 BLOCK = 256  # rows that go through the network at once outside training
+LEAF = 5  # rows, at least, by which a tree gives a probability
 WIDE = 16  # pixels of the shorter side from which channels-last memory is faster: three times, in pooling
 
 
@@ -156,7 +157,8 @@ class TableProbe(ClassifierMixin, BaseEstimator):
                 sampling_strategy="all", replacement=True, bootstrap=False, random_state=self.random_state
             )
         else:
-            trees = ExtraTreesClassifier(random_state=self.random_state)
+            # Trees grown to the last row are so sure of themselves that any row added makes them better.
+            trees = ExtraTreesClassifier(min_samples_leaf=LEAF, random_state=self.random_state)
         self.trees_ = trees.fit(self.codec_.encode(X).numpy(), y, sample_weight)
         self.classes_ = self.trees_.classes_
         return self
