@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.exceptions import NotFittedError
 
-from ganaug.probe import ProbeClassifier
+from ganaug.probe import ProbeClassifier, TableProbe
 
 
 def test_it_learns(stripes):
@@ -57,3 +57,10 @@ def test_other_images_are_refused(stripes):
     probe = ProbeClassifier(steps=1).fit(*stripes)
     with pytest.raises(ValueError, match="as in fit"):
         probe.predict(stripes[0][:, :7])
+
+
+def test_trees_that_judge_learn_no_row_by_heart():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(200, 4)), rng.integers(0, 2, 200)
+    proba = TableProbe(balanced=False).fit(X, y).predict_proba(X)
+    assert proba[np.arange(200), y].max() < 0.95
