@@ -8,7 +8,6 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
@@ -150,7 +149,7 @@ def write_hdf5(
         left = {"run": {**run, "random_state": random_state}, "blocks": 0, "checksum": 0, "columns": None}
     elif not resume:
         raise FileExistsError(
-            f"{partial} is left of a run that was stopped after {blocks.starts[left['blocks']]} of"
+            f"{partial} is left of a run that was stopped after {blocks.start(left['blocks'])} of"
             f" {blocks.n_rows} rows: pass resume=True (--resume) to go on, or overwrite=True"
             " (--overwrite) to start anew."
         )
@@ -224,17 +223,11 @@ class _Blocks:
     def __len__(self) -> int:
         return self.n_real + self.n_synthetic
 
-    @cached_property
-    def starts(self) -> list[int]:
-        """The first row of each block, and how many rows there are."""
-        n_real = len(self.real_labels)
-        made = (int(self._before(number).sum()) for number in range(self.n_synthetic + 1))
-        return [number * self.size for number in range(self.n_real)] + [n_real + n for n in made]
-
-    @cached_property
-    def _seeds(self) -> np.ndarray:
-        """One for each synthetic block: more blocks would leave those of the first as they are."""
-        return np.random.SeedSequence(self.seed).generate_state(self.n_synthetic)
+    def start(self, number: int) -> int:
+        """Return the first row of a block."""
+        if number < self.n_real:
+            return number * self.size
+        return len(self.real_labels) + int(self._before(number - self.n_real).sum())
 
     def rows(self, number: int) -> np.ndarray:
         """Return a block's rows as they are stored."""
@@ -243,9 +236,10 @@ class _Blocks:
             return rows
         if number < self.n_real:
             return self._stored(take(self.real, slice(number * self.size, (number + 1) * self.size)))
-        labels = self.sampler.classes_[self.labels[self.starts[number] : self.starts[number + 1]]]
-        seed = int(self._seeds[number - self.n_real])
-        return self._stored(self.sampler.sample(labels, random_state=seed))
+        seed = int(np.random.SeedSequence([self.seed, number - self.n_real]).generate_state(1)[0])
+        return self._stored(
+            self.sampler.sample(self.sampler.classes_[self.labels(number)], random_state=seed)
+        )
 
     def first_rows(self) -> np.ndarray:
         """Return the rows of the first synthetic block, if there is one; they are kept for `rows`."""
@@ -253,16 +247,13 @@ class _Blocks:
         self._kept = number, self.rows(number)
         return self._kept[1]
 
-    @cached_property
-    def labels(self) -> np.ndarray:
-        """The class indices of all rows, (n_rows,)."""
-        rng, every = np.random.default_rng(self.seed), np.arange(len(self.numbers))
-        made, before = [self.real_labels], self._before(0)
-        for number in range(self.n_synthetic):
-            after = self._before(number + 1)
-            made.append(rng.permutation(np.repeat(every, after - before)))
-            before = after
-        return np.concatenate(made)
+    def labels(self, number: int) -> np.ndarray:
+        """Return the class indices of a block."""
+        if number < self.n_real:
+            return self.real_labels[number * self.size : (number + 1) * self.size]
+        number -= self.n_real
+        labels = np.repeat(np.arange(len(self.numbers)), self._before(number + 1) - self._before(number))
+        return np.random.default_rng([self.seed, number]).permutation(labels)
 
     def real_digest(self) -> str:
         """Return what tells one set of real rows from another."""
@@ -362,7 +353,7 @@ def _create(
         file.create_dataset(COLUMNS, data=room).attrs[CHECKSUM] = np.uint64(0)
     images.attrs[CHECKSUM], images.attrs[DTYPE] = np.uint64(0), str(like.dtype)
     classes = sampler.classes_
-    labels = blocks.labels
+    labels = np.concatenate([blocks.labels(number) for number in range(len(blocks))])
     columns = {LABELS: labels, SYNTHETIC: np.arange(n) >= len(blocks.real_labels)}
     if sample_weight is not None:
         columns[WEIGHTS] = _weights(sample_weight, classes[labels], columns[SYNTHETIC])
@@ -393,7 +384,7 @@ def _fill(file: h5py.File, blocks: _Blocks, left: dict[str, Any], journal: Path,
     if done:
         rows = blocks.rows(done - 1)
         # Byte by byte: a missing number is not equal to itself.
-        if images[blocks.starts[done - 1] : blocks.starts[done]].tobytes() != rows.tobytes():
+        if images[blocks.start(done - 1) : blocks.start(done)].tobytes() != rows.tobytes():
             raise ValueError(
                 f"`sampler` makes other rows now than those in {file.filename}: resume with the model,"
                 " versions, device and number of threads of the run that was stopped, or pass"
@@ -401,11 +392,11 @@ def _fill(file: h5py.File, blocks: _Blocks, left: dict[str, Any], journal: Path,
             )
     synced = time.monotonic()
     with tqdm(
-        desc="writing", initial=blocks.starts[done], total=blocks.n_rows, disable=None if verbose else True
+        desc="writing", initial=blocks.start(done), total=blocks.n_rows, disable=None if verbose else True
     ) as bar:
         for number in range(done, len(blocks)):
             rows = blocks.rows(number)
-            images[blocks.starts[number] : blocks.starts[number + 1]] = rows
+            images[blocks.start(number) : blocks.start(number + 1)] = rows
             left["checksum"] = (left["checksum"] + checksum(rows)) % 2**64
             left["blocks"] = number + 1
             _begin_to_store(file)
