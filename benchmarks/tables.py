@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy import stats
 
-from benchmarks.arms import CONTROLS, OURS
+from benchmarks.arms import CONTROLS, ON_REQUEST, OURS
 from benchmarks.gain import RESULTS
 
 ROOT = Path(__file__).parents[1]
@@ -52,7 +52,8 @@ def interval(ours: dict[int, dict], theirs: dict[int, dict], score: str = "acsa"
 
 def gain_table(result: dict[str, Any]) -> str:
     """Return a data set's arms as a Markdown table, best first."""
-    arms = by_arm(result["runs"])
+    # Those on request have a table of their own, and too few seeds to stand in a row with others.
+    arms = by_arm([run for run in result["runs"] if run["arm"] not in ON_REQUEST])
     against = rival(arms)
     settings = result["settings"]
     lines = [
