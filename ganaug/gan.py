@@ -5,17 +5,13 @@ from __future__ import annotations
 import difflib
 import hashlib
 import itertools
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import safetensors
-import safetensors.torch
 import torch
 from lightning_fabric import Fabric
 from sklearn.base import BaseEstimator, clone
@@ -32,11 +28,11 @@ from ganaug.kinds import as_rows, join, take
 from ganaug.logs import tensorboard_callback
 from ganaug.losses import LOSSES, PENALTIES, GANLoss, Penalty
 from ganaug.networks import ARCHITECTURES, FOR_TABLES, Architecture, Networks
+from ganaug.saved import DAMAGE, FORMAT, check_model, model_digest, read_model, write_model
 from ganaug.tables import TableCodec
 from ganaug.training import Callback, train_gan
 
-CONFIG_FILE, WEIGHTS_FILE, SEED_FILE = "config.json", "model.safetensors", "seed"
-FORMAT = 4  # of what `save` writes
+SEED_FILE = "seed"
 SMALL = 16  # pixels: images with a shorter side are too coarse to be bent
 DEFAULT_LOSS, DEFAULT_PENALTY = "relativistic", "r1+r2"
 # What "auto" stands for; docs/recipe.md says why.
@@ -413,6 +409,7 @@ class ConditionalGAN(BaseEstimator):
         """Return about how long `fit` would take on such rows, by a few of its steps."""
         codec = self._codec(as_arrays((X, y))[0])
         few = clone(self).set_params(callbacks=None, log_dir=None, verbose=False)
+
         seconds = []
         for steps in (1, 1 + TIMED_STEPS):
             start = time.perf_counter()
@@ -515,20 +512,7 @@ class ConditionalGAN(BaseEstimator):
         ValueError
             If a parameter is a callable, which has no place in a file.
         """
-        config, tensors = self._content()
-        about = {"ganaug": version("ganaug"), "digest": _digest(config, tensors)}
-        text = json.dumps({**about, **config}, indent=1)
-        folder = Path(path)
-        folder.mkdir(parents=True, exist_ok=True)
-        partials = [folder / (name + ".partial") for name in (WEIGHTS_FILE, CONFIG_FILE)]
-        try:
-            safetensors.torch.save_file(tensors, partials[0])
-            partials[1].write_text(text)
-            for partial in partials:
-                partial.replace(partial.with_suffix(""))
-        finally:
-            for partial in partials:
-                partial.unlink(missing_ok=True)
+        write_model(Path(path), *self._content())
 
     def digest(self) -> str:
         """Return a digest of the fitted model: equal for models that `save` writes alike.
@@ -538,7 +522,7 @@ class ConditionalGAN(BaseEstimator):
         str
             SHA-256, in hexadecimal digits.
         """
-        return _digest(*self._content())
+        return model_digest(*self._content())
 
     def _content(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Return what `save` writes: JSON, and tensors by name."""
@@ -584,21 +568,16 @@ class ConditionalGAN(BaseEstimator):
             If a file is damaged or of another format.
         """
         folder = Path(path)
-        for name in (CONFIG_FILE, WEIGHTS_FILE):
-            if not (folder / name).is_file():
-                raise FileNotFoundError(f"{folder} is not a saved model: it has no {name}.")
+        check_model(folder)
         _fabric(device)  # so that a wrong device is not taken for a damaged file
         try:
-            config = json.loads((folder / CONFIG_FILE).read_text())
-            if config["format"] != FORMAT:
-                raise ValueError(f"format {config['format']} instead of {FORMAT}")
+            config, tensors = read_model(folder)
             gan = cls(**config["parameters"], device=device)
             gan.check_parameters()
             gan.codec_ = CODECS[config["modality"]].from_config(config["codec"])
             gan.classes_ = np.array(config["classes"], dtype=config["classes_dtype"])
             gan.history_ = config["history"]
             gan.n_features_in_ = gan.codec_.row_shape[0]
-            tensors = safetensors.torch.load_file(folder / WEIGHTS_FILE)
             groups: list[dict[str, Tensor]] = [{} for _ in range(config["members"])]
             for name, tensor in tensors.items():
                 member, _, name = name.partition(".")
@@ -616,14 +595,7 @@ class ConditionalGAN(BaseEstimator):
                 raise ValueError(f"classes {gan.classes_.tolist()} for weights of {n_classes}")
             if gan.digest() != config["digest"]:
                 raise ValueError("its files are not as they were saved")
-        except (
-            ValueError,
-            LookupError,
-            TypeError,
-            AttributeError,
-            RuntimeError,
-            safetensors.SafetensorError,
-        ) as exc:
+        except DAMAGE as exc:
             raise ValueError(f"{folder} holds no model that this version of ganaug can read: {exc}") from exc
         return gan
 
@@ -640,18 +612,6 @@ class ConditionalGAN(BaseEstimator):
 def _shared(members: Sequence[TrainedGenerator]) -> bool:
     """Return whether each of them makes rows of all classes."""
     return len(members[0].rows.counts) > 1
-
-
-def _digest(config: dict[str, Any], tensors: dict[str, Tensor]) -> str:
-    try:
-        digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
-    except TypeError as exc:
-        raise ValueError(f"A label or a parameter has no place in a JSON file: {exc}") from exc
-    for name in sorted(tensors):
-        values = tensors[name].contiguous().cpu()
-        digest.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
-        digest.update(values.flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _copy(X: Any) -> Any:
