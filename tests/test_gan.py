@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import time
@@ -460,6 +461,21 @@ def test_expected_seconds(stripes):
     gan.fit(X, y)
     assert 0.2 < expected / (time.perf_counter() - start) < 5
     assert gan.steps == 150
+
+
+@pytest.mark.parametrize("held_up", [0, 4])
+def test_expected_seconds_of_a_machine_that_is_busy_for_a_while(stripes, monkeypatch, held_up):
+    """A first fit may be slow, as libraries start, and a later one may have to wait."""
+    calls, fit = itertools.count(), ConditionalGAN.fit
+
+    def slow(self, *args, **kwargs):
+        time.sleep(2 if next(calls) == held_up else 0)
+        return fit(self, *args, **kwargs)
+
+    gan = small(steps=80)
+    expected = gan.expected_seconds(*stripes)
+    monkeypatch.setattr(ConditionalGAN, "fit", slow)
+    assert expected / 3 < gan.expected_seconds(*stripes) < 3 * expected
 
 
 def test_a_table_is_fitted_sampled_varied_and_saved(tmp_path):
