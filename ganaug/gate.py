@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import warnings
+from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
@@ -25,7 +25,6 @@ FOLDS = 3  # of the data, each judged by a classifier that never saw it
 PROBE_STEPS = 333  # of the classifier of a fold: together they cost one ProbeClassifier
 CAUGHT = 0.985  # of the real rows, under a wrong label, a classifier that never saw them contradicts,
 SPARED = 0.9  # as long as it spares as many under their own
-NEAR = 0.01  # of the real rows lie as near to another real one
 HEADROOM = 1.1  # rows proposed for each one that is missing, beside those expected to be rejected
 LEAST_RATE = 0.5  # of acceptance that is planned for: a hopeless generator shall not be asked without end
 REASONS = ("contradicted", "copied", "repeated")
@@ -129,12 +128,8 @@ class QualityGate(BaseEstimator):
         self.classes_ = classes
         self._fit_classifiers(X, labels)
         self.neighbours_ = Neighbours(X)
-        self.rows_ = [self.neighbours_.encode(take(X, labels == c)) for c in range(len(classes))]
-        apart = torch.cat([self.neighbours_.nearest(own, own, "rest") for own in self.rows_])
-        apart = apart[
-            (apart > 0) & apart.isfinite()
-        ]  # a real row that is there twice says nothing of how near is too near
-        self.nearest_ = float(apart.quantile(NEAR)) if len(apart) else 0.0
+        self.rows_ = self.neighbours_.by_class(X, labels)
+        self.nearest_ = self.neighbours_.too_near(self.rows_)
         return self
 
     def _fit_classifiers(self, X: Any, labels: np.ndarray) -> None:
@@ -246,10 +241,9 @@ class _Pile:
         """Accept as many of the rows as are missing and good."""
         points = self.neighbours.encode(rows)
         seen = points if self.kept is None else Points.join(self.kept, points)
-        copied = (self.neighbours.nearest(points, self.real, limit=self.nearest) <= self.nearest).numpy()
-        repeated = (self.neighbours.nearest(points, seen, "earlier", self.nearest) <= self.nearest).numpy()
-        repeated &= ~copied & ~contradicted
-        copied &= ~contradicted
+        near = partial(self.neighbours.nearest, points, limit=self.nearest)
+        copied = (near(self.real, where=~contradicted) <= self.nearest).numpy()
+        repeated = (near(seen, "earlier", where=~contradicted & ~copied) <= self.nearest).numpy()
         good = ~(contradicted | copied | repeated)
         self.report["proposed"] += len(rows)
         for reason, mask in zip(REASONS, (contradicted, copied, repeated), strict=True):

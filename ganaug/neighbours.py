@@ -6,16 +6,19 @@ import itertools
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from ganaug.images import ImageCodec
+from ganaug.kinds import take
 from ganaug.tables import TableCodec
 
 CANDIDATES = 8  # rows that are near at first sight, of which the nearest is looked for
 BLOCK = 256  # rows looked at together
 CELLS = 6  # to a side of the coarse view of an image
+NEAR = 0.01  # of the real rows lie as near to another real one as what counts as its copy
 
 
 @dataclass(frozen=True)
@@ -70,12 +73,24 @@ class Neighbours:
         coarse = [_cells(_windows(block).flatten(0, 1)) for block in fine.split(BLOCK)]
         return Points(torch.cat(coarse).view(len(fine), 9, -1), fine)
 
+    def by_class(self, X: Any, labels: np.ndarray) -> list[Points]:
+        """Return the rows of each class as points; `labels` are class indices, (n,)."""
+        return [self.encode(take(X, labels == c)) for c in range(labels.max() + 1)]
+
+    def too_near(self, real: list[Points]) -> float:
+        """Return the distance up to which a row counts as a copy, by the real rows of each class."""
+        apart = torch.cat([self.nearest(own, own, "rest") for own in real])
+        # A real row that is there twice says nothing of how near is too near.
+        apart = apart[(apart > 0) & apart.isfinite()]
+        return float(apart.quantile(NEAR)) if len(apart) else 0.0
+
     def nearest(
         self,
         points: Points,
         others: Points,
         among: Literal["all", "rest", "earlier"] = "all",
         limit: float = torch.inf,
+        where: np.ndarray | None = None,
     ) -> Tensor:
         """Return the distance of each point to the nearest of others; infinite if there is none.
 
@@ -87,42 +102,41 @@ class Neighbours:
             `others` end with the points, and only those before a point count.
         limit : float
             Distances beyond it may be given as infinite, which saves most of the work.
+        where : ndarray of shape (n,), bool, optional
+            Of which points to look for neighbours; of the others infinity is returned.
 
         Returns
         -------
         Tensor of shape (n,)
         """
-        distances = [torch.full((len(points),), torch.inf)]
+        distances = torch.full((len(points),), torch.inf)
         if len(others) == 0:
-            return distances[0]
-        distances = []
+            return distances
         places = torch.arange(len(others))
-        own = torch.arange(len(points)) + (len(others) - len(points) if among == "earlier" else 0)
-        for start in range(0, len(points), BLOCK):
-            block = slice(start, start + BLOCK)
-            rough = torch.cdist(
-                points.coarse[block, points.coarse.shape[1] // 2], others.coarse.flatten(0, 1)
-            )
-            rough = rough.view(len(rough), len(others), -1).amin(2)
+        before = len(others) - len(points) if among == "earlier" else 0
+        looked_for = torch.arange(len(points)) if where is None else torch.from_numpy(np.flatnonzero(where))
+        for block in looked_for.split(BLOCK):
+            middle = points.coarse[block, points.coarse.shape[1] // 2]
+            rough = torch.cdist(middle, others.coarse.flatten(0, 1))
+            rough = rough.unflatten(1, others.coarse.shape[:2]).amin(2)
+            own = block[:, None] + before
             if among == "rest":
-                rough = rough.masked_fill(places == own[block, None], torch.inf)
+                rough = rough.masked_fill(places == own, torch.inf)
             elif among == "earlier":
-                rough = rough.masked_fill(places >= own[block, None], torch.inf)
+                rough = rough.masked_fill(places >= own, torch.inf)
             seen, candidates = rough.topk(min(CANDIDATES, len(others)), dim=1, largest=False)
             # cdist rounds: what is on the limit must not be lost.
-            near = (seen[:, 0] <= 1.001 * limit + 1e-3) & seen[:, 0].isfinite()
-            nearest = torch.full((len(seen),), torch.inf)
-            exact = self._distance(points.fine[block][near, None], others.fine[candidates[near]])
-            nearest[near] = torch.where(seen[near].isinf(), torch.inf, exact).amin(1)
-            distances.append(nearest)
-        return torch.cat(distances)
+            row, rank = ((seen <= 1.001 * limit + 1e-3) & seen.isfinite()).nonzero(as_tuple=True)
+            exact = self._distance(points.fine[block[row]], others.fine[candidates[row, rank]])
+            distances.scatter_reduce_(0, block[row], exact, "amin")
+        return distances
 
     def _distance(self, rows: Tensor, others: Tensor) -> Tensor:
-        if rows.ndim == 3:
+        """Return the distance of each row to the other in its place, (n,)."""
+        if rows.ndim == 2:
             return (rows - others).norm(dim=-1)
-        shifted = _windows(others.flatten(0, 1)).unflatten(0, others.shape[:2]).flatten(3)
-        inner = rows[..., 1:-1, 1:-1].flatten(2)
-        return (inner[:, :, None] - shifted).norm(dim=3).amin(2)
+        inner = rows[:, None, :, 1:-1, 1:-1]
+        return (inner - _windows(others)).flatten(2).norm(dim=2).amin(1)
 
 
 def _windows(images: Tensor) -> Tensor:

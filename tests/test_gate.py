@@ -130,8 +130,8 @@ def test_rows_stay_with_their_labels(digits):
 
 def test_the_best_of_the_rejected_fill_up_with_a_warning(digits):
     X, y, _ = digits
-    copies = {c: list(X[y == c]) * 20 for c in range(10)}
-    copies[3] = list(X[y == 4]) * 20
+    copies = {c: list(X[y == c].repeat(20, axis=0)) for c in range(10)}
+    copies[3] = copies[4].copy()
     gate = QualityGate(Planted(copies), classifier=Quick(), max_rounds=2).fit(X, y)
     with pytest.warns(UserWarning) as told:
         rows = gate.sample([3] * 10 + [7] * 10, random_state=0)
@@ -142,6 +142,9 @@ def test_the_best_of_the_rejected_fill_up_with_a_warning(digits):
     )
     assert "Class 7" in str(told[1].message)
     assert gate.report_[7]["filled"] == gate.report_[7]["proposed"] - gate.report_[7]["copied"] + 10
+    # No row is rejected for two reasons.
+    for label, reason in ((3, "copied"), (3, "repeated"), (7, "repeated")):
+        assert gate.report_[label][reason] == 0
 
 
 def test_an_unfitted_gan_is_fitted_and_a_fitted_one_left_alone(stripes):
