@@ -17,6 +17,7 @@ from sklearn.utils.validation import has_fit_parameter
 from ganaug.data import check_labels, encode_labels
 from ganaug.kinds import as_rows, join, take
 from ganaug.probe import ProbeClassifier, TableProbe
+from ganaug.sound import copied_share, told_from_real
 
 Scorer = Callable[[np.ndarray, np.ndarray], float]
 
@@ -24,9 +25,14 @@ INSTEAD = "Draw every class equally often, and augment classically."
 LEAST_ROWS = 6  # of a class: with fewer, a fold leaves too little to learn from and to test on
 BEYOND = 1000  # rows added to every class by the rule "beyond"
 POOLED = 1000  # samples of each class that a fold draws; more of them taught a classifier no more
-PROBE_STEPS = 800  # of the default classifier: all of its fits together cost less than two of a GAN
+PROBE_STEPS = (
+    600  # of the default classifier, trained two dozen times: what a fit or two of a GAN cost at 8 pixels
+)
 FINALISTS = 3  # candidates that the first fold lets through to the others
 RESAMPLES = 1000  # of the rows, for an interval
+# Where a data set is too small to show a gain, images count as sound up to these.
+MOST_TOLD = 0.9  # area under the ROC curve of a classifier that tells them from real ones
+MOST_COPIED = 0.5  # share of copies
 LEAST_PROBABILITY = 1e-3  # that counts: one row that a classifier is sure to misplace shall not decide
 
 
@@ -61,6 +67,8 @@ class Candidate:
 
 
 NOTHING = Candidate("nothing", None)
+ALONE = Candidate("alone", None)  # synthetic rows without real ones: measured, never recommended
+USUAL = Candidate("beyond", 0.8)  # gained most on other images: all folds try it, whatever the first says
 CANDIDATES = (
     Candidate("0.5x", 0.5),
     Candidate("1x", 0.5),
@@ -71,7 +79,7 @@ CANDIDATES = (
     Candidate("10x", 0.8),
     Candidate("balance", None),
     Candidate("beyond", 0.5),
-    Candidate("beyond", 0.8),
+    USUAL,
 )
 
 
@@ -83,6 +91,42 @@ class Trial:
     gain: float
     low: float
     high: float
+
+
+@dataclass(frozen=True)
+class Soundness:
+    """What speaks for and against images themselves, over all folds.
+
+    Attributes
+    ----------
+    told : float
+        Area under the ROC curve of a classifier that tells them from held-out real ones.
+    copied : float
+        The share that are copies of training images.
+    alone : Trial
+        What a classifier gains that learns from them alone, over one that learns from real ones.
+    """
+
+    told: float
+    copied: float
+    alone: Trial
+
+    def doubts(self) -> list[str]:
+        """Return why they are not to be trusted, in plain words."""
+        found = []
+        if self.told > MOST_TOLD:
+            found.append(f"a classifier tells them from real ones (area under its ROC curve {self.told:.2f})")
+        if self.copied > MOST_COPIED:
+            found.append(f"{self.copied:.0%} are copies of training images")
+        if self.alone.high < 0:
+            found.append("alone they teach a classifier less than real ones do")
+        return found
+
+    def __str__(self) -> str:
+        return (
+            f"told from real ones with an area under the ROC curve of {self.told:.3f}, {self.copied:.0%}"
+            f" copies, alone {self.alone.gain:+.4f} ({self.alone.low:+.4f} to {self.alone.high:+.4f})"
+        )
 
 
 class Recommendation:
@@ -102,6 +146,8 @@ class Recommendation:
         Why, in plain words.
     seconds : float
         What it took.
+    soundness : Soundness or None
+        Of images only: what speaks for and against them where the trials leave a doubt.
     """
 
     def __init__(
@@ -112,10 +158,12 @@ class Recommendation:
         trials: list[Trial],
         reason: str,
         seconds: float,
+        soundness: Soundness | None = None,
     ) -> None:
         added, shares = candidate.to_add(counts), candidate.shares(counts)
         labels = classes.tolist()
         self.candidate, self.trials, self.reason, self.seconds = candidate, trials, reason, seconds
+        self.soundness = soundness
         self.to_add = dict(zip(labels, added.tolist(), strict=True))
         self.totals = dict(zip(labels, (counts + added).tolist(), strict=True))
         self.synthetic_share = dict(zip(labels, shares.tolist(), strict=True))
@@ -137,6 +185,7 @@ class Recommendation:
             f"  {trial.candidate}: {trial.gain:+.4f} ({trial.low:+.4f} to {trial.high:+.4f})"
             for trial in self.trials
         ]
+        lines += [f"  The images themselves: {self.soundness}"] if self.soundness else []
         return "\n".join(lines)
 
 
@@ -197,6 +246,12 @@ def recommend_counts(
     best of them. Recommended is the surest one, whose interval of the gain begins highest, if that
     begins above 0.
 
+    A class of ten rows can hardly show a gain in that way. Where none is shown, images are
+    recommended all the same if they are sound: if a classifier can't tell them from held-out real
+    ones (area under the ROC curve up to 0.9), at most half of them are copies, and what learns from
+    them alone is not shown to be worse than what learns from real ones. Then the candidate with the
+    highest gain is, if that is above 0.
+
     Parameters
     ----------
     gan : estimator
@@ -239,50 +294,79 @@ def recommend_counts(
     classes, labels = encode_labels(check_labels(y, len(X)), least=1)
     counts = np.bincount(labels)
 
-    def answer(candidate: Candidate, trials: list[Trial], reason: str) -> Recommendation:
-        return Recommendation(classes, counts, candidate, trials, reason, time.perf_counter() - start)
+    def answer(
+        candidate: Candidate, reason: str, trials: list[Trial] | None = None, sound: Soundness | None = None
+    ) -> Recommendation:
+        seconds = time.perf_counter() - start
+        return Recommendation(classes, counts, candidate, trials or [], reason, seconds, sound)
 
     least = max(LEAST_ROWS, cv)
     if counts.min() < least:
         which = int(counts.argmin())
         return answer(
             NOTHING,
-            [],
             f"Add nothing: class {classes.tolist()[which]} has {_rows(counts[which])}, fewer than the {least}"
             f" it takes to see whether synthetic ones help. {INSTEAD}",
         )
     random = check_random_state(random_state)
     seeds = random.randint(2**31 - 1, size=cv + 2)
     folds = StratifiedKFold(cv, shuffle=True, random_state=seeds[0])
-    model = _Model(classifier, images=X.ndim > 2, seed=int(seeds[1]))
+    images = X.ndim > 2
+    model = _Model(classifier, images=images, seed=int(seeds[1]))
     score = balanced_log_likelihood if scorer is None else scorer
     expected = _expected_seconds(gan, model, X, y, labels, cv)
     if verbose:
-        print(f"{cv} fits of the GAN and {_fits(cv)} of the classifier: about {expected:.0f} s.")
+        fits = _fits(cv, images=images)
+        print(f"{cv} fits of the GAN and {fits} of the classifier: about {expected:.0f} s.")
     if budget is not None and expected > budget:
         return answer(
             NOTHING,
-            [],
             f"Add nothing: to see whether synthetic rows help takes about {expected:.0f} s, more than the"
             f" budget of {budget:g} s. {INSTEAD}",
         )
-    tried: tuple[Candidate, ...] = (NOTHING, *CANDIDATES)
-    proba = {candidate: np.full((len(labels), len(classes)), np.nan) for candidate in tried}
-    for (inside, outside), seed in zip(folds.split(np.zeros(len(labels)), labels), seeds[2:], strict=True):
-        pool = _Pool(gan, take(X, inside), labels[inside], classes, tried, int(seed))
-        for candidate in tried:
-            fitted = model.fit(*pool.training_set(candidate))
-            proba[candidate][outside] = fitted.predict_proba(take(X, outside))
-        if len(tried) > 1 + FINALISTS:  # the first fold chooses who goes on
-            best = sorted(CANDIDATES, key=lambda c: -score(labels[outside], proba[c][outside]))
-            tried = (NOTHING, *best[:FINALISTS])
-    trials = [_trial(c, labels, proba[c], proba[NOTHING], score, int(seeds[0])) for c in tried[1:]]
+    tried: tuple[Candidate, ...] = CANDIDATES
+    proba = {c: np.full((len(labels), len(classes)), np.nan) for c in (NOTHING, ALONE, *tried)}
+    told, copied = [], []
+    for k, ((inside, outside), seed) in enumerate(
+        zip(folds.split(np.zeros(len(labels)), labels), seeds[2:].tolist(), strict=True)
+    ):
+        pool = _Pool(gan, take(X, inside), labels[inside], classes, tried, seed)
+        real = take(X, outside)
+        for candidate in (NOTHING, *([ALONE] if images else []), *tried):
+            proba[candidate][outside] = model.fit(*pool.training_set(candidate)).predict_proba(real)
+        if images:
+            own = pool.X, pool.labels, pool.synthetic, pool.made
+            told.append(told_from_real(*own, real, labels[outside], seed))
+            copied.append(copied_share(*own))
+        if k == 0:  # the first fold chooses who goes on
+            best = sorted(tried, key=lambda c: -score(labels[outside], proba[c][outside]))
+            tried = tuple(dict.fromkeys(([USUAL] if images else []) + best))[:FINALISTS]
+
+    def trial(candidate: Candidate) -> Trial:
+        return _trial(candidate, labels, proba[candidate], proba[NOTHING], score, int(seeds[0]))
+
+    trials = [trial(candidate) for candidate in tried]
+    sound = Soundness(float(np.mean(told)), float(np.mean(copied)), trial(ALONE)) if images else None
+    return answer(*_decided(trials, sound), trials, sound)
+
+
+def _decided(trials: list[Trial], sound: Soundness | None) -> tuple[Candidate, str]:
+    """Return what to recommend, and why."""
     surest = max(trials, key=lambda trial: trial.low)
     if surest.low > 0:
-        what = f"Add {surest.candidate}: it helped in cross-validation."
-        return answer(surest.candidate, trials, what)
-    what = f"Add nothing: no way to add synthetic rows helped beyond doubt. {INSTEAD}"
-    return answer(NOTHING, trials, what)
+        return surest.candidate, f"Add {surest.candidate}: it helped in cross-validation."
+    best = max(trials, key=lambda trial: trial.gain)
+    why = "no way to add synthetic rows helped beyond doubt"
+    if sound is not None and best.gain > 0:
+        doubts = sound.doubts()
+        if not doubts:
+            return (
+                best.candidate,
+                f"Add {best.candidate}: the rows are too few to show beyond doubt that it helps, but it did"
+                " better in cross-validation, and the images themselves are sound.",
+            )
+        why += f", and of the images themselves {' and '.join(doubts)}"
+    return NOTHING, f"Add nothing: {why}. {INSTEAD}"
 
 
 def fit_clone(gan: Any, X: Any, y: np.ndarray, seed: int | None) -> Any:
@@ -334,10 +418,13 @@ class _Pool:
         self.most = np.max([candidate.to_add(self.counts) for candidate in tried], axis=0).clip(max=POOLED)
         sampler = fit_clone(gan, X, classes[labels], seed)
         self.synthetic = sampler.sample(np.repeat(classes, self.most), random_state=seed)
+        self.made = np.repeat(np.arange(len(classes)), self.most)  # their class indices
         self.starts = np.cumsum(self.most) - self.most
 
     def training_set(self, candidate: Candidate) -> tuple[Any, np.ndarray, np.ndarray]:
         """Return rows, class indices and weights."""
+        if candidate == ALONE:
+            return self.synthetic, self.made, np.ones(len(self.made))
         added = np.minimum(candidate.to_add(self.counts), self.most)
         taken = np.concatenate([start + np.arange(n) for start, n in zip(self.starts, added, strict=True)])
         new = np.repeat(np.arange(len(added)), added)
@@ -366,15 +453,17 @@ def _rows(n: int) -> str:
     return "1 row" if n == 1 else f"{n} rows"
 
 
-def _fits(cv: int) -> int:
-    return 1 + len(CANDIDATES) + (cv - 1) * (1 + FINALISTS)
+def _fits(cv: int, *, images: bool) -> int:
+    """Return how many classifiers are trained; of images also `ALONE` and who tells them apart."""
+    fits = 1 + len(CANDIDATES) + (cv - 1) * (1 + FINALISTS)
+    return fits + (2 * cv if images else 0)
 
 
 def _expected_seconds(gan: Any, model: _Model, X: Any, y: Any, labels: np.ndarray, cv: int) -> float:
     """Return about how long all will take, by a few steps of the GAN and one fit of the classifier."""
     start = time.perf_counter()
     model.fit(X, labels, np.ones(len(labels)))
-    seconds = _fits(cv) * (time.perf_counter() - start)
+    seconds = _fits(cv, images=X.ndim > 2) * (time.perf_counter() - start)
     if hasattr(gan, "expected_seconds"):
         seconds += cv * gan.expected_seconds(X, y)
     return seconds

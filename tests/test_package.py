@@ -19,11 +19,11 @@ PACKAGE = Path(ganaug.__file__).parent
 ROWS = [
     ["kinds"],
     ["columns"],
-    ["hdf5", "networks", "losses", "watch", "measures"],
+    ["hdf5", "networks", "losses", "watch", "measures", "saved"],
     ["data", "images", "tables", "rows"],
     ["writing", "game", "pool"],
     ["training", "generator", "probe", "neighbours", "aside"],
-    ["logs"],
+    ["logs", "sound"],
     ["gan"],
     ["gate", "recommend"],
     ["transform", "album", "resample", "report"],

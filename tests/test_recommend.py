@@ -7,9 +7,10 @@ from sklearn.datasets import load_digits
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.utils import shuffle
 
 from ganaug import ConditionalGAN, QualityGate
-from ganaug.recommend import CANDIDATES, NOTHING, Candidate, Trial, recommend_counts
+from ganaug.recommend import ALONE, CANDIDATES, NOTHING, USUAL, Candidate, Trial, recommend_counts
 
 COUNTS = [60, 30, 12]
 
@@ -152,7 +153,9 @@ def test_a_small_pool_weighs_as_much_as_all_that_is_to_be_added(monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore:Class")  # two steps make few images that pass a gate
-def test_a_gated_gan_on_images(capsys):
+def test_a_gated_gan_on_images(capsys, monkeypatch):
+    monkeypatch.setattr("ganaug.sound.PROBE_STEPS", 10)
+
     def train(X, y, sample_weight):
         assert X.shape[1:] == (8, 8)
         return Flat(C=0.1, max_iter=200).fit(X, y, sample_weight)
@@ -161,8 +164,67 @@ def test_a_gated_gan_on_images(capsys):
     gate = QualityGate(ConditionalGAN(steps=2, width=4), classifier=Flat(C=0.1, max_iter=200))
     result = recommend_counts(gate, images, Y, classifier=train, random_state=0, verbose=True)
     assert len(result.trials) == 3
+    assert USUAL in [trial.candidate for trial in result.trials]
     assert result.candidate in (NOTHING, *CANDIDATES)
-    assert capsys.readouterr().out.startswith("3 fits of the GAN and 19 of the classifier: about ")
+    assert capsys.readouterr().out.startswith("3 fits of the GAN and 25 of the classifier: about ")
+
+
+class Images(BaseEstimator):
+    """Makes images that no fold has, or noise, copies, or images of another class."""
+
+    def __init__(self, kind="fresh", random_state=None):
+        self.kind, self.random_state = kind, random_state
+
+    def fit(self, X, y):
+        self.classes_, self.X_, self.y_ = np.unique(y), X, y
+        return self
+
+    def sample(self, labels, random_state=None):
+        rng = np.random.default_rng(random_state)
+        if self.kind == "noise":
+            return rng.integers(0, 256, (len(labels), 8, 8), dtype=np.uint8)
+        X, y = (self.X_, self.y_) if self.kind == "copies" else (SPARE, SPARE_Y)
+        labels = (np.asarray(labels) + (self.kind == "wrong")) % 3
+        return np.stack([X[rng.choice(np.flatnonzero(y == label))] for label in labels])
+
+
+DIGITS = shuffle(*load_digits(n_class=3, return_X_y=True), random_state=0)
+IMAGES, IMAGES_Y = (a[:120] for a in DIGITS)
+SPARE, SPARE_Y = (a[120:] for a in DIGITS)
+IMAGES, SPARE = (np.round(a * 255 / 16).astype(np.uint8).reshape(-1, 8, 8) for a in (IMAGES, SPARE))
+
+
+@pytest.mark.parametrize(
+    ("kind", "gain", "doubt"),
+    [
+        ("fresh", 0.01, None),
+        ("fresh", -0.01, "helped beyond doubt. Draw"),  # sound, but it did worse
+        ("noise", 0.01, "a classifier tells them from real ones (area under its ROC curve 1.00)"),
+        ("copies", 0.01, "100% are copies of training images"),
+        ("wrong", 0.01, "alone they teach a classifier less than real ones do"),
+    ],
+)
+def test_where_no_gain_is_shown_images_must_be_sound(kind, gain, doubt, monkeypatch):
+    def trial(candidate, *rest):
+        return true_trial(candidate, *rest) if candidate == ALONE else Trial(candidate, gain, -1.0, 1.0)
+
+    from ganaug.recommend import _trial as true_trial
+
+    monkeypatch.setattr("ganaug.recommend._trial", trial)
+    monkeypatch.setattr("ganaug.sound.PROBE_STEPS", 100)
+    classifier = Flat(C=1, max_iter=200)
+    result = recommend_counts(Images(kind), IMAGES, IMAGES_Y, classifier=classifier, random_state=0)
+    if doubt is None:
+        assert result.candidate != NOTHING
+        assert "the images themselves are sound" in result.reason
+        assert result.soundness.told < 0.8
+        assert result.soundness.copied < 0.05
+    else:
+        assert result.candidate == NOTHING
+        assert doubt in result.reason
+    # All folds try it, and of noise it does worst on the first.
+    assert USUAL in [trial.candidate for trial in result.trials]
+    assert "copies, alone " in str(result)
 
 
 def test_a_seed_decides():

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+from sklearn.utils import shuffle
+
+from ganaug.probe import ProbeClassifier
+from ganaug.sound import copied_share, told_from_real
+
+RNG = np.random.default_rng(0)
+X, Y = shuffle(*load_digits(n_class=2, return_X_y=True), random_state=0)  # they come writer by writer
+X = np.round(X * 255 / 16).astype(np.uint8).reshape(-1, 8, 8)
+SHIFTED = np.roll(X[:120], 1, axis=2)
+MADE = {
+    "fresh": (X[240:], Y[240:]),
+    "copies": (X[:120], Y[:120]),
+    "shifted": (SHIFTED, Y[:120]),
+    "noise": (RNG.integers(0, 256, (120, 8, 8), dtype=np.uint8), np.arange(120) % 2),
+    "dimmed": ((X[240:] * 0.8).astype(np.uint8), Y[240:]),
+}
+MADE = {kind: (made[np.argsort(y, kind="stable")], np.sort(y)) for kind, (made, y) in MADE.items()}
+
+
+@pytest.fixture(autouse=True)
+def _few_steps(monkeypatch):
+    monkeypatch.setattr("ganaug.sound.PROBE_STEPS", 200)
+
+
+@pytest.mark.parametrize(
+    ("kind", "least", "most"),
+    [("fresh", 0.3, 0.7), ("copies", 0.0, 0.7), ("noise", 0.99, 1.0), ("dimmed", 0.95, 1.0)],
+)
+def test_what_a_classifier_tells(kind, least, most):
+    assert least <= told_from_real(X[:120], Y[:120], *MADE[kind], X[120:240], Y[120:240]) <= most
+
+
+@pytest.mark.parametrize(("kind", "share"), [("fresh", 0), ("copies", 1), ("shifted", 1), ("noise", 0)])
+def test_copies_are_counted(kind, share):
+    assert copied_share(X[:120], Y[:120], *MADE[kind]) == pytest.approx(share, abs=0.05)
+
+
+def test_classes_weigh_alike_in_training(monkeypatch):
+    weights = []
+
+    class Spy(ProbeClassifier):
+        def fit(self, X, y, sample_weight):
+            for part, labels in ((~y, few_labels), (y, made_labels)):
+                weights.append([sample_weight[part][labels == c].sum() for c in (0, 1)])
+            return super().fit(X, y, sample_weight)
+
+    monkeypatch.setattr("ganaug.sound.ProbeClassifier", Spy)
+    monkeypatch.setattr("ganaug.sound.TOLD_BY", 10**6)
+    few = np.concatenate([np.flatnonzero(Y[:120] == 0), np.flatnonzero(Y[:120] == 1)[:5]])
+    few_labels = Y[few]
+    made, made_labels = (a[::2] for a in MADE["fresh"])
+    told_from_real(
+        X[few], few_labels, *(np.repeat(a, 2, axis=0) for a in (made, made_labels)), X[120:], Y[120:]
+    )
+    of_0, of_1 = np.array(weights).T
+    np.testing.assert_allclose(of_0, of_1)
+
+
+def test_no_image_of_a_class_weighs_more_for_being_rare():
+    """Held-out images of a rare class count as much as all of the others: here they are the ones told."""
+    made, made_labels = MADE["fresh"]
+    keep = np.setdiff1d(np.arange(120), np.flatnonzero(Y[120:240] == 1)[5:])
+    held_out, labels = X[120:240][keep], Y[120:240][keep]
+    held_out[labels == 1] = 255 - held_out[labels == 1]  # unlike any image it learnt from
+    even = told_from_real(X[:120], Y[:120], made, made_labels, held_out, labels)
+    others = labels == 0
+    without = told_from_real(X[:120], Y[:120], made, made_labels, held_out[others], labels[others])
+    assert abs(even - without) > 0.1
