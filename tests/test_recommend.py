@@ -10,7 +10,17 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.utils import shuffle
 
 from ganaug import ConditionalGAN, QualityGate
-from ganaug.recommend import ALONE, CANDIDATES, NOTHING, USUAL, Candidate, Trial, recommend_counts
+from ganaug.recommend import (
+    ALONE,
+    CANDIDATES,
+    NOTHING,
+    USUAL,
+    Candidate,
+    Soundness,
+    Trial,
+    _decided,
+    recommend_counts,
+)
 
 COUNTS = [60, 30, 12]
 
@@ -225,6 +235,51 @@ def test_where_no_gain_is_shown_images_must_be_sound(kind, gain, doubt, monkeypa
     # All folds try it, and of noise it does worst on the first.
     assert USUAL in [trial.candidate for trial in result.trials]
     assert "copies, alone " in str(result)
+
+
+BALANCE = Candidate("balance", None)
+
+
+@pytest.mark.parametrize(
+    ("usual", "balance", "told", "preferred", "expected"),
+    [
+        ((0.02, -0.02), (0.05, 0.01), 0.6, [USUAL], USUAL),  # which of the two is better, is not shown
+        ((0.02, -0.02), (0.05, -0.01), 0.6, [USUAL], USUAL),
+        ((0.02, 0.01), (0.05, 0.02), 0.6, [BALANCE], BALANCE),  # it is
+        ((-0.01, -0.1), (0.05, -0.01), 0.6, [USUAL], BALANCE),
+        ((-0.01, -0.1), (-0.01, -0.2), 0.6, [USUAL], NOTHING),
+        ((0.02, -0.02), (0.05, 0.01), 0.95, [USUAL], BALANCE),  # of poor images only what is shown helps
+        ((0.02, -0.02), (0.05, -0.01), 0.95, [USUAL], NOTHING),
+        ((0.02, 0.01), (0.05, 0.02), None, [], BALANCE),  # tables: the surest
+        ((0.02, -0.01), (0.05, -0.02), None, [], NOTHING),
+    ],
+)
+def test_the_usual_way_is_recommended_unless_another_is_shown_to_be_better(
+    usual, balance, told, preferred, expected
+):
+    trials = [Trial(USUAL, *usual, 0.1), Trial(BALANCE, *balance, 0.1)]
+    sound = None if told is None else Soundness(told, 0.0, Trial(ALONE, 0.0, -0.1, 0.1))
+    candidate, reason = _decided(trials, sound, preferred)
+    assert candidate == expected
+    assert reason.startswith(f"Add {candidate}")
+
+
+def test_what_is_shown_to_be_better_than_the_usual_way_is_preferred(monkeypatch):
+    """Compared with it row by row, not by how far each is above nothing."""
+    better = Candidate("5x", 0.5)
+
+    def trial(candidate, labels, proba, base, *_):
+        shown = candidate == better and seen[USUAL] is base
+        seen[candidate] = proba
+        return Trial(candidate, 0.01, 0.01 if shown else -1.0, 1.0)
+
+    seen = {}
+    monkeypatch.setattr("ganaug.recommend._trial", trial)
+    monkeypatch.setattr("ganaug.recommend.CANDIDATES", (USUAL, BALANCE, better))
+    monkeypatch.setattr("ganaug.sound.PROBE_STEPS", 100)
+    classifier = Flat(C=1, max_iter=200)
+    result = recommend_counts(Images(), IMAGES, IMAGES_Y, classifier=classifier, random_state=0)
+    assert result.candidate == better
 
 
 def test_a_seed_decides():
