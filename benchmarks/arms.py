@@ -75,7 +75,7 @@ def mixup(context: Context) -> TrainingSet:
 
 
 def mixup_more(context: Context) -> TrainingSet:
-    """The same, mixed more evenly: the best of six alphas on validation images of other seeds."""
+    """The same, mixed more evenly: the best of six alphas on validation images of other seeds of digits."""
     return TrainingSet(context.X, context.y, _evenly(context.y), mixup=0.8)
 
 

@@ -21,17 +21,18 @@ from benchmarks.gain import RESULTS
 ROOT = Path(__file__).parents[1]
 VARIANT = re.compile(r"-to-\d+$|^digits-full$")  # of a data set, run for the recommendation alone
 Key = tuple[str, bool]  # an arm, and whether its classifier was augmented
+Arms = dict[Key, dict[int, dict]]  # its runs, by seed
 
 
-def by_arm(runs: list[dict]) -> dict[Key, dict[int, dict]]:
+def by_arm(runs: list[dict]) -> Arms:
     """Return the runs of each arm, by seed."""
-    arms: dict[Key, dict[int, dict]] = {}
+    arms: Arms = {}
     for run in runs:
         arms.setdefault((run["arm"], run["augment"]), {})[run["seed"]] = run
     return arms
 
 
-def rival(arms: dict[Key, dict[int, dict]]) -> Key:
+def rival(arms: Arms) -> Key:
     """Return the arm a user would pick instead of ours: best on validation data, of seeds that all have."""
     theirs = {key: runs for key, runs in arms.items() if key[0] not in (*OURS, *CONTROLS)}
     seeds = set.intersection(*map(set, theirs.values())) if theirs else set()
@@ -66,7 +67,7 @@ def gain_table(result: dict[str, Any]) -> str:
         " seconds to prepare |",
         "|---" * 11 + "|",
     ]
-    for key in sorted(arms, key=lambda key: -_mean(arms[key], "acsa")):
+    for key in sorted(arms, key=lambda key: -interval(arms[key], arms[against])[0]):
         runs = arms[key]
         differences = [
             "" if key == other or other not in arms else _shown(interval(runs, arms[other]))
@@ -113,9 +114,10 @@ def generator_table(result: dict[str, Any]) -> str:
 def summary_table(results: dict[str, dict[str, Any]]) -> str:
     """Return one line for each data set: as it is, the rival, ours."""
     lines = [
-        "| data (training images of a class) | seeds | as it is | balanced sampling | rival | ganaug |"
-        " minus the rival (95 % interval) | minus balanced sampling | synthetic only |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| data (training images of a class) | seeds | as it is | balanced sampling | rival | filled up |"
+        " minus the rival (95 % interval) | equal shares | minus the rival (95 % interval) |"
+        " synthetic only |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, result in results.items():
         arms = by_arm(result["runs"])
@@ -123,16 +125,21 @@ def summary_table(results: dict[str, dict[str, Any]]) -> str:
         if HEADLINE not in arms:
             continue
         seeds = arms[HEADLINE].keys() & arms[against].keys()
-        shown = (("as it is", True), BALANCED, against, HEADLINE)
-        means = [_mean({s: arms[key][s] for s in seeds & arms[key].keys()}, "acsa") for key in shown]
+
+        def mean(key: Key, arms: Arms = arms, seeds: set[int] = seeds) -> str:
+            runs = {seed: run for seed, run in arms.get(key, {}).items() if seed in seeds}
+            fewer = f" ({len(runs)} seeds)" if len(runs) < len(seeds) else ""
+            return f"{_mean(runs, 'acsa'):.2f}{fewer}" if runs else ""
+
+        def ahead(key: Key, arms: Arms = arms, against: Key = against) -> str:
+            return _shown(interval(arms[key], arms[against])) if key in arms else ""
+
         counts = result["counts"]
-        only = arms.get(("ganaug only", True))
         lines.append(
-            f"| {name}{f' ({counts[0]} to {counts[-1]})' if counts else ''} | {len(seeds)} | {means[0]:.2f} |"
-            f" {means[1]:.2f} | {means[2]:.2f} ({_title(against)}) | **{means[3]:.2f}** |"
-            f" {_shown(interval(arms[HEADLINE], arms[against]))} |"
-            f" {_shown(interval(arms[HEADLINE], arms[BALANCED]))} |"
-            f" {'' if only is None else format(_mean(only, 'acsa'), '.2f')} |"
+            f"| {name}{f' ({counts[0]} to {counts[-1]})' if counts else ''} | {len(seeds)} |"
+            f" {mean(('as it is', True))} | {mean(BALANCED)} | {mean(against)} ({_title(against)}) |"
+            f" **{mean(FILLED)}** | {ahead(FILLED)} | **{mean(HEADLINE)}** | {ahead(HEADLINE)} |"
+            f" {mean(('ganaug only', True))} |"
         )
     return "\n".join(lines)
 
@@ -199,6 +206,7 @@ def main_job_table(result: dict[str, Any]) -> str:
     )
 
 
+FILLED: Key = ("ganaug", True)
 HEADLINE: Key = ("ganaug beyond", True)
 BALANCED: Key = ("balanced", True)
 RECOMMENDED: Key = ("ganaug recommended", True)

@@ -71,7 +71,7 @@ class ConditionalGAN(BaseEstimator):
 
     The default architecture is conditioned on real rows: an encoder gives each training row a
     code, and a sample of a class is one of its rows, changed by the difference of the codes of
-    two rows of another, richer class. Relatives in print are the delta-encoder [1]_, DAGAN [2]_
+    two rows of one class, richer ones more often. Relatives in print are the delta-encoder [1]_, DAGAN [2]_
     and IC-GAN [3]_. A fitted model therefore keeps its training rows.
 
     Parameters

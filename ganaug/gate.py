@@ -35,8 +35,9 @@ class QualityGate(BaseEstimator):
 
     A row is rejected as
 
-    - *contradicted*, if classifiers trained on folds of the real rows give its class so little that
-      985 of 1,000 real rows under a wrong label would be caught, and another class more;
+    - *contradicted*, if classifiers trained on folds of the real rows give another class more, and
+      its own so little that no more than 985 of 1,000 real rows under a wrong label would be caught,
+      and no more than a tenth of those under their own;
     - *copied*, if it lies as near to a training row of its class as hardly any two real rows (one
       in a hundred) lie to each other; images may be shifted by a pixel meanwhile;
     - *repeated*, if it lies so near to an earlier row of the same call.
@@ -50,8 +51,8 @@ class QualityGate(BaseEstimator):
         An estimator that is not fitted yet is cloned and fitted by `fit`; one that is, or a
         sampler without ``fit``, is used as it is.
     classifier : classifier, optional
-        Any with ``predict_proba``; cloned. None: `ProbeClassifier` for images, extremely
-        randomised trees for tables.
+        Any with ``predict_proba``; cloned. None: `ProbeClassifier` for images, a balanced
+        random forest for tables.
     max_rounds : int
     random_state : int, RandomState or None
         Of the folds; set on the classifiers too.

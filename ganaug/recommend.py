@@ -23,7 +23,7 @@ Scorer = Callable[[np.ndarray, np.ndarray], float]
 
 INSTEAD = "Draw every class equally often, and augment classically."
 LEAST_ROWS = 6  # of a class: with fewer, a fold leaves too little to learn from and to test on
-BEYOND = 1000  # rows added to every class by the rule "beyond"
+BEYOND = 1000  # rows added to every class by the rule "beyond", once it is filled up to the largest
 POOLED = 1000  # samples of each class that a fold draws; more of them taught a classifier no more
 PROBE_STEPS = (
     600  # of the default classifier, trained two dozen times: what a fit or two of a GAN cost at 8 pixels
@@ -68,7 +68,7 @@ class Candidate:
 
 NOTHING = Candidate("nothing", None)
 ALONE = Candidate("alone", None)  # synthetic rows without real ones: measured, never recommended
-USUAL = Candidate("beyond", 0.8)  # gained most on other images: tried by all folds, and preferred
+USUAL = Candidate("beyond", 0.8)  # best where rows are fewest: tried by all folds, and preferred
 CANDIDATES = (
     Candidate("0.5x", 0.5),
     Candidate("1x", 0.5),
@@ -135,7 +135,7 @@ class Recommendation:
     Attributes
     ----------
     to_add : dict
-        Rows to add, by label; all 0 where nothing was shown to help.
+        Rows to add, by label; all 0 where nothing is to be added.
     totals : dict
         Final numbers of rows, by label: what imbalanced-learn's `sampling_strategy` takes.
     synthetic_share : dict
@@ -250,8 +250,8 @@ def recommend_counts(
     of images needs no proof if they are sound: if a classifier can't tell them from held-out real
     ones (area under the ROC curve up to 0.9), at most half of them are copies, and what learns from
     them alone is not shown to be worse than what learns from real ones. And of the ways that helped
-    the one that gained most on other data sets is recommended, 1,000 added to every class for 0.8 of
-    its draws, unless another is shown to be better here.
+    the one that serves best where rows are fewest is recommended, unless another is shown to be
+    better here: every class filled up to the largest and by 1,000 more, for 0.8 of its draws.
 
     Parameters
     ----------
