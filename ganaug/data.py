@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
+from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from torch import Tensor
 from torchvision.datasets.folder import IMG_EXTENSIONS
@@ -222,6 +223,18 @@ def class_rates(rates: Any, classes: np.ndarray, name: str) -> list[float]:
         if not isinstance(rate, int | float | np.number) or not 0 <= rate <= 1:
             raise ValueError(f"`{name}` must be a number in [0, 1] or a dict of such, got {rate!r}.")
     return [float(found[index]) for index in range(len(classes))]
+
+
+def as_random(random_state: int | np.random.RandomState | None) -> np.random.RandomState:
+    """Return what scikit-learn understands by `random_state`, but None leaves numpy's own state alone."""
+    if random_state is None:
+        return np.random.RandomState()
+    try:
+        return check_random_state(random_state)
+    except ValueError as exc:
+        raise ValueError(
+            f"`random_state` must be an int from 0 to 2**32 - 1, a RandomState or None, got {random_state!r}."
+        ) from exc
 
 
 def check_sampler(sampler: Any) -> None:

@@ -15,12 +15,11 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 from sklearn.base import BaseEstimator, clone
-from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from ganaug.data import as_arrays, check_labels, encode_labels, label_indices
+from ganaug.data import as_arrays, as_random, check_labels, encode_labels, label_indices
 from ganaug.game import Game
 from ganaug.generator import TrainedGenerator
 from ganaug.images import ImageCodec
@@ -237,7 +236,9 @@ class ConditionalGAN(BaseEstimator):
         codec = self._codec(X)
         X = codec.prepare(X)
         classes, labels = encode_labels(y)
+        architectures = self._architectures(codec)
         fabric = _fabric(self.device)
+        # Files are made from here on: what was passed has been checked.
         folder = None if checkpoint is None else Path(checkpoint)
         seed = _seed(self.random_state) if folder is None else _kept_seed(folder, self.random_state)
         identity = {} if folder is None else self._identity(X, labels, seed)
@@ -245,7 +246,6 @@ class ConditionalGAN(BaseEstimator):
             parts = [np.arange(len(labels))]
         else:
             parts = [np.flatnonzero(labels == c) for c in range(len(classes))]
-        architectures = self._architectures(codec)
         members, history = [], []
         for i, (build, (c, part)) in enumerate(itertools.product(architectures, enumerate(parts))):
             whole = len(parts) == 1
@@ -621,27 +621,19 @@ def _copy(X: Any) -> Any:
 
 
 def _seed(random_state: int | np.random.RandomState | None) -> int:
-    """Return a seed as scikit-learn understands `random_state`, but None leaves numpy's state alone."""
-    if random_state is None:
-        return int(np.random.SeedSequence().generate_state(1)[0])
-    try:
-        return int(check_random_state(random_state).randint(2**31 - 1))
-    except ValueError as exc:
-        raise ValueError(
-            f"`random_state` must be an int from 0 to 2**32 - 1, a RandomState or None, got {random_state!r}."
-        ) from exc
+    return int(as_random(random_state).randint(2**31 - 1))
 
 
 def _kept_seed(folder: Path, random_state: int | np.random.RandomState | None) -> int:
     """Return a seed; without a `random_state` that of the run whose checkpoints are in `folder`."""
     path = folder / SEED_FILE
+    seed = _seed(random_state)
     folder.mkdir(parents=True, exist_ok=True)
     if random_state is None and path.exists():
         try:
             return int(path.read_text())
         except ValueError as exc:
             raise ValueError(f"{path} must hold the seed of a run: delete {folder} to start anew.") from exc
-    seed = _seed(random_state)
     if not path.exists():
         path.write_text(str(seed))
     return seed

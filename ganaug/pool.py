@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.utils import check_random_state
 from torch import Tensor
 
-from ganaug.data import Sampler
+from ganaug.data import Sampler, as_random
 from ganaug.hdf5 import LAYOUTS, file_digest, opened, read_header
 from ganaug.kinds import channels_first
 
@@ -115,11 +114,11 @@ class Pool:
 
     def refill(self, sampler: Sampler, random_state: Any) -> None:
         """Put new images in the place of all; other processes see them too."""
-        random = None if random_state is None else check_random_state(random_state)
+        random = as_random(random_state)
         labels = np.repeat(self.classes_, self.counts.numpy())
         for start in range(0, len(labels), BLOCK):
             own = labels[start : start + BLOCK]
-            seed = None if random is None else int(random.randint(2**31 - 1))
+            seed = int(random.randint(2**31 - 1))
             self.images[start : start + BLOCK] = channels_first(sampler.sample(own, random_state=seed))
 
     @property

@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.base import clone
-from sklearn.utils import check_random_state
 from torch import Tensor
 
-from ganaug.data import check_labels, check_sampler, encode_labels, label_indices
+from ganaug.data import as_random, check_labels, check_sampler, encode_labels, label_indices
 from ganaug.kinds import as_rows, is_frame, join, take
 from ganaug.measures import K, frechet_distance, kernel_distance, prdc
 from ganaug.neighbours import Neighbours
@@ -112,7 +111,7 @@ def quality_report(
     recall on synthetic rows of the latter; "usefulness", what recall gains where synthetic rows are
     added.
     """
-    random = check_random_state(random_state)
+    random = as_random(random_state)
     X = as_rows(X)
     y = check_labels(y, len(X))
     classes, labels = encode_labels(y)

@@ -33,7 +33,10 @@ def model_digest(config: dict[str, Any], tensors: dict[str, Tensor]) -> str:
 
 
 def write_model(folder: Path, config: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-    """Write a model to `folder`, made if missing; one that is there is replaced when all is written."""
+    """Write a model to `folder`, made if missing; one that is there is replaced when all is written.
+
+    By two renames, one after the other: whoever dies between them leaves a folder that `read_model` refuses.
+    """
     about = {"ganaug": version("ganaug"), "digest": model_digest(config, tensors)}
     text = json.dumps({**about, **config}, indent=1)
     folder.mkdir(parents=True, exist_ok=True)

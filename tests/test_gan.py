@@ -447,6 +447,14 @@ def test_a_failed_save_leaves_nothing(stripes, tmp_path):
     assert not (tmp_path / "model").exists()
 
 
+@pytest.mark.parametrize("bad", [{"architecture": "warping"}, {"random_state": 1.5}, {"steps": 0}])
+def test_what_is_refused_leaves_no_checkpoint(bad, tmp_path):
+    X, y = mixed_table(), np.repeat(["no", "yes"], [160, 40])
+    with pytest.raises(ValueError, match=f"`{next(iter(bad))}` must"):
+        ConditionalGAN(**bad).fit(X, y, checkpoint=tmp_path / "c")
+    assert not (tmp_path / "c").exists()
+
+
 def test_a_checkpoint_names_its_own_seed(stripes, tmp_path):
     first = small(random_state=3).fit(*stripes, checkpoint=tmp_path / "c").sample([0, 1], 0)
     resumed = small(random_state=None).fit(*stripes, checkpoint=tmp_path / "c").sample([0, 1], 0)
