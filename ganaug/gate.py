@@ -12,14 +12,14 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import StratifiedKFold
-from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from ganaug.data import Sampler, check_labels, encode_labels, label_indices
-from ganaug.kinds import as_rows, join, take
+from ganaug.data import Sampler, as_random, check_labels, encode_labels, label_indices
+from ganaug.kinds import as_rows, is_frame, join, take
 from ganaug.neighbours import Neighbours, Points
 from ganaug.probe import ProbeClassifier, TableProbe
+from ganaug.tables import TableCodec
 
 FOLDS = 3  # of the data, each judged by a classifier that never saw it
 PROBE_STEPS = 333  # of the classifier of a fold: together they cost one ProbeClassifier
@@ -113,12 +113,11 @@ class QualityGate(BaseEstimator):
         """
         if not hasattr(self.gan, "sample"):
             raise ValueError(f"`gan` must be a sampler or a ConditionalGAN, got {self.gan!r}.")
-        if (
-            isinstance(self.max_rounds, bool)
-            or self.max_rounds != int(self.max_rounds)
-            or self.max_rounds < 1
-        ):
+        rounds = self.max_rounds
+        if isinstance(rounds, bool) or not isinstance(rounds, int | np.integer) or rounds < 1:
             raise ValueError(f"`max_rounds` must be an integer from 1 up, got {self.max_rounds!r}.")
+        if self.classifier is not None and not hasattr(self.classifier, "predict_proba"):
+            raise ValueError(f"`classifier` must have predict_proba, got {self.classifier!r}.")
         X = as_rows(X)
         y = check_labels(y, len(X))
         classes, labels = encode_labels(y)
@@ -127,17 +126,20 @@ class QualityGate(BaseEstimator):
         if unknown:
             raise ValueError(f"`y` holds labels that `gan` doesn't know: {sorted(unknown)[:5]}.")
         self.classes_ = classes
-        self._fit_classifiers(X, labels)
         self.neighbours_ = Neighbours(X)
+        self._fit_classifiers(X, labels)
         self.rows_ = self.neighbours_.by_class(X, labels)
         self.nearest_ = self.neighbours_.too_near(self.rows_)
         return self
 
     def _fit_classifiers(self, X: Any, labels: np.ndarray) -> None:
-        random = check_random_state(self.random_state)
+        random = as_random(self.random_state)
         model = self.classifier
         if model is None:
-            model = ProbeClassifier(steps=PROBE_STEPS) if X.ndim > 2 else TableProbe()
+            codec = self.neighbours_.codec
+            model = ProbeClassifier(steps=PROBE_STEPS)
+            if isinstance(codec, TableCodec):
+                model = TableProbe(codec=codec)
         folds = min(FOLDS, int(np.bincount(labels).min()))
         split = StratifiedKFold(folds, shuffle=True, random_state=random.randint(2**31 - 1))
         self.classifiers_ = []
@@ -168,7 +170,7 @@ class QualityGate(BaseEstimator):
         """
         check_is_fitted(self)
         wanted = label_indices(labels, self.classes_)
-        random = check_random_state(random_state)
+        random = as_random(random_state)
         piles = [
             _Pile(self.neighbours_, np.flatnonzero(wanted == c), real, self.nearest_)
             for c, real in enumerate(self.rows_)
@@ -189,8 +191,8 @@ class QualityGate(BaseEstimator):
         if not len(wanted):
             return self.gan_.sample(wanted)
         order = np.argsort(np.concatenate([pile.places for pile in piles]))
-        parts = [block for pile in piles for block in pile.accepted]
-        return take(join(parts), order)
+        rows = take(join([block for pile in piles for block in pile.accepted]), order)
+        return join([rows]) if is_frame(rows) else rows  # its index numbered anew
 
     def _judged(self, rows: Any, asked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the probability of its class for each row, and whether another contradicts it.
@@ -253,8 +255,8 @@ class _Pile:
         self.accepted.append(take(rows, taken))
         self.kept = points[taken] if self.kept is None else Points.join(self.kept, points[taken])
         self.report["accepted"] += len(taken)
-        # A copy is of its class at least, but adds nothing: the last resort.
-        score = np.where(contradicted, score, score - 1)
+        # A copy adds nothing, but is of its class: another class's row is the last resort.
+        score = np.where(contradicted, score - 1, score)
         spare, scores = take(rows, np.flatnonzero(~good)), score[~good]
         if self.spare is not None:
             spare, scores = join([self.spare[1], spare]), np.concatenate([self.spare[0], scores])

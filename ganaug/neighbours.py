@@ -16,9 +16,11 @@ from ganaug.kinds import take
 from ganaug.tables import TableCodec
 
 CANDIDATES = 8  # rows that are near at first sight, of which the nearest is looked for
-BLOCK = 256  # rows looked at together
+BLOCK = 256  # rows, or pairs of them, looked at together
 CELLS = 6  # to a side of the coarse view of an image
 NEAR = 0.01  # of the real rows lie as near to another real one as what counts as its copy
+MANY = 5  # times as many lie so near where distances come in steps, as those of categories do
+NONE = -1.0  # a distance that nothing lies within
 
 
 @dataclass(frozen=True)
@@ -78,11 +80,20 @@ class Neighbours:
         return [self.encode(take(X, labels == c)) for c in range(labels.max() + 1)]
 
     def too_near(self, real: list[Points]) -> float:
-        """Return the distance up to which a row counts as a copy, by the real rows of each class."""
+        """Return the distance up to which a row counts as a copy, by the real rows of each class.
+
+        In a table of a few categories real rows have twins, and most lie but one category from
+        another: there only twins count as copies, or where these are frequent too, nothing (-1).
+        """
         apart = torch.cat([self.nearest(own, own, "rest") for own in real])
+        apart = apart[apart.isfinite()]
         # A real row that is there twice says nothing of how near is too near.
-        apart = apart[(apart > 0) & apart.isfinite()]
-        return float(apart.quantile(NEAR)) if len(apart) else 0.0
+        distinct = apart[apart > 0]
+        limit = float(distinct.quantile(NEAR)) if len(distinct) else 0.0
+        within = int((distinct <= 1.001 * limit).sum())
+        if isinstance(self.codec, ImageCodec) or 0 < within <= max(2, MANY * NEAR * len(distinct)):
+            return limit
+        return NONE if len(apart) - len(distinct) > NEAR * len(apart) else 0.0
 
     def nearest(
         self,
@@ -127,8 +138,10 @@ class Neighbours:
             seen, candidates = rough.topk(min(CANDIDATES, len(others)), dim=1, largest=False)
             # cdist rounds: what is on the limit must not be lost.
             row, rank = ((seen <= 1.001 * limit + 1e-3) & seen.isfinite()).nonzero(as_tuple=True)
-            exact = self._distance(points.fine[block[row]], others.fine[candidates[row, rank]])
-            distances.scatter_reduce_(0, block[row], exact, "amin")
+            of, to = block[row], candidates[row, rank]
+            for pairs in torch.arange(len(of)).split(BLOCK):
+                exact = self._distance(points.fine[of[pairs]], others.fine[to[pairs]])
+                distances.scatter_reduce_(0, of[pairs], exact, "amin")
         return distances
 
     def _distance(self, rows: Tensor, others: Tensor) -> Tensor:

@@ -140,18 +140,24 @@ class TableProbe(ClassifierMixin, BaseEstimator):
     balanced : bool
         Grow each tree on as many rows of every class, so that a class is not held for unlikely
         because it is small. Otherwise each tree sees all rows, by their weights.
+    codec : TableCodec, optional
+        Fitted on more rows than those to learn from, which may lack a value that others have. None:
+        fitted on these.
     random_state : int
     """
 
-    def __init__(self, *, balanced: bool = True, random_state: int = 0) -> None:
+    def __init__(
+        self, *, balanced: bool = True, codec: TableCodec | None = None, random_state: int = 0
+    ) -> None:
         self.balanced = balanced
+        self.codec = codec
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any, sample_weight: np.ndarray | None = None) -> TableProbe:
         """Fit trees on a table `X`, as `ConditionalGAN.fit` takes it, with labels `y`."""
         from imblearn.ensemble import BalancedRandomForestClassifier  # takes a while, and images need none
 
-        self.codec_ = TableCodec.fit(X)
+        self.codec_ = TableCodec.fit(X) if self.codec is None else self.codec
         if self.balanced:
             trees = BalancedRandomForestClassifier(
                 sampling_strategy="all", replacement=True, bootstrap=False, random_state=self.random_state

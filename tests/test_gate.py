@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from conftest import StripeSampler
@@ -8,6 +11,7 @@ from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
+from sklearn.svm import LinearSVC
 
 from ganaug import ConditionalGAN, QualityGate
 from ganaug.probe import ProbeClassifier
@@ -202,12 +206,77 @@ def test_tables():
         assert kept > 0.75
 
 
+class Cells:
+    """Rows of four columns of categories, each class with its own frequencies."""
+
+    classes_ = np.arange(2)
+
+    def sample(self, labels, random_state=None):
+        rng = np.random.default_rng(random_state)
+        p = np.array([[0.7, 0.2, 0.1], [0.2, 0.3, 0.5]])
+        return np.array([rng.choice(["a", "b", "c"], 4, p=p[label]) for label in labels], dtype=object)
+
+
+def test_a_table_of_few_categories_is_not_emptied(recwarn):
+    """Every row has twins there: that a new one has is no sign of a copy."""
+    y = np.repeat([0, 1], [300, 60])
+    gate = QualityGate(Cells()).fit(Cells().sample(y, 0), y)
+    rows = gate.sample(np.ones(200, int), random_state=1)
+    assert gate.report_[1]["copied"] == gate.report_[1]["repeated"] == gate.report_[1]["filled"] == 0
+    assert abs((rows == "c").mean() - 0.5) < 0.06
+    assert not [warning for warning in recwarn if "passed the gate" in str(warning.message)]
+
+
+def test_copies_fill_up_before_rows_of_another_class(digits):
+    X, y, fresh = digits
+    turn = itertools.count()
+
+    class Hopeless(StripeSampler):
+        def sample(self, labels, random_state=None):
+            rows = [X[y == label][0] if next(turn) % 2 else fresh[0][0] for label in np.atleast_1d(labels)]
+            return np.stack(rows)
+
+    gate = QualityGate(Hopeless(range(10)), max_rounds=2).fit(X, y)
+    with pytest.warns(UserWarning, match="passed the gate"):
+        rows = gate.sample(np.full(20, 1), random_state=0)
+    assert all(np.array_equal(row, X[y == 1][0]) for row in rows)
+
+
+@pytest.mark.filterwarnings("ignore:Class")  # two steps make few rows that pass
+def test_what_few_rows_have_is_known_to_all_folds():
+    rng = np.random.default_rng(0)
+    odd = [*rng.integers(0, 5, 89).tolist(), "unknown"]
+    X = pd.DataFrame({"a": rng.normal(size=90), "b": [5.0] + [np.nan] * 89, "c": odd})
+    y = np.repeat([0, 1], [60, 30])
+    gan = ConditionalGAN(steps=2, width=4, code_size=4, random_state=0)
+    assert len(QualityGate(gan).fit(X, y).sample([0, 1, 1], random_state=0)) == 3
+
+
+@pytest.mark.filterwarnings("ignore:Class")
+def test_the_index_of_a_frame_is_numbered_anew():
+    rng = np.random.default_rng(0)
+    X, y = pd.DataFrame(rng.normal(size=(90, 3)), columns=list("abc")), np.repeat([0, 1], [60, 30])
+    gan = ConditionalGAN(steps=2, width=4, code_size=4, random_state=0)
+    rows = QualityGate(gan).fit(X, y).sample([0, 1] * 4, random_state=0)
+    assert rows.index.tolist() == list(range(8))
+
+
+def test_no_seed_leaves_numpys_own_state_alone(digits, gate):
+    before = np.random.get_state()[1].tolist()
+    QualityGate(Planted(digits[2])).fit(digits[0], digits[1]).sample([0, 1])
+    assert np.random.get_state()[1].tolist() == before
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"gan": 5}, "`gan` must be a sampler or a ConditionalGAN, got 5"),
         ({"max_rounds": 0}, "`max_rounds` must be an integer from 1 up, got 0"),
         ({"max_rounds": 1.5}, "`max_rounds` must be an integer from 1 up, got 1.5"),
+        ({"max_rounds": 5.0}, "`max_rounds` must be an integer from 1 up, got 5.0"),
+        ({"max_rounds": None}, "`max_rounds` must be an integer from 1 up, got None"),
+        ({"classifier": LinearSVC()}, r"`classifier` must have predict_proba, got LinearSVC\(\)"),
+        ({"random_state": -1}, "`random_state` must be .* got -1"),
         ({"gan": StripeSampler([0, 1])}, r"labels that `gan` doesn't know: \[2\]"),
     ],
 )

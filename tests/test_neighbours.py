@@ -70,3 +70,30 @@ def test_a_limit_loses_nothing_within(shape):
     cut = neighbours.nearest(points, points, "rest", limit)
     assert torch.equal(cut[full <= limit], full[full <= limit])
     assert (cut[full > limit] > limit).all()
+
+
+@pytest.mark.parametrize(("n_columns", "limit"), [(4, -1.0), (9, 0.0)])
+def test_rows_of_categories_are_no_copies_where_real_ones_have_twins(n_columns, limit):
+    """Of 3**4 rows all are there often, of 3**9 hardly one twice, but many lie a category apart."""
+    X = np.random.default_rng(0).choice(["a", "b", "c"], (400, n_columns)).astype(object)
+    neighbours = Neighbours(X)
+    assert neighbours.too_near(neighbours.by_class(X, np.arange(400) % 2)) == limit
+
+
+@pytest.mark.parametrize("twins", [0, 100])
+def test_rows_of_numbers_are_copies_if_nearer_than_one_real_row_in_a_hundred(twins):
+    X = np.random.default_rng(0).normal(size=(400, 3))
+    X[:twins] = X[-1 - twins : -1]
+    neighbours = Neighbours(X)
+    real = neighbours.by_class(X, np.zeros(400, int))
+    limit = neighbours.too_near(real)
+    apart = neighbours.nearest(real[0], real[0], "rest")
+    assert limit > 0
+    assert 0 < ((apart > 0) & (apart <= limit)).float().mean() < 0.02
+
+
+def test_pairs_are_measured_a_few_at_a_time(monkeypatch):
+    points = Neighbours(images(60)).encode(images(60))
+    whole = Neighbours(images(60)).nearest(points, points, "rest")
+    monkeypatch.setattr("ganaug.neighbours.BLOCK", 7)
+    assert torch.equal(Neighbours(images(60)).nearest(points, points, "rest"), whole)
