@@ -185,10 +185,11 @@ class _Source:
 
     def names_for(self, classes: np.ndarray) -> np.ndarray:
         """Return the labels as a sampler with `classes` knows them: by name, if it has names."""
-        names = None if self.classes is None else np.asarray(self.classes)
-        if names is None or self.targets.dtype.kind not in "iu" or names.dtype.kind != classes.dtype.kind:
+        if self.classes is None or self.targets.dtype.kind not in "iu":
             return self.targets
-        return names[self.targets]
+        names = np.asarray(self.classes)
+        whole = names.dtype.kind in "iu" and classes.dtype.kind in "iu"
+        return names[self.targets] if whole or names.dtype.kind == classes.dtype.kind else self.targets
 
     def raw(self, indices: np.ndarray, shape: tuple[int, ...]) -> Tensor:
         """Return images (n, C, H, W) as they are before the data set's own transform, but of `shape`."""
@@ -239,6 +240,10 @@ class _Source:
             raise ValueError(
                 "`dataset` must hold PIL images or Tensors, or have a `transform`, got"
                 f" {type(like).__name__}."
+            )
+        if isinstance(like, Tensor) and not (like.dtype == torch.uint8 or like.is_floating_point()):
+            raise ValueError(
+                f"`dataset` must hold images of uint8 or floats, got {like.dtype}: convert them."
             )
         raw = isinstance(like, Tensor) and self.transform is None and like.is_floating_point()
         if raw and not 0 <= like.min() <= like.max() <= 1:

@@ -230,7 +230,9 @@ class GANAugment(v2.Transform):
         if isinstance(item, Image.Image):
             self._check_image(item)
             return True
-        return isinstance(item, Tensor) and item.shape == self._shape
+        if not isinstance(item, Tensor) or item.shape != self._shape:
+            return False
+        return item.dtype == torch.uint8 or item.is_floating_point()
 
     def _check_image(self, image: Any) -> None:
         """Raise ValueError unless the synthetic images can stand in for this one, or for this batch."""
@@ -243,6 +245,8 @@ class GANAugment(v2.Transform):
                 )
         else:
             got = tuple(image.shape[-3:])
+            if not (image.dtype == torch.uint8 or image.is_floating_point()):
+                raise ValueError(f"Images must be of uint8 or floats, got {image.dtype}: convert them.")
         if got != wanted:
             raise ValueError(
                 f"Images must have the synthetic ones' (channels, height, width), {wanted}, got {got}: put"

@@ -157,6 +157,16 @@ def test_a_file_of_synthetic_images(tmp_path):
     assert file.classes[label] == 2
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.int64])
+def test_labels_of_a_file_are_those_of_the_sampler(dtype, tmp_path):
+    """Not its class indices, whatever the integers."""
+    write_hdf5(sampler(np.array([1, 2, 3], dtype)), tmp_path / "x.h5", {2: 4, 3: 2}, random_state=0)
+    data = AugmentedDataset(HDF5Dataset(tmp_path / "x.h5"), sampler(np.array([1, 2, 3], dtype)))
+    assert sorted(data.labels.tolist()) == [2] * 4 + [3] * 4
+    levels = [float(data[i][0].float().mean()) for i in range(len(data))]
+    assert levels == pytest.approx([125 * (label - 1) for label in data.labels.tolist()], abs=5)
+
+
 def test_global_random_state_is_left_alone():
     class Random(TensorDataset):
         def __getitem__(self, i):
@@ -187,6 +197,10 @@ def test_in_workers_splits_and_concatenations():
         ({"dataset": []}, "`dataset` must have a length and an item"),
         ({"dataset": [{"image": 1}]}, "`dataset` must hold .image, label., got dict"),
         ({"dataset": tensors(lambda X: X.float() - 2)}, r"images in \[0, 1\].* got values from -2 to -2"),
+        (
+            {"dataset": tensors(lambda X: X.long())},
+            "images of uint8 or floats, got torch.int64: convert them",
+        ),
         ({"counts": "many"}, "`counts` must be .* got 'many'"),
         ({"counts": {1: 2.5}}, "got 2.5"),
         ({"counts": {5: 1}}, r"among \[0, 1, 2\], got 5"),

@@ -194,6 +194,8 @@ def test_bad_parameters(options, message):
         ((Image.new("RGB", (8, 8)), 1), r"got \(3, 8, 8\)"),
         ((torch.zeros(4, 1, 8, 8), torch.tensor([1, 1])), "one label for each of 4 images, got 2"),
         ((Image.new("P", (8, 8)), 1), "L, RGB or RGBA, got mode P"),
+        ((torch.zeros(1, 8, 8, dtype=torch.int64), 1), "uint8 or floats, got torch.int64: convert them"),
+        ((torch.zeros(2, 1, 8, 8, dtype=torch.int32), torch.tensor([1, 1])), "got torch.int32"),
     ],
 )
 def test_bad_samples(sample, message):
