@@ -10,15 +10,14 @@ import scipy.sparse
 from imblearn.over_sampling.base import BaseOverSampler
 from imblearn.utils import check_target_type
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.validation import validate_data
 
-from ganaug.data import Sampler, check_labels
+from ganaug.data import Sampler, as_random, check_labels
 from ganaug.gan import ConditionalGAN
 from ganaug.gate import QualityGate
 from ganaug.kinds import as_rows, is_frame, join
-from ganaug.recommend import fit_clone, recommend_counts
+from ganaug.recommend import Recommendation, fit_clone, recommend_counts
 
 
 class GANOverSampler(BaseOverSampler):
@@ -63,6 +62,7 @@ class GANOverSampler(BaseOverSampler):
     """
 
     gan_: Sampler
+    recommendation_: Recommendation
     sampling_strategy: Any
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -112,17 +112,15 @@ class GANOverSampler(BaseOverSampler):
             names it.
         """
         if type(X).__module__.partition(".")[0] == "polars":
-            plain = y.to_numpy() if type(y).__module__.partition(".")[0] == "polars" else y
-            frame, labels = self.fit_resample(_from_polars(X), plain)
-            if plain is not y:
-                labels = type(y)(y.name, labels.tolist(), dtype=y.dtype)
-            return _to_polars(frame, like=X), labels
+            frame: Any
+            frame, labels = self.fit_resample(_from_polars(X), _plain(y))
+            return X.vstack(_to_polars(frame.iloc[len(X) :], like=X)), _labels_like(y, labels)
         if y is not None and np.ndim(y) == 1:
             check_labels(y, X.shape[0] if hasattr(X, "shape") else len(X))
+        if hasattr(self, "recommendation_"):
+            del self.recommendation_  # of a call before
         if not (isinstance(self.sampling_strategy, str) and self.sampling_strategy == "recommended"):
-            X, y = super().fit_resample(X, y)
-            self.sample_weight_ = np.ones(len(self.synthetic_mask_))
-            return X, y
+            return super().fit_resample(X, y)
 
         def recommended(target: np.ndarray) -> dict[Any, int]:
             rows = self._as_rows(X)
@@ -132,11 +130,9 @@ class GANOverSampler(BaseOverSampler):
         # imbalanced-learn asks a callable for the totals, after it has checked y.
         self.sampling_strategy = recommended
         try:
-            X, y = super().fit_resample(X, y)
+            return super().fit_resample(X, y)
         finally:
             self.sampling_strategy = "recommended"
-        self.sample_weight_ = self.recommendation_.sample_weight(y, self.synthetic_mask_)
-        return X, y
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -167,19 +163,26 @@ class GANOverSampler(BaseOverSampler):
         if hasattr(self, "gan_"):
             del self.gan_  # of a call before
         self.synthetic_mask_ = np.arange(X.shape[0] + n_new) >= X.shape[0]
-        if n_new == 0:
-            return X.copy(), y.copy()
-        rows = self._as_rows(X)
-        self.gan_ = self._fitted_gan(rows, y)
         labels = np.repeat(
             np.array(list(self.sampling_strategy_), dtype=y.dtype), list(self.sampling_strategy_.values())
         )
+        all_labels = np.concatenate([y, labels])
+        self.sample_weight_ = np.ones(len(all_labels))
+        if hasattr(self, "recommendation_"):
+            self.sample_weight_ = self.recommendation_.sample_weight(all_labels, self.synthetic_mask_)
+        if n_new == 0:
+            return X.copy(), all_labels
+        rows = self._as_rows(X)
+        self.gan_ = self._fitted_gan(rows, y)
         synthetic = self.gan_.sample(labels, random_state=self._seed())
         _check_alike(synthetic, rows, len(labels))
-        y = np.concatenate([y, labels])
+        if not is_frame(rows):
+            synthetic = synthetic.reshape(len(labels), *X.shape[1:])
         if scipy.sparse.issparse(X):
-            return scipy.sparse.vstack([X, synthetic], format=X.format, dtype=X.dtype), y
-        return join([X, synthetic if is_frame(X) else synthetic.reshape(-1, *X.shape[1:])]), y
+            return scipy.sparse.vstack([X, synthetic], format=X.format, dtype=X.dtype), all_labels
+        if is_frame(X) and not is_frame(synthetic):
+            synthetic = type(X)(synthetic, columns=X.columns).astype(X.dtypes)
+        return join([X, synthetic]), all_labels
 
     def _as_rows(self, X: Any) -> Any:
         """Return the rows that the GAN is trained on."""
@@ -187,7 +190,14 @@ class GANOverSampler(BaseOverSampler):
         if self.image_shape is None:
             return X
         shape = tuple(self.image_shape)
-        if is_frame(X) or int(np.prod(shape)) != int(np.prod(X.shape[1:])):
+        if is_frame(X):
+            if X.dtypes.nunique() != 1 or not isinstance(X.dtypes.iloc[0], np.dtype):
+                kinds = sorted({str(dtype) for dtype in X.dtypes})
+                raise ValueError(
+                    f"With `image_shape`, all columns of `X` must be of one numpy dtype, got {kinds}."
+                )
+            X = X.to_numpy()
+        if int(np.prod(shape)) != int(np.prod(X.shape[1:])):
             raise ValueError(
                 f"`image_shape` must hold as many values as a row of `X` {X.shape[1:]}, got {shape}."
             )
@@ -196,7 +206,7 @@ class GANOverSampler(BaseOverSampler):
     def _seed(self) -> int | None:
         if self.random_state is None:
             return None
-        return int(check_random_state(self.random_state).randint(2**31 - 1))
+        return int(as_random(self.random_state).randint(2**31 - 1))
 
     def _gan(self) -> Any:
         return QualityGate(ConditionalGAN()) if self.gan is None else self.gan
@@ -225,6 +235,23 @@ def _kind(rows: Any) -> dict[str, Any]:
     if not is_frame(rows):
         return {**about, "dtype": str(rows.dtype)}
     return {**about, **{f"column {name!r}": str(dtype) for name, dtype in rows.dtypes.items()}}
+
+
+def _plain(y: Any) -> Any:
+    """Return labels of polars as an array, others as they are."""
+    if type(y).__module__.partition(".")[0] != "polars":
+        return y
+    y = y.to_numpy()
+    return y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+
+
+def _labels_like(y: Any, labels: np.ndarray) -> Any:
+    """Return labels as `y` has them, if polars does."""
+    if type(y).__module__.partition(".")[0] != "polars":
+        return labels
+    if hasattr(y, "schema"):  # a DataFrame
+        return type(y)(labels.reshape(len(labels), -1), schema=y.schema)
+    return type(y)(y.name, labels.tolist(), dtype=y.dtype)
 
 
 def _from_polars(X: Any) -> Any:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import StripeSampler
 from imblearn.pipeline import make_pipeline
@@ -76,7 +77,16 @@ class Recommendable(BaseEstimator):
 
 
 @pytest.mark.parametrize(("low", "expected"), [(0.1, [1000, 1000, 1000]), (-0.1, [40, 15, 6])])
-def test_recommended(low, expected, stripes, monkeypatch):
+@pytest.mark.parametrize(
+    ("wrap", "unwrap"),
+    [
+        (lambda y: y, lambda y: y),
+        (lambda y: pd.DataFrame({"y": y}), lambda y: y["y"].to_numpy()),
+        (lambda y: np.eye(3, dtype=int)[y], lambda y: y.argmax(1)),
+    ],
+    ids=["array", "frame", "one-hot"],
+)
+def test_recommended(low, expected, wrap, unwrap, stripes, monkeypatch):
     X, y = np.concatenate([stripes[0], stripes[0][-1:]]), np.append(stripes[1], 2)
     monkeypatch.setattr("ganaug.recommend.CANDIDATES", (Candidate("balance", None), Candidate("beyond", 0.8)))
     monkeypatch.setattr("ganaug.recommend.ProbeClassifier", lambda **_: ProbeClassifier(steps=5))
@@ -86,7 +96,7 @@ def test_recommended(low, expected, stripes, monkeypatch):
     )
     monkeypatch.setattr("ganaug.recommend.BEYOND", 960)
     sampler = GANOverSampler(Recommendable(), sampling_strategy="recommended", random_state=0)
-    _, y_out = sampler.fit_resample(X, y)
+    y_out = unwrap(sampler.fit_resample(X, wrap(y))[1])
     assert np.bincount(y_out).tolist() == expected
     assert sampler.sampling_strategy == "recommended"
     assert sampler.recommendation_.totals == dict(enumerate(expected))

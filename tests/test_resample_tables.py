@@ -81,12 +81,13 @@ def test_a_polars_frame():
             "b": pl.Series([1, 2, None, 3] * 50, dtype=pl.Int16),
             "c": pl.Series(["x", "y", None, "y"] * 50, dtype=pl.Categorical),
             "d": [True, False, True, None] * 50,
+            "e": pl.Series([0.5, float("nan"), 2.5, None] * 50, dtype=pl.Float64, strict=False),
         }
     )
     X_out, y_out = GANOverSampler(quick(), random_state=0).fit_resample(X, Y)
     assert isinstance(X_out, pl.DataFrame)
     assert X_out.schema == X.schema
-    assert X_out[:200].equals(X)
+    assert X_out[:200].equals(X)  # also what is NaN and what is null
     assert len(X_out) == len(y_out) == 320
 
 
@@ -95,6 +96,29 @@ def test_polars_labels_come_back_as_a_series():
     _, y_out = GANOverSampler(quick(), random_state=0).fit_resample(X, y)
     assert isinstance(y_out, pl.Series)
     assert (y_out.name, y_out.dtype, y_out[:200].to_list()) == ("bought", y.dtype, y.to_list())
+
+
+def test_polars_labels_come_back_as_a_frame():
+    X, y = pl.DataFrame({"a": np.arange(200.0)}), pl.DataFrame({"bought": Y})
+    _, y_out = GANOverSampler(quick(), random_state=0).fit_resample(X, y)
+    assert y_out.schema == y.schema
+    assert y_out[:200].equals(y)
+    assert len(y_out) == 320
+
+
+@pytest.mark.parametrize("kind", [scipy.sparse.csr_matrix, pd.DataFrame])
+def test_images_in_the_rows_of_a_table(kind):
+    X = np.random.default_rng(0).integers(0, 256, (200, 64), dtype=np.uint8)
+    out = GANOverSampler(quick(), image_shape=(8, 8), random_state=0).fit_resample(kind(X), Y)[0]
+    assert isinstance(out, kind)
+    assert out.shape == (320, 64)
+    plain = GANOverSampler(quick(), image_shape=(8, 8), random_state=0).fit_resample(X, Y)[0]
+    assert np.array_equal(out.to_numpy() if kind is pd.DataFrame else out.toarray(), plain)
+    if kind is pd.DataFrame:
+        assert (out.dtypes == np.uint8).all()
+        mixed = kind(X).astype({3: float})
+        with pytest.raises(ValueError, match=r"of one numpy dtype, got \['float64', 'uint8'\]"):
+            GANOverSampler(quick(), image_shape=(8, 8)).fit_resample(mixed, Y)
 
 
 def test_a_sparse_matrix_gives_what_a_dense_one_gives():
