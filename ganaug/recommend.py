@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import numbers
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy import stats
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import StratifiedKFold
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import has_fit_parameter
 
-from ganaug.data import check_labels, encode_labels
+from ganaug.data import as_random, check_labels, encode_labels
 from ganaug.kinds import as_rows, join, take
 from ganaug.probe import ProbeClassifier, TableProbe
 from ganaug.sound import copied_share, told_from_real
@@ -176,7 +177,19 @@ class Recommendation:
         y : array-like of shape (n,)
             Labels of real and synthetic rows.
         synthetic : array-like of shape (n,), bool
+
+        Raises
+        ------
+        ValueError
+            If a label is not one of those that were recommended for, or no row is real.
         """
+        unknown = set(np.unique(y).tolist()) - set(self.synthetic_share)
+        if unknown:
+            raise ValueError(
+                f"`y` must hold labels among {list(self.synthetic_share)}, got {sorted(unknown)[:5]}."
+            )
+        if np.all(synthetic):
+            raise ValueError("`synthetic` must leave some rows real, got none.")
         return balanced_weights(np.asarray(y), np.asarray(synthetic, dtype=bool), self.synthetic_share)
 
     def __str__(self) -> str:
@@ -244,14 +257,15 @@ def recommend_counts(
     The GAN is fitted anew on each fold, and classifiers trained with and without its rows are
     tested on the real rows it never saw. The first fold tries all `CANDIDATES`, the others the
     best of them. Recommended is the surest one, whose interval of the gain begins highest, if that
-    begins above 0.
+    begins above 0. Intervals are of 95 % over those that all folds try, and of the rows: what
+    another fit of the GAN would have given, they don't know.
 
-    A class of ten rows can hardly show a gain in that way, or which way to add gains most. So a gain
-    of images needs no proof if they are sound: if a classifier can't tell them from held-out real
-    ones (area under the ROC curve up to 0.9), at most half of them are copies, and what learns from
-    them alone is not shown to be worse than what learns from real ones. And of the ways that helped
-    the one that serves best where rows are fewest is recommended, unless another is shown to be
-    better here: every class filled up to the largest and by 1,000 more, for 0.8 of its draws.
+    A class of ten rows can hardly show a gain in that way, or which way to add gains most. So there
+    is a usual way for images: every class filled up to the largest and by 1,000 more, for 0.8 of its
+    draws. It is preferred unless another is shown to be better here, and if the images are sound it
+    needs no proof that it gains, only a gain: if a classifier can't tell them from held-out real ones
+    (area under the ROC curve up to 0.9), at most half of them are copies, and what learns from them
+    alone is not shown to be worse than what learns from real ones.
 
     Parameters
     ----------
@@ -284,14 +298,26 @@ def recommend_counts(
         If `gan` can't be fitted anew, or a parameter is not of the kind described.
     """
     start = time.perf_counter()
-    if isinstance(gan, FrozenEstimator) or not (hasattr(gan, "fit") and hasattr(gan, "get_params")):
-        raise ValueError(
-            f"`gan` must be an estimator that can be fitted anew on each fold, got {gan!r}: a sampler that"
-            " has seen the rows it is tested on would always look good."
-        )
+    inner = gan
+    while True:  # a gate is fitted anew with what it holds
+        if isinstance(inner, FrozenEstimator) or not (hasattr(inner, "fit") and hasattr(inner, "get_params")):
+            raise ValueError(
+                f"`gan` must be an estimator that can be fitted anew on each fold, got {gan!r}: a sampler"
+                " that has seen the rows it is tested on would always look good."
+            )
+        if not hasattr(inner, "gan"):
+            break
+        inner = inner.gan
     if isinstance(cv, bool) or not isinstance(cv, int | np.integer) or cv < 2:
         raise ValueError(f"`cv` must be an integer from 2 up, got {cv!r}.")
+    if not (scorer is None or callable(scorer)):
+        raise ValueError(f"`scorer` must be a callable (y, proba), got {scorer!r}.")
+    if isinstance(budget, bool) or not (budget is None or isinstance(budget, numbers.Real)):
+        raise ValueError(f"`budget` must be a number of seconds or None, got {budget!r}.")
     X = as_rows(X)
+    if X.ndim < 2:
+        raise ValueError(f"`X` must be images or a dense table, got {type(X[()]).__name__}.")
+    random = as_random(random_state)
     classes, labels = encode_labels(check_labels(y, len(X)), least=1)
     counts = np.bincount(labels)
 
@@ -309,7 +335,6 @@ def recommend_counts(
             f"Add nothing: class {classes.tolist()[which]} has {_rows(counts[which])}, fewer than the {least}"
             f" it takes to see whether synthetic ones help. {INSTEAD}",
         )
-    random = check_random_state(random_state)
     seeds = random.randint(2**31 - 1, size=cv + 2)
     folds = StratifiedKFold(cv, shuffle=True, random_state=seeds[0])
     images = X.ndim > 2
@@ -357,22 +382,27 @@ def recommend_counts(
 def _decided(
     trials: list[Trial], sound: Soundness | None = None, preferred: Sequence[Candidate] = ()
 ) -> tuple[Candidate, str]:
-    """Return what to recommend, if possible one of `preferred`, and why."""
-    shown = [trial for trial in trials if trial.low > 0]
+    """Return what to recommend, and why.
+
+    If possible one of `preferred`: the usual way, or those that are shown to be better than it.
+    """
+    helped = [trial for trial in trials if trial.low > 0]
     doubts = sound.doubts() if sound is not None else []
-    helped = [trial for trial in trials if trial.gain > 0] if sound is not None and not doubts else shown
+    if sound is not None and not doubts:
+        # Of the others the first fold let those through that did best on it: their gains flatter them.
+        helped += [trial for trial in trials if trial.candidate in preferred and trial.low <= 0 < trial.gain]
     if not helped:
         why = "no way to add synthetic rows helped beyond doubt"
         if doubts:
             why += f", and of the images themselves {' and '.join(doubts)}"
         return NOTHING, f"Add nothing: {why}. {INSTEAD}"
     best = max(helped, key=lambda trial: (trial.candidate in preferred, trial.low))
-    if best in shown:
+    if best.low > 0:
         return best.candidate, f"Add {best.candidate}: it helped in cross-validation."
     return (
         best.candidate,
-        f"Add {best.candidate}: the rows are too few to show beyond doubt that it helps, but it did"
-        " better in cross-validation, and the images themselves are sound.",
+        f"Add {best.candidate}: it did better in cross-validation, though not beyond doubt, and the images"
+        " themselves are sound.",
     )
 
 
@@ -444,16 +474,22 @@ class _Pool:
 def _trial(
     candidate: Candidate, labels: np.ndarray, proba: np.ndarray, base: np.ndarray, score: Scorer, seed: int
 ) -> Trial:
-    """Return the gain over `base` with the interval of a paired bootstrap over rows, class by class."""
+    """Return the gain over `base`, with a t interval.
+
+    Its standard error is that of a paired bootstrap over rows, class by class; of a class of n rows
+    that falls short by sqrt(1 - 1/n). Degrees of freedom are those of the smallest class.
+    """
     rng = np.random.default_rng(seed)
     own = [np.flatnonzero(labels == c) for c in range(proba.shape[1])]
     gains = []
     for _ in range(RESAMPLES):
         rows = np.concatenate([rng.choice(mine, len(mine)) for mine in own])
         gains.append(score(labels[rows], proba[rows]) - score(labels[rows], base[rows]))
+    gain = score(labels, proba) - score(labels, base)
+    least = min(len(mine) for mine in own)
     # The best of several candidates is looked at: each interval is wider for it (Bonferroni).
-    low, high = np.quantile(gains, [0.025 / FINALISTS, 1 - 0.025 / FINALISTS])
-    return Trial(candidate, score(labels, proba) - score(labels, base), float(low), float(high))
+    width = stats.t.ppf(1 - 0.025 / FINALISTS, least - 1) * np.std(gains) / np.sqrt(1 - 1 / least)
+    return Trial(candidate, gain, float(gain - width), float(gain + width))
 
 
 def _rows(n: int) -> str:

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.sparse
+from conftest import StripeSampler
+from scipy import stats
 from sklearn.base import BaseEstimator
 from sklearn.datasets import load_digits
 from sklearn.frozen import FrozenEstimator
@@ -19,6 +22,7 @@ from ganaug.recommend import (
     Soundness,
     Trial,
     _decided,
+    _trial,
     recommend_counts,
 )
 
@@ -237,6 +241,28 @@ def test_where_no_gain_is_shown_images_must_be_sound(kind, gain, doubt, monkeypa
     assert "copies, alone " in str(result)
 
 
+def test_a_sparse_table_is_refused():
+    with pytest.raises(ValueError, match="`X` must be images or a dense table, got csr_matrix"):
+        recommend_counts(Generator(), scipy.sparse.csr_matrix(X), Y)
+
+
+def test_the_interval_is_as_wide_as_that_of_a_t_test():
+    """Of two classes of eight rows: the mean of their means, three times looked at."""
+    labels = np.repeat([0, 1], 8)
+    rng = np.random.default_rng(0)
+    gain, base = rng.normal(size=16), np.zeros((16, 2))
+    proba = np.column_stack([gain, gain])
+
+    def score(y, proba):
+        return np.mean([proba[y == c, 0].mean() for c in (0, 1)])
+
+    trial = _trial(USUAL, labels, proba, base, score, 0)
+    error = np.sqrt(sum(gain[labels == c].var(ddof=1) / 8 for c in (0, 1))) / 2
+    assert trial.gain == pytest.approx(gain.mean())
+    assert trial.gain - trial.low == pytest.approx(trial.high - trial.gain)
+    assert trial.high - trial.gain == pytest.approx(stats.t.ppf(1 - 0.025 / 3, 7) * error, rel=0.08)
+
+
 BALANCE = Candidate("balance", None)
 
 
@@ -246,7 +272,8 @@ BALANCE = Candidate("balance", None)
         ((0.02, -0.02), (0.05, 0.01), 0.6, [USUAL], USUAL),  # which of the two is better, is not shown
         ((0.02, -0.02), (0.05, -0.01), 0.6, [USUAL], USUAL),
         ((0.02, 0.01), (0.05, 0.02), 0.6, [BALANCE], BALANCE),  # it is
-        ((-0.01, -0.1), (0.05, -0.01), 0.6, [USUAL], BALANCE),
+        ((-0.01, -0.1), (0.05, 0.01), 0.6, [USUAL], BALANCE),
+        ((-0.01, -0.1), (0.05, -0.01), 0.6, [USUAL], NOTHING),  # only the usual way needs no proof
         ((-0.01, -0.1), (-0.01, -0.2), 0.6, [USUAL], NOTHING),
         ((0.02, -0.02), (0.05, 0.01), 0.95, [USUAL], BALANCE),  # of poor images only what is shown helps
         ((0.02, -0.02), (0.05, -0.01), 0.95, [USUAL], NOTHING),
@@ -295,6 +322,10 @@ def test_weights():
     result.synthetic_share = {0: 0.8, 1: 0.0, 2: 0.5}
     weight = result.sample_weight(y, synthetic)
     assert weight == pytest.approx(np.array([0.1, 0.1, 0.8, 1.0, 0.5, 0.5]) * 4 / 3)
+    with pytest.raises(ValueError, match=r"`y` must hold labels among \[0, 1, 2\], got \['0'"):
+        result.sample_weight(y.astype(str), synthetic)
+    with pytest.raises(ValueError, match="`synthetic` must leave some rows real"):
+        result.sample_weight(y, np.ones(6, bool))
 
 
 @pytest.mark.parametrize(
@@ -331,7 +362,15 @@ def test_too_few_rows_or_seconds_are_told():
             {"gan": FrozenEstimator(Generator().fit(X, Y))},
             "`gan` must be an estimator that can be fitted anew",
         ),
+        (
+            {"gan": QualityGate(FrozenEstimator(Generator().fit(X, Y)))},
+            "`gan` must be an estimator that can be fitted anew",
+        ),
+        ({"gan": QualityGate(StripeSampler(range(3)))}, "`gan` must be an estimator that can be fitted anew"),
         ({"gan": 5}, "`gan` must be an estimator"),
+        ({"scorer": "accuracy"}, "`scorer` must be a callable .* got 'accuracy'"),
+        ({"budget": "10"}, "`budget` must be a number of seconds or None, got '10'"),
+        ({"random_state": -1}, "`random_state` must be .* got -1"),
         ({"cv": 1}, "`cv` must be an integer from 2 up, got 1"),
         ({"classifier": 5}, "`classifier` must have predict_proba"),
     ],
