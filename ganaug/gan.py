@@ -415,8 +415,8 @@ class ConditionalGAN(BaseEstimator):
             few.set_params(steps=steps).fit(X, y)
             return time.perf_counter() - start
 
-        # A first fit warms up, and any may be held up by other processes: the fastest counts.
-        one, more = (min(seconds(steps) for _ in range(3)) for steps in (1, 1 + TIMED_STEPS))
+        # The first fit warms up, and any may be held up by other processes: the faster one counts.
+        one, more = (min(seconds(steps) for _ in range(2)) for steps in (1, 1 + TIMED_STEPS))
         return self._auto("steps", codec) * (more - one) / TIMED_STEPS
 
     def sample(self, labels: Any, random_state: int | np.random.RandomState | None = None) -> Any:

@@ -340,7 +340,9 @@ def recommend_counts(
     images = X.ndim > 2
     model = _Model(classifier, images=images, seed=int(seeds[1]))
     score = balanced_log_likelihood if scorer is None else scorer
-    expected = _expected_seconds(gan, model, X, y, labels, cv)
+    expected = 0.0
+    if verbose or budget is not None:
+        expected = _expected_seconds(gan, model, X, y, labels, cv)
     if verbose:
         fits = _fits(cv, images=images)
         print(f"{cv} fits of the GAN and {fits} of the classifier: about {expected:.0f} s.")
