@@ -145,12 +145,13 @@ def summary_table(results: dict[str, dict[str, Any]]) -> str:
 
 
 def recommended_table(results: dict[str, dict[str, Any]]) -> str:
-    """Return what came of doing as `recommend_counts` says, one line for each data set."""
+    """Return what came of doing as `recommend_counts` says, one line for each data set, and one of all."""
     lines = [
         "| data (training images of a class) | seeds | of which it added | balanced sampling | recommended |"
         " minus balanced sampling (95 % interval) | *ganaug beyond* minus the same | cost, in fits |",
         "|---|---|---|---|---|---|---|---|",
     ]
+    every: tuple[dict[Any, dict], dict[Any, dict]] = {}, {}
     for name, result in results.items():
         arms = by_arm(result["runs"])
         base, runs = (arms.get(key, {}) for key in (BALANCED, RECOMMENDED))
@@ -158,6 +159,8 @@ def recommended_table(results: dict[str, dict[str, Any]]) -> str:
         if not seeds or name.endswith("-quick"):
             continue
         base, runs = ({seed: of[seed] for seed in seeds} for of in (base, runs))
+        for together, own in zip(every, (runs, base), strict=True):
+            together.update({(name, seed): run for seed, run in own.items()})
         fixed = {seed: run for seed, run in arms.get(("ganaug beyond", True), {}).items() if seed in seeds}
         counts = result["counts"]
         added = [run for run in runs.values() if not run["recommendation"].startswith("Add nothing")]
@@ -171,7 +174,10 @@ def recommended_table(results: dict[str, dict[str, Any]]) -> str:
             f" {_shown(interval(fixed, base)) if fixed else ''} |"
             f" {format(np.median(cost), '.1f') if cost else ''} |"
         )
-    return "\n".join(lines) if len(lines) > 2 else "Not measured yet."
+    if len(lines) == 2:
+        return "Not measured yet."
+    lines.append(f"| **all of them** | {len(every[0])} | | | | {_shown(interval(*every))} | | |")
+    return "\n".join(lines)
 
 
 def bad_generators_table(runs: list[dict[str, Any]]) -> str:

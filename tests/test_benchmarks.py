@@ -227,9 +227,12 @@ def test_the_recommended_table_counts_what_was_added():
             run = {"arm": arm, "augment": True, "seed": seed, "test": {"acsa": acsa}}
             note = {"recommendation": reason, "recommend_seconds": 30.0, "prepare_seconds": 40.0}
             runs.append(run | (note if arm != "balanced" else {}))
-    table = tables.recommended_table({"cats": {"runs": runs, "counts": [9, 3]}, "dogs": {"runs": runs[:1]}})
+    cats, one = {"runs": runs, "counts": [9, 3]}, {"runs": runs[3:], "counts": [9, 2]}
+    table = tables.recommended_table({"cats": cats, "cats-to-2": one, "dogs": {"runs": runs[:1]}})
     assert table.splitlines()[2:] == [
-        "| cats (9 to 3) | 2 | 1 | 90.00 | 91.00 | +1.00 (-11.71 to +13.71) | +1.00 (+1.00 to +1.00) | 3.0 |"
+        "| cats (9 to 3) | 2 | 1 | 90.00 | 91.00 | +1.00 (-11.71 to +13.71) | +1.00 (+1.00 to +1.00) | 3.0 |",
+        "| cats-to-2 (9 to 2) | 1 | 1 | 90.00 | 92.00 | +2.00 (one seed) | +1.00 (one seed) | 3.0 |",
+        "| **all of them** | 3 | | | | +1.33 (-1.54 to +4.20) | | |",
     ]
 
 
