@@ -197,7 +197,7 @@ def verdict(
             against.append(
                 f"{words} ({name} {_value(entry):.2f}, real rows score {_value(entry, 'floor'):.2f})"
             )
-    if overall["memorised"]["value"] is not None and _value(overall["memorised"]) > MOST_COPIES:
+    if _copies(overall["memorised"]) > MOST_COPIES:
         against.append(f"{100 * _value(overall['memorised']):.0f} % of them are copies of training rows")
     if against:
         lines = [f"Do not use it: {'; '.join(against)}."]
@@ -227,7 +227,7 @@ def verdict(
                     if times >= 0.1
                     else f"helps ({points})"
                 )
-        if copied["value"] is not None and _value(copied) > MOST_COPIES:
+        if _copies(copied) > MOST_COPIES:
             said.append(f"copies training rows ({100 * _value(copied):.0f} %)")
         if measures["diversity"]["value"] is not None and _value(measures["diversity"]) < LEAST_PART:
             said.append(
@@ -241,6 +241,15 @@ def verdict(
 def _value(entry: Entry, name: str = "value") -> float:
     value = entry[name]
     return float("nan") if value is None else value
+
+
+def _copies(memorised: Entry) -> float:
+    """Return the share of copies, less those that look like it by chance, as new rows do; 0 if unknown.
+
+    In a table of few categories most new rows have a twin among those to train on.
+    """
+    by_chance = _value(memorised, "floor")
+    return (_value(memorised) - by_chance) / (1 - by_chance) if by_chance < 1 else 0.0
 
 
 def _held_out(X_test: Any, y_test: Any, classes: np.ndarray) -> tuple[Any, np.ndarray]:

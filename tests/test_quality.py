@@ -169,6 +169,22 @@ def test_a_table_of_mixed_columns(tmp_path):
     assert "Correlations" in (tmp_path / "page.html").read_text()
 
 
+@pytest.mark.parametrize(("columns", "copied"), [(1, False), (4, False), (12, True)])
+def test_twins_in_a_table_of_few_categories_are_no_copies(columns, copied):
+    """Of three rows, or of 81, all are there often; of 3**12 hardly one twice."""
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1], 150)
+
+    def table():
+        p = np.array([[0.6, 0.3, 0.1], [0.1, 0.3, 0.6]])
+        return np.array([rng.choice(["a", "b", "c"], columns, p=p[label]) for label in y], dtype=object)
+
+    X = table()
+    report = quality_report((X if copied else table(), y), X, y, table(), y, random_state=0)
+    assert report["overall"]["memorised"]["value"] > 0.8
+    assert ("are copies" in " ".join(report["verdict"])) == copied
+
+
 def test_a_class_that_gains_is_named_with_how_many_to_add():
     def entry(number, floor=None):
         return {"value": number, "low": number - 0.01, "high": number + 0.01, "floor": floor}
