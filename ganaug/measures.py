@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +14,7 @@ from torchmetrics.image.kid import KernelInceptionDistance
 K = 5  # neighbours that make the surroundings of a row
 BLOCK = 512  # rows compared at once with all others
 EXACT = 4_000_000  # pairs of rows up to which distances are of double precision
+FEW_FEATURES = 256  # as a table has: distances one by one cost little
 MOST_KID = 500  # rows of a subset, by ten of which it is measured: time and memory grow with the square
 
 
@@ -44,7 +47,11 @@ def prdc(real: Tensor, fake: Tensor, k: int = K) -> dict[str, Tensor]:
     real, fake = (
         (rows.double() - center).to(torch.double if exact else torch.float) for rows in (real, fake)
     )
-    real_radii, fake_radii = _radii(real, k), _radii(fake, k)[k]
+    # Of few features distances are taken one by one: by matrix products, those of twins are not 0.
+    few = real.shape[1] <= FEW_FEATURES
+    mode = "donot_use_mm_for_euclid_dist" if few else "use_mm_for_euclid_dist_if_necessary"
+    distance = partial(torch.cdist, compute_mode=mode)
+    real_radii, fake_radii = _radii(real, k, distance), _radii(fake, k, distance)[k]
     inside = torch.zeros(len(fake), dtype=torch.double)
     nearest, which = (
         torch.full((len(fake),), torch.inf, dtype=fake.dtype),
@@ -52,10 +59,10 @@ def prdc(real: Tensor, fake: Tensor, k: int = K) -> dict[str, Tensor]:
     )
     recalled, covered = [], []
     for start in range(0, len(real), BLOCK):
-        distances = torch.cdist(real[start : start + BLOCK], fake)
-        within = distances < real_radii[k][start : start + BLOCK, None]
+        distances = distance(real[start : start + BLOCK], fake)
+        within = distances <= real_radii[k][start : start + BLOCK, None]
         inside += within.sum(0)
-        recalled.append((distances < fake_radii).any(1))
+        recalled.append((distances <= fake_radii).any(1))
         covered.append(within.any(1))
         closest = distances.min(0)
         which = torch.where(closest.values < nearest, closest.indices + start, which)
@@ -69,10 +76,10 @@ def prdc(real: Tensor, fake: Tensor, k: int = K) -> dict[str, Tensor]:
     }
 
 
-def _radii(rows: Tensor, k: int) -> dict[int, Tensor]:
+def _radii(rows: Tensor, k: int, distance: Callable[[Tensor, Tensor], Tensor]) -> dict[int, Tensor]:
     """Return the distance of each row to its nearest other, and to its k-th nearest."""
     blocks = [
-        torch.cdist(rows[start : start + BLOCK], rows).topk(k + 1, largest=False).values
+        distance(rows[start : start + BLOCK], rows).topk(k + 1, largest=False).values
         for start in range(0, len(rows), BLOCK)
     ]
     found = torch.cat(blocks)

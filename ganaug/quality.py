@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from sklearn.base import clone
 from torch import Tensor
+from torchvision.transforms.v2 import functional as tvf
 
 from ganaug.data import as_random, check_labels, check_sampler, encode_labels, label_indices
 from ganaug.kinds import as_rows, is_frame, join, take
@@ -111,16 +112,21 @@ def quality_report(
     recall on synthetic rows of the latter; "usefulness", what recall gains where synthetic rows are
     added.
     """
+    if isinstance(per_class, bool) or not isinstance(per_class, int | np.integer) or per_class < 2:
+        raise ValueError(f"`per_class` must be an integer from 2 up, got {per_class!r}.")
     random = as_random(random_state)
     X = as_rows(X)
     y = check_labels(y, len(X))
     classes, labels = encode_labels(y)
-    X_test, test_labels = _held_out(X_test, y_test, classes)
+    space = Neighbours(X)
+    X_test, test_labels = _held_out(X_test, y_test, classes, space.codec)
     made, made_labels, kept = _synthetic_rows(sampler_or_arrays, classes, per_class, random)
     seen = np.concatenate(
         [np.sort(random.permutation(own)[:per_class]) for own in _by_class(labels, len(classes))]
     )
-    model: Any = TableProbe() if X.ndim == 2 else ProbeClassifier(steps=PROBE_STEPS)
+    model: Any = ProbeClassifier(steps=PROBE_STEPS)
+    if X.ndim == 2:
+        model = TableProbe(codec=TableCodec.fit(X))  # synthetic rows alone may be all the same
     model.set_params(random_state=int(random.randint(2**31 - 1)))
     real_only = None  # a classifier of real rows
     if features is None:
@@ -132,7 +138,6 @@ def quality_report(
     real, fake = (_matrix(features(rows)) for rows in (take(X, seen), made))
     real_labels = labels[seen]
     noise = _matrix(features(_noise(X, len(made), random)))
-    space = Neighbours(X)
     points = [space.encode(take(X, own)) for own in _by_class(labels, len(classes))]
 
     measurable = np.flatnonzero(np.bincount(test_labels, minlength=len(classes)) >= LEAST_HELD)
@@ -144,7 +149,7 @@ def quality_report(
         rows = take(made, np.flatnonzero(made_labels == c))
         measures["memorised"] = _memorised(space, points[c], rows, held, random)
         found[classes[c].item() if hasattr(classes[c], "item") else classes[c]] = measures
-    overall = _compared(real, fake, noise, random, fid=True)
+    overall = _compared(real, fake, noise, random, mix=_mixed(made_labels, real_labels))
     overall["diversity"] = _mean_entry([m["diversity"] for m in found.values()])
     overall["memorised"] = _mean_entry([m["memorised"] for m in found.values()])
     if len(measurable):
@@ -252,12 +257,16 @@ def _copies(memorised: Entry) -> float:
     return (_value(memorised) - by_chance) / (1 - by_chance) if by_chance < 1 else 0.0
 
 
-def _held_out(X_test: Any, y_test: Any, classes: np.ndarray) -> tuple[Any, np.ndarray]:
+def _held_out(X_test: Any, y_test: Any, classes: np.ndarray, codec: Any) -> tuple[Any, np.ndarray]:
     if X_test is None:
         return None, np.empty(0, np.int64)
     X_test = as_rows(X_test)
     if not len(X_test):
         raise ValueError("`X_test` must be None or hold rows, got 0.")
+    try:
+        codec.check(X_test)
+    except ValueError as exc:
+        raise ValueError(f"`X_test` must be of the kind of `X`. {exc}") from exc
     labels = label_indices(check_labels(y_test, len(X_test)), classes, "y_test")
     return X_test, labels
 
@@ -293,10 +302,10 @@ def _matrix(features: Any) -> Tensor:
 def _noise(X: Any, n: int, random: np.random.RandomState) -> Any:
     """Return rows that have nothing of `X` but its range: pixels at random, or each column shuffled."""
     if X.ndim > 2:
-        noise = random.random_sample((n, *X.shape[1:]))
+        noise = random.randint(0, 256, (n, *X.shape[1:]), dtype=np.uint8)
         if isinstance(X, Tensor):
-            return (torch.from_numpy(noise) * (255 if X.dtype == torch.uint8 else 1)).to(X.dtype)
-        return (noise * (255 if X.dtype == np.uint8 else 1)).astype(X.dtype)
+            return tvf.to_dtype(torch.from_numpy(noise), X.dtype, scale=True)
+        return noise if X.dtype == np.uint8 else (noise / np.float32(255)).astype(X.dtype)
     rows = take(X, random.randint(len(X), size=n)).copy()
     for place in range(rows.shape[1]):
         order = random.permutation(n)
@@ -308,9 +317,18 @@ def _noise(X: Any, n: int, random: np.random.RandomState) -> Any:
 
 
 def _compared(
-    real: Tensor, fake: Tensor, noise: Tensor, random: np.random.RandomState, *, fid: bool = False
+    real: Tensor,
+    fake: Tensor,
+    noise: Tensor,
+    random: np.random.RandomState,
+    *,
+    mix: np.ndarray | None = None,
 ) -> dict[str, Entry]:
-    """Return fidelity, coverage and diversity, with the floor and what bad generators score."""
+    """Return fidelity, coverage and diversity, with the floor and what bad generators score.
+
+    `mix`, where there are several classes, are the synthetic rows whose distribution is to be
+    compared, FID and KID: of the classes as often as among the real ones.
+    """
     order = random.permutation(len(real))[:YARDSTICK]
     half = len(order) // 2
     some, n = real[order], min(len(fake), YARDSTICK)
@@ -324,7 +342,7 @@ def _compared(
         "one mode": (some, some[:1].expand(n, -1)),
     }
     names = ["precision", "recall", "density", "coverage", "authenticity", "diversity", "kid"]
-    names += ["fid"] if fid else []
+    names += [] if mix is None else ["fid"]
     measures: dict[str, Entry] = {
         name: dict.fromkeys(("value", "low", "high", "floor", *BAD)) for name in names
     }
@@ -339,6 +357,8 @@ def _compared(
         spread = _spread(theirs, random)
         if spread > 0:
             measures["diversity"][kind] = _spread(ours, random) / spread
+        if kind == "value" and mix is not None:
+            ours = fake[torch.from_numpy(mix)]
         if min(len(theirs), len(ours)) >= LEAST_KID:
             mean, deviation = kernel_distance(theirs, ours)
             measures["kid"][kind] = mean
@@ -346,7 +366,7 @@ def _compared(
                 measures["kid"]["low"], measures["kid"]["high"] = mean - 2 * deviation, mean + 2 * deviation
         # It takes seconds, and says nothing of copies and of one mode that diversity does not. It
         # depends on the number of rows: half as many as there are, since there are no more for the floor.
-        if fid and min(half, len(ours)) > 1 and kind in ("value", "floor", "noise"):
+        if mix is not None and min(half, len(ours)) > 1 and kind in ("value", "floor", "noise"):
             drawn = (rows[random.permutation(len(rows))[:half]] for rows in (theirs, ours))
             measures["fid"][kind] = frechet_distance(*drawn)
     if measures["diversity"]["value"] is not None:
@@ -356,6 +376,13 @@ def _compared(
             float(np.quantile(spreads, q) * scale) for q in (0.025, 0.975)
         )
     return measures
+
+
+def _mixed(made_labels: np.ndarray, real_labels: np.ndarray) -> np.ndarray:
+    """Return as many synthetic rows as there are in which classes are as frequent as among real ones."""
+    made, real = np.bincount(made_labels), np.bincount(real_labels)
+    numbers = np.maximum(1, (np.min(made / real) * real).astype(int))
+    return np.concatenate([np.flatnonzero(made_labels == c)[:n] for c, n in enumerate(numbers)])
 
 
 def _spread(rows: Tensor, random: np.random.RandomState, most: int = PAIRS) -> float:

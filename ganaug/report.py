@@ -55,7 +55,7 @@ def contact_sheet(
         axis.imshow(sheet.permute(1, 2, 0).squeeze(2).numpy(), cmap="gray", vmin=0, vmax=1, aspect="equal")
         axis.set_title(title)
         axis.set_xticks([])
-        counts = [f"{label} ({int(np.sum(labels == label))})" for label in classes]
+        counts = [f"{_plain(label)} ({int(np.sum(labels == label))})" for label in classes]
         axis.set_yticks(
             np.arange(len(classes)) * (height + 1) + height / 2, counts if title == "real" else []
         )
@@ -216,16 +216,22 @@ def _saved(figure: Figure) -> io.BytesIO:
 
 def _grid(images: list[list[np.ndarray]], names: Sequence[Any]) -> io.BytesIO:
     """Draw images (H, W) or (H, W, C), floats in [0, 1], in rows with names."""
-    figure = Figure(figsize=(0.5 * len(images[0]) + 1, 0.5 * len(images) + 0.2), dpi=130)
-    for row, axes in zip(
-        range(len(images)), figure.subplots(len(images), len(images[0]), squeeze=False), strict=True
-    ):
-        for axis, image in zip(axes, images[row], strict=True):
+    most = max(map(len, images))
+    figure = Figure(figsize=(0.5 * most + 1, 0.5 * len(images) + 0.2), dpi=130)
+    for row, axes in enumerate(figure.subplots(len(images), most, squeeze=False)):
+        for axis, image in zip(axes, images[row], strict=False):
             axis.imshow(image, cmap="gray", vmin=0, vmax=1)
             axis.set_xticks([])
             axis.set_yticks([])
-        axes[0].set_ylabel(names[row], rotation=0, ha="right", va="center")
+        for axis in axes[len(images[row]) :]:
+            axis.set_visible(False)
+        axes[0].set_ylabel(_plain(names[row]), rotation=0, ha="right", va="center")
     return _saved(figure)
+
+
+def _plain(name: Any) -> str:
+    """Return a name as matplotlib shows it: between two dollars it would expect mathematics."""
+    return str(name).replace("$", r"\$")
 
 
 def _pixels(codec: ImageCodec, images: Any) -> list[np.ndarray]:
@@ -290,7 +296,7 @@ def _embedding(
                 mark,
                 color=color,
                 alpha=0.6,
-                label=str(classes[c]) if mark == "." else None,
+                label=_plain(classes[c]) if mark == "." else None,
             )
     axis.legend(title="class", fontsize=7)
     axis.set_xticks([])
@@ -316,12 +322,12 @@ def _histograms(X: Any, made: Any, most: int = 24) -> io.BytesIO:
                 [np.mean([value == known for value in values]) for known in column.values]
                 for values in (real, ours)
             ]
-            names = [str(value)[:9] for value in column.values]
-            axis.bar(names, shares[0], alpha=0.5)
-            axis.bar(names, shares[1], fill=False, edgecolor="C1")
-            if len(names) > 6:
-                axis.set_xticks([])
-        axis.set_title(str(column.name), fontsize=7)
+            places = range(len(column.values))
+            axis.bar(places, shares[0], alpha=0.5)
+            axis.bar(places, shares[1], fill=False, edgecolor="C1")
+            names = [_plain(str(value)[:9]) for value in column.values]
+            axis.set_xticks(places, names) if len(names) <= 6 else axis.set_xticks([])
+        axis.set_title(_plain(column.name), fontsize=7)
         axis.tick_params(labelsize=5)
     return _saved(figure)
 

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from click.testing import CliRunner
@@ -244,12 +245,75 @@ def test_each_measure_has_a_page_of_its_own():
             lambda X, y: (X[:0], y[:0]),
             "`X_test` must be None or hold rows, got 0",
         ),
+        (
+            lambda X, y: (X, y),
+            lambda X, y: (X[:, :, :7], y),
+            "`X_test` must be of the kind of `X`.",
+        ),
     ],
 )
 def test_bad_input(made, test, message, digits):
     X, y = digits[0]
     with pytest.raises(ValueError, match=message):
         quality_report(made(X, y), X, y, *(test(X, y) if test else ()))
+
+
+@pytest.mark.parametrize("per_class", [0, 1, "a", 2.5])
+def test_bad_numbers_of_rows(per_class, digits):
+    with pytest.raises(ValueError, match=f"`per_class` must be an integer from 2 up, got {per_class!r}"):
+        quality_report(digits[0], *digits[0], per_class=per_class)
+
+
+def test_twins_are_as_good_as_they_are_real():
+    """New draws of a table of few categories, and the training rows themselves."""
+    rng = np.random.default_rng(0)
+
+    def draw(*counts):
+        y = np.repeat([0, 1], counts)
+        columns = np.minimum(
+            rng.integers(0, 4, (len(y), 3)) + y[:, None] * rng.integers(0, 2, (len(y), 3)), 3
+        )
+        return np.array(list("abcd"), dtype=object)[columns], y
+
+    (X, y), held = draw(300, 150), draw(100, 60)
+    for made, said in (
+        (draw(200, 200), "Nothing speaks"),
+        ((X, y), "Do not use it: 100 % of them are copies"),
+    ):
+        report = quality_report(made, X, y, *held)
+        assert value(report, "precision") > 0.95
+        assert value(report, "coverage") > 0.9 * value(report, "coverage", "floor")
+        assert report["verdict"][0].startswith(said)
+
+
+def test_one_row_over_and_over_is_told_of_a_table():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(200, 4)), np.arange(200) % 2
+    one = np.repeat(X[:1], 100, axis=0), np.arange(100) % 2
+    assert quality_report(one, X, y, X[::2] + 0.1, y[::2])["verdict"][0].startswith("Do not use it")
+
+
+def test_classes_are_compared_as_frequent_as_they_are():
+    rng = np.random.default_rng(0)
+
+    def draw(*counts):
+        y = np.repeat([0, 1], counts)
+        return rng.normal(size=(len(y), 6)) + 3 * y[:, None], y
+
+    X, y = draw(500, 50)
+    report = quality_report(draw(500, 500), X, y)
+    for measure in ("fid", "kid"):
+        assert value(report, measure) < value(report, measure, "noise")
+
+
+def test_pictures_of_unequal_classes_and_odd_names(digits, tmp_path):
+    X, y = digits[0]
+    names = np.array(["$5^", "$6_$", *"bcdefghi"])[y]
+    rows = np.concatenate([np.flatnonzero(y == c)[: 2 if c == np.unique(y)[-1] else 9] for c in np.unique(y)])
+    quality_report((X[rows], names[rows]), X, names).to_html(tmp_path / "page.html")
+    table = pd.DataFrame({"$a_$b^^": np.arange(80.0), "c": ["department_" + s for s in "abcd"] * 20})
+    y = np.arange(80) % 2
+    quality_report((table, y), table, y).to_html(tmp_path / "table.html")
 
 
 def test_the_command(digits, tmp_path, monkeypatch):
