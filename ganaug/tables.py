@@ -18,6 +18,7 @@ from ganaug.kinds import column_name, is_frame, is_missing, pandas_dtype
 KNOTS = 1000  # points of a column's distribution that are kept
 FEW = 20  # distinct numbers up to which a column takes no others
 MAX_CATEGORIES = 1000
+LARGEST = 2**53  # integers from which floats skip some
 MAX_DECIMALS = 6  # numbers with as many are taken for measured ones
 SHARPNESS = 3.0  # of the softmax: a category that is handed through keeps all but 0.0025 of one
 DIRECTIONS = 64  # in which `TableCodec.project` looks
@@ -44,6 +45,8 @@ class Column:
         Of a DataFrame's categorical column: all that its dtype allows.
     ordered : bool
         Whether that dtype is ordered.
+    whole : bool
+        Of a column of Python objects: whether all numbers are ints.
     """
 
     name: str | int
@@ -54,6 +57,7 @@ class Column:
     missing: str | None
     categories: list[Any] | None = None
     ordered: bool = False
+    whole: bool = False
 
     @property
     def n_categories(self) -> int:
@@ -111,6 +115,8 @@ class TableCodec:
         ValueError
             If a column can't be learned from: names it, and what would be accepted.
         """
+        if isinstance(X, Tensor):
+            raise ValueError(f"A table `X` must be an ndarray or a DataFrame, got a Tensor {tuple(X.shape)}.")
         if X.ndim != 2 or 0 in X.shape:
             raise ValueError(f"`X` must be a table (n, n_features), got shape {tuple(X.shape)}.")
         columns = [_learned(*parts) for parts in _columns(X)]
@@ -131,7 +137,7 @@ class TableCodec:
             raise ValueError(f"`X` must be {kind}, as in fit, got {type(X).__name__} of columns {names}.")
 
     def prepare(self, X: Any) -> Tensor:
-        """Return all rows encoded: what is slow to look up, and no larger than it was."""
+        """Return all rows encoded: slow to look up, and of many categories larger than they were."""
         return self.encode(X)
 
     def encode(self, X: Any, *, strict: bool = True) -> Tensor:
@@ -175,6 +181,7 @@ class TableCodec:
             if column.scores:
                 missing = which == 1
                 values = _from_scores(column, encoded[:, start])
+                values = values.astype(np.int64).astype(object) if column.whole else values
             else:
                 missing = which == len(column.values)
                 values = np.array([*column.values, None], dtype=object)[which]
@@ -313,8 +320,13 @@ def _learned(name: str | int, values: np.ndarray, missing: np.ndarray, dtype: An
     decimals = None
     if listed is None and kinds <= {int, float}:
         numbers = _numbers(name, values, missing)[~missing]
+        if kinds == {int} and np.abs(numbers).max() >= LARGEST:
+            raise ValueError(
+                f"Column {name!r} of `X` holds integers of 2**53 or more, such as {max(there, key=abs)}: drop"
+                " it, or make it strings."
+            )
         knots, scores = _normal_scores(numbers)
-        decimals = next((d for d in range(MAX_DECIMALS) if np.array_equal(numbers.round(d), numbers)), None)
+        decimals = next((d for d in range(MAX_DECIMALS) if _has_decimals(numbers, d, dtype)), None)
     else:
         knots, scores = sorted(set(there), key=lambda value: (type(value).__name__, value)), []
         if len(knots) > MAX_CATEGORIES or len(knots) == len(there) > FEW:
@@ -331,7 +343,15 @@ def _learned(name: str | int, values: np.ndarray, missing: np.ndarray, dtype: An
         missing=token,
         categories=None if listed is None else listed.tolist(),
         ordered=bool(getattr(dtype, "ordered", False)),
+        whole=isinstance(dtype, np.dtype) and dtype.kind == "O" and bool(scores) and kinds == {int},
     )
+
+
+def _has_decimals(numbers: np.ndarray, decimals: int, dtype: Any) -> bool:
+    """Return whether no number has more decimals, as far as the column's own dtype tells them apart."""
+    own = getattr(dtype, "numpy_dtype", getattr(dtype, "subtype", dtype))
+    kind = own if isinstance(own, np.dtype) and own.kind == "f" else np.dtype(float)
+    return np.array_equal(numbers.round(decimals).astype(kind), numbers.astype(kind))
 
 
 def _numbers(name: str | int, values: np.ndarray, missing: np.ndarray) -> np.ndarray:

@@ -83,6 +83,32 @@ def test_few_numbers_stay_few_and_integers_whole():
     assert len(np.unique(drawn)) > FEW
 
 
+@pytest.mark.parametrize("table", [False, True])
+def test_whole_numbers_among_objects_stay_ints(table):
+    frame = pd.DataFrame({"n": [*range(30), None], "s": ["a", "b", "c"] * 10 + ["a"]}).astype(object)
+    frame["n"] = pd.Series([*range(30), None], dtype=object)
+    X = frame if table else frame.to_numpy()
+    codec = TableCodec.fit(X)
+    again = TableCodec.from_config(codec.to_config()).decode(codec.encode(X))
+    column = again["n"].tolist() if table else again[:, 0].tolist()
+    assert column == [*range(30), None]
+    assert {type(value) for value in column[:30]} == {int}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, "Float32", np.float64])
+def test_decimals_are_those_of_the_dtype(dtype):
+    prices = pd.Series(np.random.default_rng(0).integers(100, 9999, 60) / 100).astype(dtype)
+    codec = TableCodec.fit(pd.DataFrame({"price": prices}))
+    made = codec.decode(torch.linspace(-2, 2, 50)[:, None])["price"]
+    assert made.tolist() == made.round(2).tolist()
+    assert codec.columns[0].decimals == 2
+
+
+def test_a_tensor_is_no_table():
+    with pytest.raises(ValueError, match=r"must be an ndarray or a DataFrame, got a Tensor \(4, 3\)"):
+        TableCodec.fit(torch.rand(4, 3))
+
+
 def test_what_a_generator_puts_out_is_one_category_and_nothing_else_changes():
     table = mixed_table()
     codec = TableCodec.fit(table)
@@ -129,6 +155,7 @@ def test_missing_where_none_was():
         ([np.nan] * 40, "Column 'x' .*no value"),
         (pd.date_range("2020-01-01", periods=40), "Column 'x' .*numbers, booleans or strings"),
         ([(1, 2)] * 40, "Column 'x' .*got tuple"),
+        ([1, 2**53] * 20, r"Column 'x' .*integers of 2\*\*53 or more, such as 9007199254740992: drop it"),
     ],
 )
 def test_a_column_that_cannot_be_learned_from_is_named(column, message):
