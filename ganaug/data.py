@@ -123,6 +123,9 @@ def check_labels(y: Any, n_rows: int) -> np.ndarray:
     missing = y != y if y.dtype.kind == "f" else np.array([label is None or label != label for label in y])
     if np.any(missing):
         raise ValueError(f"`y` has missing labels, the first at row {int(np.argmax(missing))}.")
+    kinds = {type(label).__name__ for label in y} if y.dtype == object else set()
+    if "str" in kinds and len(kinds) > 1:
+        raise ValueError(f"`y` must hold labels of one type, got {' and '.join(sorted(kinds))}.")
     check_classification_targets(y)
     return y
 
@@ -171,11 +174,16 @@ def label_indices(labels: Any, classes: np.ndarray, name: str = "labels") -> np.
         If a label is not one of `classes`.
     """
     values = np.atleast_1d(_label_array(labels))
+    if values.dtype == object:
+        values = np.array(values.tolist())
     if values.ndim != 1:
         raise ValueError(f"`{name}` must be one-dimensional, got shape {values.shape}.")
     if len(values) == 0:
         return np.empty(0, np.int64)
     if values.dtype != object and (values.dtype.kind in "US") == (classes.dtype.kind in "US"):
+        if values.dtype.kind in "iu" and classes.dtype.kind in "iu":
+            own = values.astype(classes.dtype)  # numpy compares signed and unsigned ones as floats
+            values = own if np.array_equal(own, values) else values
         where = np.minimum(np.searchsorted(classes, values), len(classes) - 1)
         unknown = classes[where] != values
         if not np.any(unknown):
@@ -249,6 +257,8 @@ def check_sampler(sampler: Any) -> None:
 def _label_array(labels: Any) -> np.ndarray:
     """Return labels as an ndarray; strings as numpy's, however pandas or a list held them."""
     values = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
+    if isinstance(labels, list | tuple) and values.dtype.kind == "U":
+        values = np.array(labels, dtype=object)  # numpy makes a string of everything beside one
     if values.dtype == object and values.size and all(isinstance(value, str) for value in values.flat):
         return values.astype(str)
     return values
@@ -341,7 +351,7 @@ def _header(path: Path) -> tuple[tuple[int, int], str]:
             shape = (image.height, image.width)
             image.verify()  # loading does not look at the checksums of a PNG file
             return shape, mode
-    except (OSError, UnidentifiedImageError, ValueError, SyntaxError) as exc:
+    except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError) as exc:
         raise ValueError(f"{path} can't be read as an image.") from exc
 
 
@@ -349,7 +359,7 @@ def _load(path: Path, mode: str, size: tuple[int, int] | None) -> Image.Image:
     try:
         with Image.open(path) as image:
             return _converted(image, mode, size)
-    except (OSError, ValueError, SyntaxError) as exc:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as exc:
         raise ValueError(f"{path} can't be read as an image: {exc}") from exc
 
 
@@ -406,7 +416,7 @@ def _from_dataset(dataset: Any, size: tuple[int, int] | None) -> Arrays:
         labels.append(label.item() if isinstance(label, Tensor | np.generic) else label)
     if not images:
         raise ValueError("The data set is empty.")
-    y = check_labels(np.asarray(labels), len(images))
+    y = check_labels(labels, len(images))
     return Arrays(_stack(images, size), y, getattr(dataset, "classes", None))
 
 
@@ -420,7 +430,7 @@ def _stack(images: list[Any], size: tuple[int, int] | None) -> Any:
         return _fill((np.asarray(_converted(image, mode, size)) for image in images), len(images))
     if all(isinstance(image, Tensor) for image in images):
         if size is not None:
-            images = [_resize_tensor(image, size) for image in images]
+            images = [_resize(image[None], size)[0] for image in images]
         _check_same_size([tuple(image.shape[-2:]) for image in images], items)
         return torch.stack([image.as_subclass(Tensor) for image in images])
     if all(isinstance(image, np.ndarray) for image in images):

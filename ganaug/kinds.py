@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as tvf
@@ -45,6 +46,8 @@ def pandas_dtype(name: str, categories: list[Any] | None = None, ordered: bool =
 
 def as_rows(X: Any) -> Any:
     """Return `X` as what the functions here take: a Tensor, a DataFrame or an ndarray."""
+    if scipy.sparse.issparse(X):
+        raise ValueError(f"`X` must be dense, got {type(X).__name__}: pass X.toarray().")
     return X if isinstance(X, Tensor) or is_frame(X) else np.asarray(X)
 
 

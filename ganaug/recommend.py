@@ -315,8 +315,6 @@ def recommend_counts(
     if isinstance(budget, bool) or not (budget is None or isinstance(budget, numbers.Real)):
         raise ValueError(f"`budget` must be a number of seconds or None, got {budget!r}.")
     X = as_rows(X)
-    if X.ndim < 2:
-        raise ValueError(f"`X` must be images or a dense table, got {type(X[()]).__name__}.")
     random = as_random(random_state)
     classes, labels = encode_labels(check_labels(y, len(X)), least=1)
     counts = np.bincount(labels)

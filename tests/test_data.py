@@ -3,6 +3,7 @@ from __future__ import annotations
 import h5py
 import numpy as np
 import pytest
+import scipy.sparse
 import torch
 from PIL import Image
 from torch.utils.data import Dataset, TensorDataset
@@ -184,6 +185,8 @@ def test_bad_sizes(size):
         ([0], r"one label for each of the 2 rows.*got shape \(1,\)"),
         ([[0], [1]], r"got shape \(2, 1\)"),
         ([0.0, np.nan], "missing labels, the first at row 1"),
+        (["cat", float("nan")], "missing labels, the first at row 1"),
+        (["cat", 1], "labels of one type, got int and str"),
         ([0.5, 1.7], "continuous"),
     ],
 )
@@ -213,6 +216,9 @@ def test_encode_labels():
         ([False, True], [True, False], [1, 0]),
         ([1, 3, 5], [], []),
         (["a", "b"], np.array(["b", "a"], dtype=object), [1, 0]),
+        ([1, 3], np.array([3, 1], dtype=object), [1, 0]),
+        (np.array([2**60 + 1, 2**60 + 3], np.uint64), np.array([2**60 + 3]), [1]),
+        ([1, 3], np.array([3, 1], dtype=np.uint8), [1, 0]),
     ],
 )
 def test_label_indices(classes, labels, expected):
@@ -225,6 +231,11 @@ def test_label_indices(classes, labels, expected):
 def test_unknown_labels_are_named(labels, got):
     with pytest.raises(ValueError, match=rf"among \[1, 3, 5\], got {got}"):
         label_indices(labels, np.array([1, 3, 5]))
+
+
+def test_a_sparse_matrix_is_refused_by_name():
+    with pytest.raises(ValueError, match="`X` must be dense, got csr_matrix"):
+        as_arrays((scipy.sparse.csr_matrix(np.eye(4)), [0, 0, 1, 1]))
 
 
 def test_object_strings_are_strings():

@@ -242,7 +242,7 @@ def test_where_no_gain_is_shown_images_must_be_sound(kind, gain, doubt, monkeypa
 
 
 def test_a_sparse_table_is_refused():
-    with pytest.raises(ValueError, match="`X` must be images or a dense table, got csr_matrix"):
+    with pytest.raises(ValueError, match="`X` must be dense, got csr_matrix"):
         recommend_counts(Generator(), scipy.sparse.csr_matrix(X), Y)
 
 
