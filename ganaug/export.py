@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -52,9 +53,9 @@ def export_images(path: str | Path, folder: str | Path) -> int:
             "Only uint8 images of 1, 3 or 4 channels can be PNG files, got"
             f" {image.dtype} {tuple(image.shape)}."
         )
-    partial = folder.with_name(folder.name + ".partial")
-    if partial.exists():
-        shutil.rmtree(partial)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(".partial", f"{folder.name}-", folder.parent))
+    partial.chmod(0o755)  # a temporary folder is its owner's alone
     try:
         _write(data, names, partial)
         partial.rename(folder)

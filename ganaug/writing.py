@@ -396,6 +396,7 @@ def _fill(file: h5py.File, blocks: _Blocks, left: dict[str, Any], journal: Path,
     ) as bar:
         for number in range(done, len(blocks)):
             rows = blocks.rows(number)
+            _described(file, blocks)
             images[blocks.start(number) : blocks.start(number + 1)] = rows
             left["checksum"] = (left["checksum"] + checksum(rows)) % 2**64
             left["blocks"] = number + 1
@@ -412,17 +413,26 @@ def _rows_of(file: h5py.File) -> h5py.Dataset:
     return next(file[key] for key in LAYOUTS.values() if key in file)
 
 
+def _described(file: h5py.File, blocks: _Blocks) -> np.ndarray | None:
+    """Return what the columns of a DataFrame are, as bytes; raise ValueError if there is no room for it."""
+    if blocks.columns is None:
+        return None
+    content = np.frombuffer(blocks.columns.to_bytes(), np.uint8)
+    room = len(file[COLUMNS])
+    if len(content) > room:
+        raise ValueError(
+            f"What columns of strings and objects hold takes {len(content)} bytes, more than the {room} that"
+            " were set aside: group them into fewer categories, or give numbers a dtype of numbers."
+        )
+    return content
+
+
 def _note_columns(file: h5py.File, blocks: _Blocks) -> None:
     """Write what the columns of a DataFrame are, now that all their values have turned up."""
-    if blocks.columns is None:
+    content = _described(file, blocks)
+    if content is None:
         return
-    content = np.frombuffer(blocks.columns.to_bytes(), np.uint8)
     stored = file[COLUMNS]
-    if len(content) > len(stored):
-        raise ValueError(
-            f"The strings of all columns take {len(content)} bytes, more than the {len(stored)} that were set"
-            " aside: group them into fewer categories."
-        )
     stored[: len(content)] = content
     stored.attrs.modify(CHECKSUM, np.uint64(checksum(stored[:])))
 

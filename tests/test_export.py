@@ -63,6 +63,15 @@ def test_what_can_not_be_exported(tmp_path):
         export_images(path, tmp_path / "png")
 
 
+def test_a_folder_of_somebody_else_is_left_alone(tmp_path):
+    path = write_hdf5(StripeSampler([0, 1]), tmp_path / "x.h5", 2)
+    (tmp_path / "png.partial").mkdir()
+    (tmp_path / "png.partial" / "mine.txt").write_text("x")
+    export_images(path, tmp_path / "png")
+    assert (tmp_path / "png.partial" / "mine.txt").read_text() == "x"
+    assert len(list(tmp_path.iterdir())) == 3
+
+
 def test_a_failure_leaves_nothing(tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError("no space left")

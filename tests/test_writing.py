@@ -489,6 +489,9 @@ def test_strings_that_need_too_much_room_and_rows_of_objects(tmp_path, monkeypat
     monkeypatch.setattr("ganaug.writing.ROOM", 200 - 2 * len(columns.to_bytes()))
     with pytest.raises(ValueError, match="more than the .* set aside"):
         write_hdf5(gan, tmp_path / "x.h5", 50)
+    monkeypatch.setattr("ganaug.writing._note_columns", None)  # at the first block, not at the end
+    with pytest.raises(ValueError, match="more than the .* set aside"):
+        write_hdf5(gan, tmp_path / "x.h5", 50)
     with pytest.raises(ValueError, match="dtype object"):
         write_hdf5(ConditionalGAN(steps=2).fit(X.astype(object).to_numpy(), y), tmp_path / "x.h5", 5)
     assert list(tmp_path.iterdir()) == []
