@@ -417,7 +417,7 @@ class ConditionalGAN(BaseEstimator):
 
         # The first fit warms up, and any may be held up by other processes: the faster one counts.
         one, more = (min(seconds(steps) for _ in range(2)) for steps in (1, 1 + TIMED_STEPS))
-        return self._auto("steps", codec) * (more - one) / TIMED_STEPS
+        return self._auto("steps", codec) * max(0.0, more - one) / TIMED_STEPS
 
     def sample(self, labels: Any, random_state: int | np.random.RandomState | None = None) -> Any:
         """Return one synthetic row for each of `labels`, in order.
