@@ -39,7 +39,8 @@ class QualityGate(BaseEstimator):
       its own so little that no more than 985 of 1,000 real rows under a wrong label would be caught,
       and no more than a tenth of those under their own;
     - *copied*, if it lies as near to a training row of its class as hardly any two real rows (one
-      in a hundred) lie to each other; images may be shifted by a pixel meanwhile;
+      in a hundred) lie to each other; images may be shifted by a pixel meanwhile, and in a table of
+      few categories, where real rows have twins, no row is a copy;
     - *repeated*, if it lies so near to an earlier row of the same call.
 
     What was rejected is proposed anew until every label has its row. After `max_rounds` the best
