@@ -23,7 +23,7 @@ from ganaug.data import (
     per_class,
 )
 from ganaug.hdf5 import HDF5Dataset
-from ganaug.kinds import channels_first, rows_like
+from ganaug.kinds import channels_first, is_pixels, rows_like
 from ganaug.recommend import Recommendation, balanced_weights
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # of PIL, by number of channels
@@ -241,7 +241,7 @@ class _Source:
                 "`dataset` must hold PIL images or Tensors, or have a `transform`, got"
                 f" {type(like).__name__}."
             )
-        if isinstance(like, Tensor) and not (like.dtype == torch.uint8 or like.is_floating_point()):
+        if isinstance(like, Tensor) and not is_pixels(like):
             raise ValueError(
                 f"`dataset` must hold images of uint8 or floats, got {like.dtype}: convert them."
             )

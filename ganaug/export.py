@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -19,7 +18,7 @@ def export_images(path: str | Path, folder: str | Path) -> int:
     """Write the images of a file that `write_hdf5` wrote as ``folder/LABEL/NUMBER.png``.
 
     The number is that of the image in the file, preceded by "synthetic-" for synthetic ones. Until
-    all are there the folder's name ends in ``.partial``.
+    all are there they lie in a folder beside it whose name ends in ``.partial``.
 
     Parameters
     ----------
@@ -54,14 +53,9 @@ def export_images(path: str | Path, folder: str | Path) -> int:
             f" {image.dtype} {tuple(image.shape)}."
         )
     folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(".partial", f"{folder.name}-", folder.parent))
-    partial.chmod(0o755)  # a temporary folder is its owner's alone
-    try:
-        _write(data, names, partial)
-        partial.rename(folder)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
+    with tempfile.TemporaryDirectory(".partial", f"{folder.name}-", folder.parent) as partial:
+        _write(data, names, Path(partial) / folder.name)
+        (Path(partial) / folder.name).rename(folder)
     return len(data)
 
 

@@ -83,6 +83,11 @@ def channels_first(rows: Any) -> Tensor:
     return rows.permute(0, 3, 1, 2).contiguous() if rows.ndim == 4 else rows[:, None]
 
 
+def is_pixels(image: Tensor) -> bool:
+    """Return whether torchvision can scale the values from and to those of synthetic images."""
+    return image.dtype == torch.uint8 or image.is_floating_point()
+
+
 def rows_like(images: Tensor, like: Any) -> Any:
     """Return images (n, C, H, W) as the rows that `like` is one of."""
     dtype = like.dtype if isinstance(like, Tensor) else torch.from_numpy(like).dtype

@@ -21,7 +21,6 @@ from ganaug.neighbours import Neighbours
 from ganaug.probe import ProbeClassifier, TableProbe
 from ganaug.recommend import balanced_weights
 from ganaug.report import write_page
-from ganaug.tables import TableCodec
 
 RESAMPLES = 200  # of a bootstrap
 NEAREST = 0.05  # of the held-out rows lie as near to a training row as what counts as memorised
@@ -119,26 +118,27 @@ def quality_report(
     y = check_labels(y, len(X))
     classes, labels = encode_labels(y)
     space = Neighbours(X)
-    X_test, test_labels = _held_out(X_test, y_test, classes, space.codec)
+    codec: Any = space.codec
+    X_test, test_labels = _held_out(X_test, y_test, classes, codec)
     made, made_labels, kept = _synthetic_rows(sampler_or_arrays, classes, per_class, random)
     seen = np.concatenate(
         [np.sort(random.permutation(own)[:per_class]) for own in _by_class(labels, len(classes))]
     )
     model: Any = ProbeClassifier(steps=PROBE_STEPS)
     if X.ndim == 2:
-        model = TableProbe(codec=TableCodec.fit(X))  # synthetic rows alone may be all the same
+        model = TableProbe(codec=codec)  # synthetic rows alone may be all the same
     model.set_params(random_state=int(random.randint(2**31 - 1)))
     real_only = None  # a classifier of real rows
     if features is None:
         if X.ndim == 2:
-            features = partial(TableCodec.fit(X).encode, strict=False)
+            features = partial(codec.encode, strict=False)
         else:
             real_only = clone(model).fit(X, labels)
             features = real_only.features
     real, fake = (_matrix(features(rows)) for rows in (take(X, seen), made))
     real_labels = labels[seen]
     noise = _matrix(features(_noise(X, len(made), random)))
-    points = [space.encode(take(X, own)) for own in _by_class(labels, len(classes))]
+    points = space.by_class(X, labels)
 
     measurable = np.flatnonzero(np.bincount(test_labels, minlength=len(classes)) >= LEAST_HELD)
     found: dict[Any, dict[str, Entry]] = {}

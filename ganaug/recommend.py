@@ -26,9 +26,7 @@ INSTEAD = "Draw every class equally often, and augment classically."
 LEAST_ROWS = 6  # of a class: with fewer, a fold leaves too little to learn from and to test on
 BEYOND = 1000  # rows added to every class by the rule "beyond", once it is filled up to the largest
 POOLED = 1000  # samples of each class that a fold draws; more of them taught a classifier no more
-PROBE_STEPS = (
-    600  # of the default classifier, trained two dozen times: what a fit or two of a GAN cost at 8 pixels
-)
+PROBE_STEPS = 600  # of the default classifier, which is trained two dozen times
 FINALISTS = 3  # candidates that the first fold lets through to the others
 RESAMPLES = 1000  # of the rows, for an interval
 # Where a data set is too small to show a gain, images count as sound up to these.
@@ -298,16 +296,16 @@ def recommend_counts(
         If `gan` can't be fitted anew, or a parameter is not of the kind described.
     """
     start = time.perf_counter()
-    inner = gan
-    while True:  # a gate is fitted anew with what it holds
-        if isinstance(inner, FrozenEstimator) or not (hasattr(inner, "fit") and hasattr(inner, "get_params")):
-            raise ValueError(
-                f"`gan` must be an estimator that can be fitted anew on each fold, got {gan!r}: a sampler"
-                " that has seen the rows it is tested on would always look good."
-            )
-        if not hasattr(inner, "gan"):
-            break
-        inner = inner.gan
+    parts = [gan]
+    while hasattr(parts[-1], "gan"):  # a gate is fitted anew with what it holds
+        parts.append(parts[-1].gan)
+    if any(
+        isinstance(p, FrozenEstimator) or not (hasattr(p, "fit") and hasattr(p, "get_params")) for p in parts
+    ):
+        raise ValueError(
+            f"`gan` must be an estimator that can be fitted anew on each fold, got {gan!r}: a sampler that"
+            " has seen the rows it is tested on would always look good."
+        )
     if isinstance(cv, bool) or not isinstance(cv, int | np.integer) or cv < 2:
         raise ValueError(f"`cv` must be an integer from 2 up, got {cv!r}.")
     if not (scorer is None or callable(scorer)):

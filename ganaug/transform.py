@@ -17,7 +17,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as tvf
 
 from ganaug.data import Sampler, check_mode, check_sampler, class_rates, label_indices
-from ganaug.kinds import channels_first, rows_like
+from ganaug.kinds import channels_first, is_pixels, rows_like
 from ganaug.pool import Pool
 from ganaug.recommend import Recommendation
 
@@ -230,9 +230,7 @@ class GANAugment(v2.Transform):
         if isinstance(item, Image.Image):
             self._check_image(item)
             return True
-        if not isinstance(item, Tensor) or item.shape != self._shape:
-            return False
-        return item.dtype == torch.uint8 or item.is_floating_point()
+        return isinstance(item, Tensor) and item.shape == self._shape and is_pixels(item)
 
     def _check_image(self, image: Any) -> None:
         """Raise ValueError unless the synthetic images can stand in for this one, or for this batch."""
@@ -245,7 +243,7 @@ class GANAugment(v2.Transform):
                 )
         else:
             got = tuple(image.shape[-3:])
-            if not (image.dtype == torch.uint8 or image.is_floating_point()):
+            if not is_pixels(image):
                 raise ValueError(f"Images must be of uint8 or floats, got {image.dtype}: convert them.")
         if got != wanted:
             raise ValueError(

@@ -102,6 +102,19 @@ def test_truncated_image_is_named(image_folder):
         as_arrays(image_folder)
 
 
+def test_an_image_that_claims_to_be_huge_is_named(image_folder, monkeypatch):
+    monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 4)
+    with pytest.raises(ValueError, match=r"can't be read as an image"):
+        as_arrays(image_folder)
+
+
+def test_grey_tensors_of_a_data_set_are_resized():
+    data = [(torch.full((10, 12), 7, dtype=torch.uint8), i % 2) for i in range(4)]
+    X, _ = as_arrays(data, size=(8, 9))
+    assert X.shape == (4, 8, 9)
+    assert (X == 7).all()
+
+
 def test_empty_folders(tmp_path, image_folder):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="no image was found"):
