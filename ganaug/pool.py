@@ -18,6 +18,8 @@ from ganaug.hdf5 import LAYOUTS, file_digest, opened, read_header
 from ganaug.kinds import channels_first
 
 BLOCK = 1024  # images made at once
+USUAL, LEAST = 4096, 256  # images of each class, and how few they may become for
+MOST_BYTES = 2**28  # of all together
 
 
 class Pool:
@@ -66,17 +68,24 @@ class Pool:
         self.shape = tuple(self._first(torch.empty(1, *shape[1:])).shape[1:])
 
     @classmethod
-    def filled(cls, sampler: Sampler, size: int, random_state: Any = None) -> Pool:
-        """Return a pool of `size` new images of each class, in a temporary file that goes with it."""
-        labels = np.repeat(np.arange(len(sampler.classes_)), size)
+    def filled(
+        cls, sampler: Sampler, wanted: np.ndarray, size: int | None = None, random_state: Any = None
+    ) -> Pool:
+        """Return a pool of `size` new images of each `wanted` class, in a temporary file that goes with it.
+
+        `wanted` is of bools, (n_classes,). A `size` of None is `USUAL`, or as many as `MOST_BYTES` hold.
+        """
         like = channels_first(sampler.sample(sampler.classes_[:1], random_state=0)).numpy()
+        if size is None:
+            size = min(USUAL, max(LEAST, MOST_BYTES // max(1, like.nbytes * int(wanted.sum()))))
+        labels = np.repeat(np.flatnonzero(wanted), size)
         handle, name = tempfile.mkstemp(prefix="ganaug-pool-")
-        shape = (len(labels), *like.shape[1:])
+        shape = (max(1, len(labels)), *like.shape[1:])  # a file of nothing can't be mapped
         pool = cls(Path(name), 0, like.dtype, shape, sampler.classes_, labels, channels_last=False)
         weakref.finalize(pool, _delete, name, os.getpid())
         pool._own = True
         with os.fdopen(handle, "wb") as file:
-            _take_space(file, len(labels) * like.nbytes)
+            _take_space(file, shape[0] * like.nbytes)
         pool.refill(sampler, random_state)
         return pool
 

@@ -161,6 +161,28 @@ def test_a_fitted_gan(fitted, stripes):
 
 
 @pytest.mark.parametrize(
+    ("p", "room", "counts"),
+    [
+        (0.5, 2**28, [4096, 4096]),
+        ({1: 0.5}, 2**28, [0, 4096]),  # none of a class that stays as it is
+        (0.5, 64 * 1000, [500, 500]),  # images of 64 bytes, in a file that has room for 1000
+        (0.5, 64, [256, 256]),
+        ("nothing", 2**28, [0, 0]),
+    ],
+)
+def test_size_of_the_pool(monkeypatch, p, room, counts):
+    monkeypatch.setattr("ganaug.pool.MOST_BYTES", room)
+    if p == "nothing":
+        p = Recommendation(np.arange(2), np.array([5, 9]), Candidate("nothing", None), [], "", 0.0)
+    augment = GANAugment(sampler(), p=p)
+    assert augment._pool.counts.tolist() == counts
+    augment.refresh()
+    image = torch.zeros(1, 8, 8, dtype=torch.uint8)
+    if not counts[0]:
+        assert augment(image, 0)[0] is image
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"p": 1.5}, r"`p` must be .* number in \[0, 1\] .* got 1.5"),
@@ -176,7 +198,9 @@ def test_a_fitted_gan(fitted, stripes):
         ({"mode": "vary"}, "must have a method `vary` .* got StripeSampler"),
         ({"strength": -1}, "`strength` must be a number from 0 up, got -1"),
         ({"labels_getter": "y"}, "`labels_getter` must be"),
-        ({"pool_size": -1}, "`pool_size` must be .* got -1"),
+        ({"pool_size": -1}, "`pool_size` must be 'auto' or an int .* got -1"),
+        ({"pool_size": "many"}, "`pool_size` must be .* got 'many'"),
+        ({"pool_size": np.array([1, 2])}, "`pool_size` must be .* got array"),
     ],
 )
 def test_bad_parameters(options, message):
