@@ -34,7 +34,7 @@ class Columns:
                 fields.append((f"m{place}", "u1"))
         self.dtype = np.dtype(fields)
         self._codes = [
-            {value: code for code, value in enumerate(column["values"])} if "values" in column else None
+            {_key(value): code for code, value in enumerate(column["values"])} if "values" in column else None
             for column in described
         ]
 
@@ -63,6 +63,8 @@ class Columns:
                 column["field"] = "u1"
             elif stored.kind == "O":
                 listed = getattr(dtype, "categories", None)
+                for value in [] if listed is None else listed.tolist():
+                    _check_value(value, name)
                 column |= {"field": "<i4", "mask": False, "values": [] if listed is None else listed.tolist()}
                 if listed is not None:
                     column |= {"categories": listed.tolist(), "ordered": bool(dtype.ordered)}
@@ -100,12 +102,13 @@ class Columns:
                 rows[f"c{place}"] = np.asarray(series)
                 continue
             values = series.to_numpy(dtype=object)
-            for value in dict.fromkeys(values[~missing].tolist()):
-                codes.setdefault(value, len(codes))
-            rows[f"c{place}"] = [
-                MISSING if gone else codes[v] for v, gone in zip(values, missing, strict=True)
-            ]
-            column["values"] = list(codes)
+            keys = [None if gone else _key(v) for v, gone in zip(values, missing, strict=True)]
+            for key in dict.fromkeys(keys):
+                if key is not None and key not in codes:
+                    _check_value(key[1], column["name"])
+                    codes[key] = len(codes)
+            rows[f"c{place}"] = [MISSING if key is None else codes[key] for key in keys]
+            column["values"] = [value for _, value in codes]
         return rows
 
     def unpack(self, rows: np.ndarray) -> Any:
@@ -132,3 +135,17 @@ class Columns:
     def from_bytes(cls, content: bytes) -> Columns:
         """Restore what `to_bytes` returned."""
         return cls(json.loads(content))
+
+
+def _key(value: Any) -> tuple[str, Any]:
+    """Return a value with its type, for 1, 1.0 and True are equal; a scalar of numpy's as Python's own."""
+    value = value.item() if isinstance(value, np.generic) else value
+    return type(value).__name__, value
+
+
+def _check_value(value: Any, name: Any) -> None:
+    if not isinstance(value, str | int | float):
+        raise ValueError(
+            f"Column {name!r} of `X` must hold strings, numbers or booleans to be written, got {value!r}:"
+            " convert it."
+        )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -37,6 +39,7 @@ CHUNK = 16  # rows in a chunk of a compressed file; larger ones make random read
 COMPRESSIONS = ("gzip", "lzf")
 SYNC_SECONDS = 10.0  # of work that a kill can cost
 ROOM = 2**20  # bytes set aside for the strings of a table
+ROW_BYTES = 8 + 1 + 8  # of its label, whether it is synthetic, and its weight
 PACKAGES = ("ganaug", "torch", "numpy", "h5py")
 
 
@@ -108,13 +111,15 @@ def write_hdf5(
     ------
     FileExistsError
         If `path` exists, or a stopped run left its work beside it, and neither is asked for.
+    OSError
+        If there is no room for the file, and, with `compression`, for a second one.
     ValueError
         If a parameter is not of the kind described, `counts` names an unknown class, or neither it
         nor `real` holds a row; if real rows are not of the kind of synthetic ones; or if the run to
         resume had other arguments, or its sampler made other rows.
     """
     path = Path(path)
-    check_target(path, overwrite)
+    check_target(path, overwrite, resume)
     check_sampler(sampler)
     for name, value, allowed in (
         ("layout", layout, ("nhwc", "nchw")),
@@ -133,7 +138,7 @@ def write_hdf5(
     if blocks.n_rows == 0:
         raise ValueError("`counts` asks for no rows at all.")
 
-    partial, journal = (path.with_name(path.name + suffix) for suffix in (".partial", ".journal"))
+    partial, journal = _beside(path)
     run = {
         "counts": numbers.tolist(),
         "real": blocks.real_digest(),
@@ -143,22 +148,17 @@ def write_hdf5(
         "layout": layout,
         "block_size": int(block_size),
     }
-    left = _left_over(partial, journal) if resume or not overwrite else None
+    left = _left_over(partial, journal) if resume else None
     if left is None:
         random_state = _drawn() if random_state is None else random_state
         left = {"run": {**run, "random_state": random_state}, "blocks": 0, "checksum": 0, "columns": None}
-    elif not resume:
-        raise FileExistsError(
-            f"{partial} is left of a run that was stopped after {blocks.start(left['blocks'])} of"
-            f" {blocks.n_rows} rows: pass resume=True (--resume) to go on, or overwrite=True"
-            " (--overwrite) to start anew."
-        )
     else:
         random_state = left["run"].get("random_state") if random_state is None else random_state
         _check_same_run({**run, "random_state": random_state}, left["run"], journal)
         blocks.columns = None if left["columns"] is None else Columns(left["columns"])
     blocks.seed = int(np.random.SeedSequence(random_state).generate_state(1)[0])
 
+    _check_room(partial, blocks, compression, resume=left["blocks"] > 0)
     file = _open(partial, resume=left["blocks"] > 0)
     if not left["blocks"]:
         journal.unlink(missing_ok=True)  # not before: it may be that of a run that is going on
@@ -166,6 +166,7 @@ def write_hdf5(
         with file:
             if not left["blocks"]:
                 _create(file, blocks, sampler, left["run"], sample_weight)
+            _take_room(file)
             _fill(file, blocks, left, journal, verbose)
             _rows_of(file).attrs.modify(CHECKSUM, np.uint64(left["checksum"]))
             _note_columns(file, blocks)
@@ -182,14 +183,27 @@ def write_hdf5(
     return path
 
 
-def check_target(path: Path, overwrite: bool) -> None:
-    """Raise an OSError if a file at `path` can't be written, or may not be replaced."""
+def check_target(path: Path, overwrite: bool, resume: bool) -> None:
+    """Raise an OSError if a file at `path` can't be written, or what is there may not be replaced."""
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists: pass overwrite=True (--overwrite) to replace it.")
     if path.is_dir():
         raise FileExistsError(f"{path} is a folder: name a file.")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path.parent} is not a folder: make it first.")
+    partial, journal = _beside(path)
+    left = None if resume or overwrite else _left_over(partial, journal)
+    if left is not None:
+        raise FileExistsError(
+            f"{partial} is left of a run that was stopped after {left['rows']} rows: pass resume=True"
+            " (--resume) to go on, or overwrite=True (--overwrite) to start anew."
+        )
+
+
+def _beside(path: Path) -> tuple[Path, Path]:
+    """Return where a run keeps what it has written, and how far that is good."""
+    partial, journal = (path.with_name(path.name + suffix) for suffix in (".partial", ".journal"))
+    return partial, journal
 
 
 class _Blocks:
@@ -294,7 +308,7 @@ def _left_over(partial: Path, journal: Path) -> dict[str, Any] | None:
         return None
     try:
         left = json.loads(journal.read_text())
-        if left["blocks"] < 1 or left["checksum"] < 0 or not isinstance(left["run"], dict):
+        if min(left["blocks"], left["rows"]) < 1 or left["checksum"] < 0 or not isinstance(left["run"], dict):
             raise ValueError("it says nothing of use")
     except (ValueError, LookupError, TypeError) as exc:
         raise ValueError(f"{journal} is damaged ({exc}): delete it to start anew.") from exc
@@ -325,6 +339,36 @@ def _open(path: Path, *, resume: bool) -> h5py.File:
                     f"{path} is damaged: pass overwrite=True (--overwrite) to start anew. ({exc})"
                 ) from exc
     return h5py.File(path, "w")
+
+
+def _check_room(partial: Path, blocks: _Blocks, compression: str | None, *, resume: bool) -> None:
+    """Raise OSError if the disk can't hold the file: HDF5 takes the process down when it finds out."""
+    there = partial.stat() if partial.exists() else None
+    if resume and there is not None:
+        size = needed = there.st_size  # all of it has its place
+    else:
+        size = needed = blocks.n_rows * (blocks.first_rows()[:1].nbytes + ROW_BYTES) + ROOM
+    needed -= min(needed, getattr(there, "st_blocks", 0) * 512)
+    needed += size if compression else 0
+    free = shutil.disk_usage(partial.parent).free
+    if needed > free:
+        raise OSError(
+            f"No room in {partial.parent}: it takes {needed / 2**20:.1f} MiB, and {free / 2**20:.1f} MiB are"
+            " free."
+        )
+
+
+def _take_room(file: h5py.File) -> None:
+    """Have the system set the file's space aside now, where it can, and not when a block finds none."""
+    file.flush()
+    if hasattr(os, "posix_fallocate"):
+        try:
+            os.posix_fallocate(file.id.get_vfd_handle(), 0, file.id.get_filesize())
+        except OSError as exc:
+            if exc.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise OSError(
+                    f"No room for {file.filename}: it takes {file.id.get_filesize() / 2**20:.0f} MiB. ({exc})"
+                ) from exc
 
 
 def _create(
@@ -399,7 +443,7 @@ def _fill(file: h5py.File, blocks: _Blocks, left: dict[str, Any], journal: Path,
             _described(file, blocks)
             images[blocks.start(number) : blocks.start(number + 1)] = rows
             left["checksum"] = (left["checksum"] + checksum(rows)) % 2**64
-            left["blocks"] = number + 1
+            left["blocks"], left["rows"] = number + 1, blocks.start(number + 1)
             _begin_to_store(file)
             bar.update(len(rows))
             if time.monotonic() - synced >= SYNC_SECONDS:
@@ -492,7 +536,9 @@ def _weights(
 
 
 def _digest(sampler: Any) -> str:
-    """Return the digest of a model, or an empty string where there is none."""
+    """Return the digest of a model, or of that in a gate; an empty string where there is none."""
+    while not hasattr(sampler, "digest") and hasattr(sampler, "gan_"):
+        sampler = sampler.gan_
     try:
         return sampler.digest() if hasattr(sampler, "digest") else ""
     except ValueError:  # of a model that can't be saved

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import json
 import multiprocessing
 import subprocess
 import sys
@@ -9,6 +11,7 @@ from types import SimpleNamespace
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from conftest import StripeSampler, mixed_table
@@ -218,8 +221,10 @@ def test_a_stopped_run_goes_on_to_the_same_file(options, stopped, tmp_path):
     options = {"real": real, "sample_weight": lambda y, synthetic: y + 0.5, "random_state": 3, **options}
     path = stopped(5, **options)
     again = Blocks([0, 1], 2)  # the last finished block once more, and one that is new
+    before = json.loads(path.with_name("x.h5.journal").read_text())["blocks"]
     with pytest.raises(KeyboardInterrupt):
         write_hdf5(again, path, 50, block_size=10, resume=True, **options)
+    assert json.loads(path.with_name("x.h5.journal").read_text())["blocks"] == before + 1
     write_hdf5(Blocks([0, 1]), path, 50, block_size=10, resume=True, **options)
     assert [file.name for file in tmp_path.iterdir()] == ["x.h5"]
     whole = write_hdf5(Blocks([0, 1]), tmp_path / "whole.h5", 50, block_size=10, **options)
@@ -236,9 +241,38 @@ def test_a_stopped_run_keeps_the_seed_that_nobody_gave(stopped):
     assert path.read_bytes() == whole.read_bytes()
 
 
+@pytest.mark.parametrize("how", ["little", "a quota"])
+def test_no_room_is_found_out_before_anything_is_written(how, tmp_path, monkeypatch):
+    if how == "little":
+        monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=2**20 + 10_000))
+        message = "No room in .*: it takes 1.0 MiB, and 1.0 MiB are free"
+    else:
+
+        def full(*_):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr("os.posix_fallocate", full)
+        message = r"No room for .*x\.h5\.partial: it takes 0 MiB"
+    with pytest.raises(OSError, match=message):
+        write_hdf5(StripeSampler([0, 1]), tmp_path / "x.h5", 100)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_second_file_takes_room_too(tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=2**20 + 20_000))
+    write_hdf5(StripeSampler([0, 1]), tmp_path / "x.h5", 100)
+    with pytest.raises(OSError, match="No room in"):
+        write_hdf5(StripeSampler([0, 1]), tmp_path / "y.h5", 100, compression="gzip")
+
+
+def test_all_of_a_file_has_its_place_from_the_start(stopped):
+    partial = stopped().with_name("x.h5.partial")
+    assert partial.stat().st_blocks * 512 >= partial.stat().st_size
+
+
 def test_what_a_stopped_run_left_is_not_lost(stopped):
     path = stopped(error=RuntimeError)
-    with pytest.raises(FileExistsError, match="stopped after 40 of 100 rows: pass resume=True"):
+    with pytest.raises(FileExistsError, match="stopped after 40 rows: pass resume=True"):
         write_hdf5(Blocks([0, 1]), path, 50, block_size=10)
     write_hdf5(Blocks([0, 1]), path, 3, overwrite=True)
     assert len(HDF5Dataset(path)) == 6
@@ -544,3 +578,25 @@ def test_a_flipped_bit_in_a_table_is_noticed(place, tmp_path):
     path.write_bytes(content)
     with pytest.raises(ValueError, match="`rows` is not what was written"):
         as_arrays(path)
+
+
+def test_objects_keep_their_types(tmp_path):
+    values = [True, 1, 0, False, 1.0, "a", np.int64(7), None]
+    frame = pd.DataFrame({"x": pd.Series(values, dtype=object), "n": np.arange(8.0)})
+    columns = Columns.of(frame)
+    again = Columns.from_bytes(columns.to_bytes())
+    rows = columns.pack(frame)
+    found = Columns.from_bytes(columns.to_bytes()).unpack(rows)["x"].tolist()
+    assert [(type(value), value) for value in found] == [
+        (type(value), value) for value in [True, 1, 0, False, 1.0, "a", 7, None]
+    ]
+    assert again.pack(frame).tobytes() == rows.tobytes()
+
+
+@pytest.mark.parametrize("kind", ["category", "object"])
+def test_values_that_have_no_place_in_a_file(kind):
+    values = pd.Series(pd.cut([1, 2, 3], 2)).astype(kind)
+    with pytest.raises(
+        ValueError, match="Column 'x' of `X` must hold strings, numbers or booleans .* got Int"
+    ):
+        Columns.of(pd.DataFrame({"x": values})).pack(pd.DataFrame({"x": values}))
