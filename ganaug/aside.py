@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ganaug.kinds import is_frame
+from ganaug.tables import kinds_by_column
 
 ASIDE_FILE = "set_aside.json"  # beside a model
 # A tenth of each class of so many rows: fewer than twenty held-out rows would say nothing of a
@@ -29,21 +29,28 @@ def row_digests(X: Any) -> np.ndarray:
 def set_aside(X: Any, y: np.ndarray) -> np.ndarray:
     """Choose a tenth of each class of 200 rows or more: those with the least digests, as good as by chance.
 
-    Whatever the order of rows, the same ones are chosen. A row that is there twice is not.
+    Whatever the order of rows, the same ones are chosen. Of equal rows all are or none, so it may be
+    somewhat more than a tenth; none if they are more than a tenth of a class, or if all that hold a
+    category, or lack a value in some column, were chosen: a model has to see those.
 
     Returns
     -------
     mask : ndarray of shape (n,)
     """
-    digests = row_digests(X)
-    times = Counter(digests)
-    once = np.array([times[digest] == 1 for digest in digests])
-    mask = np.zeros(len(y), bool)
-    for label in np.unique(y):
-        own = np.flatnonzero(y == label)
-        if len(own) >= LEAST_CLASS:
-            own = own[once[own]]
-            mask[own[np.argsort(digests[own])[: np.sum(y == label) // PART]]] = True
+    _, group, size = np.unique(row_digests(X), return_inverse=True, return_counts=True)
+    _, labels, n = np.unique(y, return_inverse=True, return_counts=True)
+    wanted = np.where(n >= LEAST_CLASS, n // PART, 0)
+    taken = np.zeros_like(wanted)
+    chosen = np.zeros(len(size), bool)
+    for candidate, rows in enumerate(np.split(np.argsort(group), size.cumsum()[:-1])):
+        own, times = np.unique(labels[rows], return_counts=True)
+        if np.all(times <= wanted[own]) and np.all(taken[own] < wanted[own]):
+            chosen[candidate] = True
+            taken[own] += times
+    mask = chosen[group]
+    for kinds in kinds_by_column(X) if X.ndim == 2 else []:
+        kept = set(kinds[~mask].tolist())
+        mask &= np.array([kind in kept for kind in kinds.tolist()], bool)
     return mask
 
 

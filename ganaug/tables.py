@@ -286,6 +286,21 @@ def _columns(X: Any) -> Iterator[tuple[str | int, np.ndarray, np.ndarray, Any]]:
             yield place, X[:, place], _missing(X[:, place]), X.dtype
 
 
+def kinds_by_column(X: Any) -> Iterator[np.ndarray]:
+    """Yield for each column what a codec has to have seen in fit, (n,) of objects.
+
+    That is each category, and that a value is missing; of numbers that are there it is nothing, None.
+    """
+    for _, values, missing, dtype in _columns(X):
+        there = values[~missing].tolist()
+        numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in there)
+        kinds = np.full(len(values), None, object)
+        if getattr(dtype, "categories", None) is not None or not numbers:
+            kinds[~missing] = [f"{type(value).__name__} {value!r}" for value in there]
+        kinds[missing] = "missing"
+        yield kinds
+
+
 def _missing(values: np.ndarray) -> np.ndarray:
     if values.dtype == object:
         return np.array([is_missing(value) for value in values], bool)

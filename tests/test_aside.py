@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 from conftest import mixed_table
@@ -12,6 +13,7 @@ from conftest import mixed_table
 from ganaug import ConditionalGAN
 from ganaug.aside import ASIDE_FILE, row_digests, set_aside, was_set_aside
 from ganaug.cli import main
+from ganaug.tables import TableCodec
 
 SMALL = ["--steps", "2", "--width", "4", "--code-size", "4", "--random-state", "0"]
 
@@ -35,11 +37,41 @@ def test_a_tenth_of_each_large_class_in_any_order(images):
     assert np.array_equal(set_aside(X[order], y[order]), mask[order])
 
 
-def test_a_row_that_is_there_twice_is_not_set_aside(images):
+def test_of_equal_rows_all_are_set_aside_or_none(images):
     X, y = images
-    X = np.concatenate([X, X[:260]])
-    y = np.concatenate([y, y[:260]])
-    assert np.bincount(y[set_aside(X, y)], minlength=3).tolist() == [0, 20, 0]
+    X = np.concatenate([X, X[:260], X[:1], X[[0] * 60]])
+    y = np.concatenate([y, y[:260], [1], [0] * 60])
+    mask = set_aside(X, y)
+    assert np.bincount(y[mask], minlength=3).tolist() == [58, 20, 0]
+    assert not set(row_digests(X[mask])) & set(row_digests(X[~mask]))
+    assert not mask[0]  # it is more than a tenth of its class
+
+
+def test_of_rows_that_have_twins_too():
+    # Rows that are there once are the rare ones: a sample of them alone would be none of the table.
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"a": rng.integers(0, 2, 2000), "b": rng.geometric(0.1, 2000)}).astype(str)
+    mask = set_aside(table, np.zeros(2000, int))
+    assert 150 < mask.sum() < 300
+    twins = table.groupby(["a", "b"])["a"].transform("size")
+    assert np.mean(twins[mask] == 1) < 0.02
+
+
+@pytest.mark.parametrize("kind", ["category", "string", "missing", "object array"])
+def test_the_only_row_of_its_kind_is_not_set_aside(kind):
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"a": rng.random(600), "b": rng.choice(["x", "y"], 600).astype(object)})
+    y = np.repeat([0, 1], [400, 200])
+    one = int(np.flatnonzero(set_aside(table, y))[0])
+    for value in range(60):  # with another value in it it is another row: look for one that was chosen
+        table.loc[one, "a"] = np.nan if kind == "missing" else value
+        table.loc[one, "b"] = f"x{value}" if kind == "missing" else "rare"
+        X = table.astype({"b": "category"}) if kind == "category" else table
+        X = X.to_numpy(object) if kind == "object array" else X
+        mask = set_aside(X, y)
+        assert not mask[one]
+        assert mask.sum() in (59, 60)
+        TableCodec.fit(X[~mask]).encode(X[mask])
 
 
 @pytest.mark.parametrize("kind", ["frame", "objects"])
