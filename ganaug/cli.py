@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -126,6 +125,7 @@ def demo(seeds: int, steps: Any, probe_steps: int, output: Path, as_json: bool) 
 @size
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint of a run that was stopped.")
 @click.option("--use-all", is_flag=True, help="Set no images aside for the report.")
+@overwrite
 @as_json
 def fit(
     data: Path,
@@ -133,6 +133,7 @@ def fit(
     size: int | None,
     resume: bool,
     use_all: bool,
+    overwrite: bool,
     as_json: bool,
     **parameters: Any,
 ) -> None:
@@ -148,14 +149,21 @@ def fit(
     from ganaug.aside import remember, set_aside
     from ganaug.gan import ConditionalGAN
     from ganaug.kinds import take
+    from ganaug.saved import CONFIG_FILE
 
+    checkpoint = output / "checkpoint"
+    if checkpoint.exists() and not (resume or overwrite):
+        raise ValueError(
+            f"{checkpoint} is left of a run that was stopped: pass --resume to go on, or --overwrite."
+        )
+    if (output / CONFIG_FILE).exists() and not overwrite and not checkpoint.exists():
+        raise FileExistsError(f"{output} holds a trained model: pass --overwrite to replace it.")
     X, y = _real_images(data, size)
     aside = np.zeros(len(y), bool) if use_all else set_aside(X, y)
     X_aside, X, y = take(X, aside), take(X, ~aside), y[~aside]
     gan = ConditionalGAN(**parameters, verbose=not as_json)
-    checkpoint = output / "checkpoint"
     if checkpoint.exists() and not resume:
-        raise ValueError(f"{checkpoint} is left of a run that was stopped: pass --resume, or delete it.")
+        shutil.rmtree(checkpoint)
     gan.fit(X, y, checkpoint=checkpoint)
     gan.save(output)
     if aside.any():
@@ -211,7 +219,9 @@ def generate(
     if balance is None:
         counts = dict.fromkeys(gan.classes_.tolist(), per_class or 0)
     else:
-        counts = _lacking(_real_images(balance, _height_width(gan))[1])
+        counts = _lacking(_real_images(balance, _height_width(gan))[1], gan.classes_)
+        if not any(counts.values()):
+            raise ValueError(f"Each class of {balance} has as many as the largest: there is nothing to add.")
     write_hdf5(
         gan,
         output,
@@ -274,7 +284,7 @@ def resample(
         _refuse_beside_model(recommended)
     elif resume and parameters["random_state"] is None:
         raise click.UsageError("--resume needs the --model or the --random-state of the run to go on with.")
-    check_target(output, overwrite)
+    check_target(output, overwrite, resume)
     if model is None:
         gan = ConditionalGAN(**parameters, verbose=not as_json)
         X, y = _real_images(data, size)
@@ -288,13 +298,14 @@ def resample(
             raise ValueError(f"{model} was fitted on other data than {data}: {exc}") from exc
     gan.check_parameters()
     seed = parameters["random_state"]
-    to_add: dict[Any, int] = _lacking(y)
+    classes = np.unique(y)
+    to_add: dict[Any, int] = _lacking(y, classes)
     sample_weight = reason = None
     if recommended:
         advice = recommend_counts(QualityGate(gan), X, y, random_state=seed, verbose=not as_json)
         to_add, sample_weight, reason = advice.to_add, advice.sample_weight, advice.reason
     # With nothing to add, nothing is trained.
-    idle: Any = SimpleNamespace(classes_=np.unique(y), sample=None)
+    idle: Any = _Idle(classes)
     sampler = QualityGate(gan).fit(X, y) if any(to_add.values()) else idle
     write_hdf5(
         sampler,
@@ -343,6 +354,8 @@ def report(
 
     if not output.absolute().parent.is_dir():
         raise ValueError(f"{output.parent} is not a folder: make it first.")
+    if output.is_dir():
+        raise ValueError(f"{output} is a folder: name a file.")
     gan = ConditionalGAN.load(model)
     X, y = _real_images(data, _height_width(gan))
     aside = was_set_aside(model, gan.digest(), X)
@@ -371,10 +384,22 @@ def export(file: Path, folder: Path, as_json: bool) -> None:
     click.echo(json.dumps({"folder": str(folder), "images": n}) if as_json else text)
 
 
-def _lacking(y: np.ndarray) -> dict[Any, int]:
-    """Return what each class lacks to the largest."""
-    labels, n = np.unique(y, return_counts=True)
-    return dict(zip(labels.tolist(), (n.max() - n).tolist(), strict=True))
+def _lacking(y: np.ndarray, classes: np.ndarray) -> dict[Any, int]:
+    """Return what each of `classes` lacks to the largest."""
+    from ganaug.data import label_indices
+
+    n = np.bincount(label_indices(y, classes, "DATA"), minlength=len(classes))
+    return dict(zip(classes.tolist(), (n.max() - n).tolist(), strict=True))
+
+
+class _Idle:
+    """A sampler that is asked for nothing."""
+
+    def __init__(self, classes: np.ndarray) -> None:
+        self.classes_, self.sample = classes, None
+
+    def __repr__(self) -> str:
+        return "none"
 
 
 def _height_width(gan: Any) -> tuple[int, int] | None:
@@ -390,6 +415,11 @@ def _real_images(data: Path, size: int | tuple[int, int] | None) -> tuple[Any, n
     from ganaug.kinds import take
 
     X, y = arrays = as_arrays(data, size=size)
+    if isinstance(X, np.ndarray) and X.dtype.kind in "SU":
+        raise ValueError(
+            f"{data} holds a table of dtype {X.dtype}, whose columns are all strings: for columns of several"
+            " kinds write a DataFrame by write_hdf5(..., real=(X, y))."
+        )
     if arrays.class_names is not None and y.dtype.kind in "iu":
         y = np.array(arrays.class_names)[y]
     synthetic = arrays.synthetic

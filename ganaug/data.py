@@ -21,6 +21,7 @@ from ganaug import hdf5
 from ganaug.kinds import as_rows
 
 MIN_CLASS_SIZE = 2
+SYNTHETIC_NAME = "synthetic-"  # how the names of synthetic images begin in folders of `export_images`
 
 
 @runtime_checkable
@@ -84,7 +85,8 @@ def as_arrays(source: Any, size: int | tuple[int, int] | None = None) -> Arrays:
         What came in as one stays one, the dtype is kept; folders and PIL images give uint8 ndarrays.
     y : ndarray of shape (N,)
         Labels as they were; those of a folder are int64 in the sorted order of its folders'
-        names, which ride along: ``as_arrays(...).class_names``.
+        names, which ride along: ``as_arrays(...).class_names``. So does which rows are synthetic,
+        where a file says so, or names of images in a folder, which begin with "synthetic-".
 
     Raises
     ------
@@ -274,8 +276,13 @@ def _height_width(size: int | tuple[int, int] | None) -> tuple[int, int] | None:
 
 
 def _resize(X: Any, size: tuple[int, int] | None) -> Any:
-    if size is None or X.ndim not in (3, 4):
+    if size is None:
         return X
+    if X.ndim not in (3, 4):
+        raise ValueError(
+            f"`size` (--size) is for images, got {size} for `X` of shape {tuple(X.shape)}: leave it out, or"
+            " reshape `X` to (N, H, W) or (N, H, W, C)."
+        )
     tensor, flat = isinstance(X, Tensor), X.ndim == 3
     rows = X if tensor else torch.from_numpy(np.ascontiguousarray(X))
     rows = rows[:, None] if flat else rows if tensor else rows.permute(0, 3, 1, 2)
@@ -341,7 +348,8 @@ def _from_folder(folder: Path, size: tuple[int, int] | None) -> Arrays:
         _check_same_size([shape for shape, _ in headers], [str(path) for path, _ in files])
     mode = _common_mode([mode for _, mode in headers])
     images = (np.asarray(_load(path, mode, size)) for path, _ in files)
-    return Arrays(_fill(images, len(files)), labels, names)
+    synthetic = np.array([path.name.startswith(SYNTHETIC_NAME) for path, _ in files])
+    return Arrays(_fill(images, len(files)), labels, names, synthetic)
 
 
 def _header(path: Path) -> tuple[tuple[int, int], str]:

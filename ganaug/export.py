@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 from torch.utils.data import DataLoader
 
+from ganaug.data import SYNTHETIC_NAME
 from ganaug.hdf5 import HDF5Dataset, check_images
 
 BATCH = 256  # images read at once
@@ -66,7 +67,7 @@ def _write(data: HDF5Dataset, names: list[str], folder: Path) -> None:
     number = 0
     for images, labels in DataLoader(data, batch_size=BATCH):
         for pixels, label in zip(images.permute(0, 2, 3, 1).numpy(), labels.tolist(), strict=True):
-            kind = "synthetic-" if data.synthetic[number] else ""
+            kind = SYNTHETIC_NAME if data.synthetic[number] else ""
             target = folder / names[label] / f"{kind}{number:0{digits}}.png"
             Image.fromarray(np.squeeze(pixels, 2) if pixels.shape[2] == 1 else pixels).save(target)
             number += 1

@@ -141,6 +141,74 @@ def test_resume(tmp_path, stripes, monkeypatch):
     assert np.array_equal(ConditionalGAN.load(tmp_path / "m").sample(y, 0), whole.sample(y, 0))
 
 
+def test_a_trained_model_is_not_replaced_unasked(tmp_path, stripes):
+    np.savez(tmp_path / "d.npz", X=stripes[0], y=stripes[1])
+    fit = ("fit", tmp_path / "d.npz", "-o", tmp_path / "m", *SMALL[:-1])
+    assert run(*fit, 0).exit_code == 0
+    before = (tmp_path / "m" / "model.safetensors").read_bytes()
+    for more in ([], ["--resume"]):
+        result = run(*fit, 1, *more)
+        assert result.exit_code == 1
+        assert "m holds a trained model: pass --overwrite" in result.output
+    assert (tmp_path / "m" / "model.safetensors").read_bytes() == before
+    (tmp_path / "m" / "checkpoint").mkdir()
+    (tmp_path / "m" / "checkpoint" / "config.json").write_text("of another run")
+    assert run(*fit, 1, "--overwrite").exit_code == 0
+    assert (tmp_path / "m" / "model.safetensors").read_bytes() != before
+    assert not (tmp_path / "m" / "checkpoint").exists()
+
+
+def test_a_stopped_run_is_found_before_anything_is_trained(tmp_path, image_folder, monkeypatch):
+    monkeypatch.setattr("ganaug.writing.SYNC_SECONDS", 0)
+    (image_folder / "dog" / "2.png").unlink()
+    command = ("resample", image_folder, "-o", tmp_path / "x.h5", "--size", 8, *SMALL)
+    with monkeypatch.context() as patch:
+        patch.setattr("ganaug.writing.Path.replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr("ganaug.writing._note", lambda journal, left: journal.write_text(json.dumps(left)))
+        assert run(*command).exit_code == 1
+    monkeypatch.setattr(ConditionalGAN, "fit", None)
+    result = run(*command)
+    assert result.exit_code == 1
+    assert "stopped after 6 rows: pass resume=True (--resume)" in result.output
+
+
+def test_what_a_file_says_of_its_sampler(tmp_path, image_folder):
+    file = tmp_path / "x.h5"
+    assert run("resample", image_folder, "-o", file, "--size", 8, *SMALL).exit_code == 0
+    with h5py.File(file) as stored:
+        assert (stored.attrs["sampler"], stored.attrs["model"]) == ("none", "")  # nothing was lacking
+    (image_folder / "dog" / "2.png").unlink()
+    model = tmp_path / "m"
+    assert run("fit", image_folder, "-o", model, "--size", 8, *SMALL).exit_code == 0
+    assert run("resample", image_folder, "-o", file, "--model", model, "--overwrite").exit_code == 0
+    with h5py.File(file) as stored:
+        assert stored.attrs["model"] == ConditionalGAN.load(model).digest()
+
+
+def test_balance_of_data_without_one_of_the_classes(tmp_path, fitted, stripes):
+    fitted.save(tmp_path / "m")
+    X, y = stripes
+    np.savez(tmp_path / "d.npz", X=X[y < 2], y=y[y < 2])
+    generate = ("generate", tmp_path / "m", "--balance", tmp_path / "d.npz", "-o", tmp_path / "x.h5")
+    assert run(*generate).exit_code == 0
+    largest = np.bincount(y[y < 2]).max()
+    assert np.bincount(as_arrays(tmp_path / "x.h5")[1], minlength=3)[2] == largest
+    one = [np.flatnonzero(y == c)[0] for c in range(3)]
+    np.savez(tmp_path / "d.npz", X=X[one], y=y[one])
+    assert "d.npz has as many as the largest: there is nothing to add" in run(*generate, "--overwrite").output
+
+
+def test_exported_synthetic_images_are_not_trained_on(tmp_path, image_folder):
+    (image_folder / "dog" / "2.png").unlink()
+    file, folder = tmp_path / "x.h5", tmp_path / "png"
+    assert run("resample", image_folder, "-o", file, "--size", 8, *SMALL).exit_code == 0
+    assert run("export", file, "--to", folder).exit_code == 0
+    assert as_arrays(folder).synthetic.sum() == 1
+    result = run("fit", folder, "-o", tmp_path / "m", *SMALL)
+    assert "Leaving out 1 synthetic images" in result.output
+    assert "Trained on 5 images" in result.output
+
+
 def test_writing_is_resumed(tmp_path, fitted, monkeypatch):
     fitted.save(tmp_path / "m")
     command = ("generate", tmp_path / "m", "--per-class", 1000, "--random-state", 1, "--layout", "nchw")
@@ -212,12 +280,17 @@ def test_options_come_from_the_estimator():
         (["generate", "{}/none", "-o", "{}/x.h5", "--per-class", "3"], 1, "no config.json"),
         (["generate", "{}/none", "-o", "{}/x.h5"], 2, "either --per-class N or --balance DATA"),
         (["demo", "-o", "{}/none"], 1, "not a folder"),
+        (["report", "{}/none", "{}/pets", "-o", "{}/pets"], 1, "is a folder: name a file"),
+        (["fit", "{}/strings.npz", "-o", "{}/m"], 1, "dtype <U1, whose columns are all strings"),
+        (["fit", "{}/flat.npz", "-o", "{}/m", "--size", "8"], 1, "(--size) is for images, got (8, 8)"),
     ],
 )
 def test_errors_are_one_line(arguments, code, message, image_folder, tmp_path):
     if arguments[1] == "{}":
         (tmp_path / "empty").mkdir()
         arguments = ["fit", str(tmp_path / "empty"), *arguments[2:]]
+    np.savez(tmp_path / "strings.npz", X=np.array([["a", "b"], ["c", "d"]] * 3), y=[0, 1] * 3)
+    np.savez(tmp_path / "flat.npz", X=np.eye(6), y=[0, 1] * 3)
     result = run(*(argument.format(tmp_path) for argument in arguments))
     assert result.exit_code == code
     assert message in result.output
