@@ -13,9 +13,10 @@ from albumentations.core.transforms_interface import BaseTransformInitSchema
 from torchvision.transforms.v2 import functional as tvf
 
 from ganaug.data import class_rates, label_indices
+from ganaug.kinds import check_range
 from ganaug.pool import Pool
 
-# What belongs to the image that came in, and would no longer fit.
+# What belongs to the image that came in, and would no longer fit. So do additional targets of any kind.
 REFUSED = ("mask", "masks", "bboxes", "keypoints", "images", "volume", "volumes", "mask3d", "masks3d")
 
 
@@ -48,7 +49,8 @@ class GANReplace(ImageOnlyTransform):
     FileNotFoundError
     ValueError
         If the file is damaged, compressed, or not that of `digest`; and, when called, if the label
-        is missing or unknown, the image of another shape, or a mask or box comes with it.
+        is missing or unknown, the image of another shape or normalised already, or another target comes
+        with it, such as a mask or a second image.
     """
 
     class InitSchema(BaseTransformInitSchema):
@@ -68,6 +70,7 @@ class GANReplace(ImageOnlyTransform):
         p: float = 0.8,
     ) -> None:
         super().__init__(p=p)
+        self._refused = set(REFUSED)
         self.path, self.label_key = str(path), label_key
         self._pool = Pool.of_file(Path(path))
         self.digest = self._pool.digest
@@ -77,7 +80,11 @@ class GANReplace(ImageOnlyTransform):
                 f" {self.digest!r} or None, got {digest!r}."
             )
         # As pairs, for JSON knows no keys but strings.
-        self.rates = None if rates is None else [(k, float(v)) for k, v in dict(rates).items()]
+        self.rates = (
+            None
+            if rates is None
+            else [(k.item() if isinstance(k, np.generic) else k, float(v)) for k, v in dict(rates).items()]
+        )
         self._rates = class_rates(
             1.0 if self.rates is None else dict(self.rates), self._pool.classes_, "rates"
         )
@@ -89,12 +96,17 @@ class GANReplace(ImageOnlyTransform):
 
     def __call__(self, *args: Any, force_apply: bool = False, **data: Any) -> Any:
         """Return the data with another image, or the same."""
-        refused = [name for name in REFUSED if data.get(name) is not None]
+        refused = sorted(name for name in self._refused if data.get(name) is not None)
         if refused:
             raise ValueError(
                 f"A synthetic image has no {refused[0]!r}: GANReplace takes `image` and `{self.label_key}`."
             )
         return super().__call__(*args, force_apply=force_apply, **data)
+
+    def add_targets(self, additional_targets: dict[str, str]) -> None:
+        """Note what else a pipeline passes, to refuse it: two images would become the same one."""
+        super().add_targets(additional_targets)
+        self._refused |= set(additional_targets)
 
     def should_apply(self, force_apply: bool = False) -> bool:
         """Return whether to replace the image at hand."""
@@ -110,6 +122,7 @@ class GANReplace(ImageOnlyTransform):
         """Return a synthetic image of the dtype and shape of `img`, (H, W) or (H, W, C)."""
         if class_index < 0:
             return img
+        check_range(torch.from_numpy(img), "GANReplace")
         image = self._pool.take_one(class_index, u)
         new = tvf.to_dtype(image, torch.from_numpy(img[:0]).dtype, scale=True).permute(1, 2, 0).numpy()
         new = new[:, :, 0] if img.ndim == 2 and new.shape[2] == 1 else new

@@ -70,6 +70,8 @@ class AugmentedDataset(Dataset):
         The item of `dataset` that an item is, or is a variation of; -1 for other synthetic ones.
     sample_weight : ndarray of shape (n,)
         Draws by which every class is equally likely, for ``WeightedRandomSampler``.
+    classes : sequence or None
+        That of `dataset`, if it has one.
 
     Raises
     ------
@@ -117,7 +119,7 @@ class AugmentedDataset(Dataset):
             self.labels = classes[np.concatenate([known, added])]
             self.synthetic = np.arange(len(self.labels)) >= len(known)
             self.sample_weight = balanced_weights(self.labels, self.synthetic, share)
-            self._added, self._source = added, source
+            self._added, self._source, self.classes = added, source, source.classes
             self._own = dict(zip(present.tolist(), source.targets[first].tolist(), strict=True))
             origin = np.full(len(added), -1)
             if mode == "vary":
@@ -176,6 +178,8 @@ class _Source:
         self.mode: str | None = None  # of PIL images, where it is not that of the synthetic ones
         self.classes = getattr(base, "classes", None)
         targets = getattr(base, "targets", getattr(base, "labels", None))
+        if isinstance(base, AugmentedDataset):  # whose labels are those of its sampler, not of its items
+            targets = None
         if targets is not None and len(targets) == len(base):
             self.targets = (targets.numpy() if isinstance(targets, Tensor) else np.asarray(targets))[chosen]
         else:
@@ -184,12 +188,30 @@ class _Source:
             self.target_transform = None  # they went through it
 
     def names_for(self, classes: np.ndarray) -> np.ndarray:
-        """Return the labels as a sampler with `classes` knows them: by name, if it has names."""
+        """Return the labels as a sampler with `classes` knows them: as they are, or by the data set's names.
+
+        Raises
+        ------
+        ValueError
+            If they could be either: numbers that are classes, and indices of other classes.
+        """
         if self.classes is None or self.targets.dtype.kind not in "iu":
             return self.targets
         names = np.asarray(self.classes)
-        whole = names.dtype.kind in "iu" and classes.dtype.kind in "iu"
-        return names[self.targets] if whole or names.dtype.kind == classes.dtype.kind else self.targets
+        indices = 0 <= int(self.targets.min()) and int(self.targets.max()) < len(names)
+        named = names[self.targets.astype(np.int64)] if indices else self.targets
+        by_name, as_they_are = indices and _all_among(named, classes), _all_among(self.targets, classes)
+        if by_name and as_they_are and not np.array_equal(named, self.targets):
+            if not isinstance(self.base, HDF5Dataset):
+                raise ValueError(
+                    f"Labels of `dataset` such as {self.targets.tolist()[0]} may be classes of the sampler,"
+                    f" {classes.tolist()}, or indices into its own `classes`, {names.tolist()}: drop"
+                    " `classes`, or make the labels indices into the sampler's."
+                )
+            by_name = set(names.tolist()) <= set(classes.tolist())  # else it was fitted on the indices
+        # If they are neither, the sampler's kind is the one to complain of.
+        alike = not (by_name or as_they_are) and names.dtype.kind == classes.dtype.kind
+        return named if by_name or alike else self.targets
 
     def raw(self, indices: np.ndarray, shape: tuple[int, ...]) -> Tensor:
         """Return images (n, C, H, W) as they are before the data set's own transform, but of `shape`."""
@@ -231,7 +253,10 @@ class _Source:
         """Return a label as an item has it."""
         label = label if self.target_transform is None else self.target_transform(label)
         like = self.like_label
-        return torch.as_tensor(label, dtype=like.dtype) if isinstance(like, Tensor) else label
+        if not isinstance(like, Tensor):
+            return label
+        label = torch.as_tensor(label, dtype=like.dtype)
+        return label.reshape(like.shape) if label.numel() == like.numel() else label
 
     def check_alike(self, image: Tensor) -> None:
         """Raise ValueError unless synthetic images could stand in a batch with real ones."""
@@ -270,6 +295,11 @@ def _variations(
     like = sampler.sample(labels[:1], random_state=0)
     rows = rows_like(source.raw(indices, tuple(channels_first(like).shape[1:])), like)
     return sampler.vary(rows, labels, strength, random_state=random_state)
+
+
+def _all_among(labels: np.ndarray, classes: np.ndarray) -> bool:
+    strings = [values.dtype.kind in "US" for values in (labels, classes)]
+    return strings[0] == strings[1] and bool(np.isin(labels, classes).all())
 
 
 def _as_it_is(image: Any) -> Any:

@@ -190,7 +190,7 @@ class HDF5Dataset(Dataset):
     Attributes
     ----------
     classes : list
-        Original labels; an item's int is an index into it.
+        Original labels; an item's int is an index into it. `GANAugment` is to be told them.
     targets : ndarray of shape (n,), int64
         The class index of each item.
     synthetic : ndarray of shape (n,), bool

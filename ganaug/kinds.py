@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as tvf
 
+OVERSHOOT = 0.25  # of resized images, beyond [0, 1]
+
 
 def is_frame(X: Any) -> bool:
     """Return whether `X` is a pandas DataFrame, without a need of pandas."""
@@ -86,6 +88,17 @@ def channels_first(rows: Any) -> Tensor:
 def is_pixels(image: Tensor) -> bool:
     """Return whether torchvision can scale the values from and to those of synthetic images."""
     return image.dtype == torch.uint8 or image.is_floating_point()
+
+
+def check_range(image: Tensor, name: str) -> None:
+    """Raise ValueError if floats are far out of [0, 1]: interpolation may overshoot a little, no more."""
+    if image.is_floating_point() and image.numel():
+        low, high = (float(value) for value in image.aminmax())
+        if not (-OVERSHOOT <= low and high <= 1 + OVERSHOOT):
+            raise ValueError(
+                f"Images must be uint8 or floats in [0, 1], got values from {low:.3g} to {high:.3g}: put"
+                f" {name} before `Normalize`."
+            )
 
 
 def rows_like(images: Tensor, like: Any) -> Any:

@@ -169,8 +169,8 @@ class Pool:
 
     def __getstate__(self) -> dict[str, Any]:
         state = {**self.__dict__, "_mapped": None}
-        if get_spawning_popen() is None:  # it may outlive the file: take the images along
-            state["_taken"] = self._array()
+        if get_spawning_popen() is None:  # it may outlive the file: take its images along, not real ones
+            state["_taken"] = self._array()[self._order_array]
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -182,7 +182,9 @@ class Pool:
             with os.fdopen(handle, "wb") as file:
                 _take_space(file, taken.nbytes)
                 taken.tofile(file)
-            self._path, self._offset, self._own = Path(name), 0, True
+            self._path, self._offset, self._rows, self._own = Path(name), 0, taken.shape, True
+            self._order_array = np.arange(len(taken))
+            self._order = torch.arange(len(taken))
             self.digest = ""  # no longer a file of write_hdf5
 
 

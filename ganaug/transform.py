@@ -17,7 +17,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as tvf
 
 from ganaug.data import Sampler, check_mode, check_sampler, class_rates, label_indices
-from ganaug.kinds import channels_first, is_pixels, rows_like
+from ganaug.kinds import channels_first, check_range, is_pixels, rows_like
 from ganaug.pool import Pool
 from ganaug.recommend import Recommendation
 
@@ -65,12 +65,15 @@ class GANAugment(v2.Transform):
         In mode "vary", how far a variation may go: 1 as far as ``sample``, 0 nowhere.
     random_state : int, RandomState or None
         For filling the pool.
+    classes : sequence of labels, optional
+        What the loader's labels stand for, where they are indices and the sampler knows names, or
+        other numbers: pass the data set's own ``classes``, as those of `HDF5Dataset` and ``ImageFolder``.
 
     Raises
     ------
     ValueError
-        If `p` is outside [0, 1] or names a class that the sampler doesn't know; or if the sampler
-        can't do what `mode` asks for.
+        If `p` is outside [0, 1] or names a class that the sampler doesn't know, as `classes` may; or
+        if the sampler can't do what `mode` asks for.
     """
 
     def __init__(
@@ -83,6 +86,7 @@ class GANAugment(v2.Transform):
         pool_size: int | Literal["auto"] = "auto",
         strength: float = 1.0,
         random_state: int | np.random.RandomState | None = None,
+        classes: Sequence[Any] | None = None,
     ) -> None:
         super().__init__()
         if not (labels_getter == "default" or callable(labels_getter)):
@@ -111,7 +115,12 @@ class GANAugment(v2.Transform):
         if self._pool is not None:
             self._rates[self._pool.counts == 0] = 0.0  # classes that a file leaves out
         self._rate = self._rates.tolist()
-        self._index = {label: c for c, label in enumerate(self.classes_.tolist())}
+        # Labels as they come, in order, and which of `classes_` each is.
+        self._labels_in = self.classes_ if classes is None else np.arange(len(classes))
+        self._which = np.arange(len(self.classes_))
+        if classes is not None:
+            self._which = label_indices(classes, self.classes_, "classes")
+        self._index = dict(zip(self._labels_in.tolist(), self._which.tolist(), strict=True))
         self._like = None  # a row of the sampler, where images are made into such rows
         if self._pool is None:
             self._like = self._sampler.sample(self.classes_[:1], random_state=0)
@@ -130,7 +139,10 @@ class GANAugment(v2.Transform):
             If there is no pool that a sampler fills.
         """
         if self._pool is None or self._sampler is None:
-            raise ValueError("`refresh` needs a pool that a sampler fills: there is none here.")
+            raise ValueError(
+                "`refresh` needs a pool that a sampler fills: there is none here. (The sampler stays in the"
+                " process that made the transform: call it there, and all others see the new images.)"
+            )
         self._pool.refill(self._sampler, random_state)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -159,7 +171,8 @@ class GANAugment(v2.Transform):
             raise ValueError(
                 "The sample has no image: expected a PIL image or a Tensor of at least 3 dimensions."
             )
-        leaves[where] = self._replaced(leaves[where], torch.from_numpy(label_indices(labels, self.classes_)))
+        classes = torch.from_numpy(self._which[label_indices(labels, self._labels_in)])
+        leaves[where] = self._replaced(leaves[where], classes)
         return pytree.tree_unflatten(leaves, spec)
 
     def _labels(self, sample: Any) -> Any:
@@ -234,7 +247,10 @@ class GANAugment(v2.Transform):
         if isinstance(item, Image.Image):
             self._check_image(item)
             return True
-        return isinstance(item, Tensor) and item.shape == self._shape and is_pixels(item)
+        if not (isinstance(item, Tensor) and item.shape == self._shape and is_pixels(item)):
+            return False
+        check_range(item, "GANAugment")
+        return True
 
     def _check_image(self, image: Any) -> None:
         """Raise ValueError unless the synthetic images can stand in for this one, or for this batch."""
@@ -249,6 +265,7 @@ class GANAugment(v2.Transform):
             got = tuple(image.shape[-3:])
             if not is_pixels(image):
                 raise ValueError(f"Images must be of uint8 or floats, got {image.dtype}: convert them.")
+            check_range(image, "GANAugment")
         if got != wanted:
             raise ValueError(
                 f"Images must have the synthetic ones' (channels, height, width), {wanted}, got {got}: put"

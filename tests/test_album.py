@@ -51,6 +51,11 @@ def test_pickles(path):
     assert transform(image=black(), label=1)["image"].min() >= 250
 
 
+def test_labels_of_numpy_as_keys_of_rates(path):
+    transform = GANReplace(path, rates=dict(zip(np.array([0, 1]), [0.0, 1.0], strict=True)), p=1)
+    assert json.loads(json.dumps(A.to_dict(transform)))["transform"]["rates"] == [[0, 0.0], [1, 1.0]]
+
+
 def test_rates_by_class_survive_json(path):
     transform = GANReplace(path, rates={0: 0.9, 1: 0.2}, p=1)
     again = A.from_dict(json.loads(json.dumps(A.to_dict(A.Compose([transform], strict=False)))))
@@ -120,6 +125,20 @@ def test_replay_is_exact(path):
 def test_what_is_refused(data, message, path):
     with pytest.raises(ValueError, match=message):
         GANReplace(path, p=1)(**{"image": black(), "label": 1, **data})
+
+
+@pytest.mark.parametrize("target", ["mask", "image"])
+def test_additional_targets_are_refused(target, path):
+    compose = A.Compose([GANReplace(path, p=1)], additional_targets={"other": target}, strict=False)
+    assert compose(image=black(), label=1)["image"].min() >= 250
+    with pytest.raises(ValueError, match="has no 'other'"):
+        compose(image=black(), label=1, other=black())
+
+
+def test_normalised_images_are_refused(path):
+    compose = A.Compose([A.Normalize(), GANReplace(path, p=1)], strict=False)
+    with pytest.raises(ValueError, match="got values from -2.12 to -1.8: put GANReplace before `Normalize`"):
+        compose(image=black(), label=1)
 
 
 def test_masks_are_refused_even_where_nothing_is_replaced(path):

@@ -12,6 +12,7 @@ from torch.utils.data import (
     Subset,
     TensorDataset,
     WeightedRandomSampler,
+    default_collate,
     random_split,
 )
 from torchvision import tv_tensors
@@ -259,3 +260,44 @@ def test_a_gan_varies_a_data_set(fitted, stripes):
     assert np.bincount(data.labels).tolist() == [40, 40, 40]
     assert data[-1][0].dtype == torch.uint8
     assert data[-1][0].shape == (1, 8, 8)
+
+
+class Labelled(TensorDataset):
+    """Dark images with `classes` and `targets` that are whatever they are."""
+
+    def __init__(self, targets, classes):
+        super().__init__(torch.zeros(len(targets), 3, 8, 10, dtype=torch.uint8), torch.tensor(targets))
+        self.targets, self.classes = targets, classes
+
+
+@pytest.mark.parametrize("targets", [[1] * 4 + [3] * 2, [0] * 4 + [2] * 2])
+def test_labels_that_are_classes_or_indices_into_them(targets):
+    data = AugmentedDataset(Labelled(targets, [1, 2, 3]), sampler((1, 2, 3)))
+    assert data.labels.tolist() == [1] * 4 + [3] * 4
+    assert data[-1][1] == targets[-1]
+    assert data[-1][0].min() >= 250
+
+
+def test_labels_that_may_be_either():
+    with pytest.raises(ValueError, match=r"such as 1 may be classes of the sampler, \[1, 2, 3\], or indices"):
+        AugmentedDataset(Labelled([1] * 4 + [2] * 2, [1, 2, 3]), sampler((1, 2, 3)))
+
+
+def test_a_sampler_that_was_fitted_on_the_indices_of_a_file(tmp_path):
+    write_hdf5(sampler((8, 9)), tmp_path / "x.h5", {8: 4, 9: 2}, random_state=0)
+    data = AugmentedDataset(HDF5Dataset(tmp_path / "x.h5"), sampler((0, 1)))
+    assert data.labels.tolist().count(1) == 4
+    assert data[-1][0].min() >= 250
+    assert data[-1][1] == 1
+
+
+def test_labels_have_the_shape_of_real_ones():
+    data = AugmentedDataset(tensors(labels=lambda y: y[:, None].float()), sampler())
+    assert default_collate([data[0], data[-1]])[1].tolist() == [[0.0], [1.0]]
+
+
+def test_around_another():
+    inner = AugmentedDataset(Labelled([0] * 6 + [1] * 4, ["cat", "dog"]), sampler(("cat", "dog")))
+    outer = AugmentedDataset(inner, sampler(("cat", "dog")), 5)
+    assert [int(outer[i][1]) for i in (0, 11, 12, -1)] == [0, 1, 0, 1]
+    assert len(outer) == 22

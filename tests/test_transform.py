@@ -198,6 +198,7 @@ def test_size_of_the_pool(monkeypatch, p, room, counts):
         ({"mode": "vary"}, "must have a method `vary` .* got StripeSampler"),
         ({"strength": -1}, "`strength` must be a number from 0 up, got -1"),
         ({"labels_getter": "y"}, "`labels_getter` must be"),
+        ({"classes": [0, 7]}, r"Labels of `classes` must be among \[0, 1\], got 7"),
         ({"pool_size": -1}, "`pool_size` must be 'auto' or an int .* got -1"),
         ({"pool_size": "many"}, "`pool_size` must be .* got 'many'"),
         ({"pool_size": np.array([1, 2])}, "`pool_size` must be .* got array"),
@@ -220,6 +221,8 @@ def test_bad_parameters(options, message):
         ((Image.new("P", (8, 8)), 1), "L, RGB or RGBA, got mode P"),
         ((torch.zeros(1, 8, 8, dtype=torch.int64), 1), "uint8 or floats, got torch.int64: convert them"),
         ((torch.zeros(2, 1, 8, 8, dtype=torch.int32), torch.tensor([1, 1])), "got torch.int32"),
+        ((torch.full((1, 8, 8), -0.5), 1), "from -0.5 to -0.5: put GANAugment before `Normalize`"),
+        ((torch.full((4, 1, 8, 8), 200.0), torch.ones(4)), "from 200 to 200: put GANAugment before"),
     ],
 )
 def test_bad_samples(sample, message):
@@ -431,3 +434,31 @@ def test_no_array_of_a_pool_points_into_a_tensor():
     assert len(arrays) >= 2
     assert len(tensors) >= 3
     assert not any(np.shares_memory(array, tensor) for array in arrays for tensor in tensors)
+
+
+def test_labels_that_are_indices_into_classes(tmp_path):
+    path = write_hdf5(StripeSampler([1, 2, 3]), tmp_path / "x.h5", 20, random_state=0)
+    data = HDF5Dataset(path, only=[2, 3])
+    images, labels = default_collate([data[i] for i in range(40)])
+    new, same = GANAugment(path, p=1.0, classes=data.classes)(images, labels)
+    assert same is labels
+    assert (new.float().mean((1, 2, 3)) - images.float().mean((1, 2, 3))).abs().max() < 3
+    named = GANAugment(sampler(classes=("cat", "dog")), p={"dog": 1.0}, classes=["dog", "cat"])
+    black = torch.zeros(1, 8, 8, dtype=torch.uint8)
+    assert named(black, 0)[0].min() >= 250
+    assert named(black, 1)[0] is black
+
+
+def test_a_pickle_holds_no_real_image(tmp_path):
+    real = np.full((500, 8, 8), 77, np.uint8), np.repeat([0, 1], 250)
+    path = write_hdf5(StripeSampler([0, 1]), tmp_path / "x.h5", 10, real=real)
+    content = pickle.dumps(GANAugment(path, p=1.0))
+    assert len(content) < 20 * 64 + 4000
+    assert bytes([77] * 64) not in content
+    augment = pickle.loads(content)
+    path.unlink()
+    images, labels = torch.zeros(50, 1, 8, 8, dtype=torch.uint8), torch.arange(50) % 2
+    new, _ = augment(images, labels)
+    assert new[labels == 1].min() >= 250
+    assert new[labels == 0].max() < 5
+    assert augment(images[0], 1)[0].min() >= 250
