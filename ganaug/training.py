@@ -26,6 +26,7 @@ ROLLBACKS = 3  # tries with gentler settings
 ADVICE = "Lower `learning_rate`, or leave architecture, loss and penalty at their defaults, the steadiest."
 
 
+@torch.enable_grad()
 def train_gan(
     game: Game,
     steps: int,
@@ -71,8 +72,8 @@ def train_gan(
     Warns
     -----
     ConvergenceWarning
-        At each return to a good state, and where training stops there because a class collapses
-        again and again.
+        At each return to a good state; where training stops there because a class collapses again and
+        again; and where the rows of a class are all alike in the end, having never been otherwise.
 
     Raises
     ------
@@ -147,6 +148,13 @@ def train_gan(
                 good = snapshot(step, rollbacks, history)
                 save(good)
     bar.close()
+    alike = watch.never_varied()
+    if alike:
+        warnings.warn(
+            f"What is generated of class {alike} is all alike: it is of no use. {ADVICE}",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
     return game.result(), history
 
 

@@ -11,7 +11,12 @@ import torch
 from torch import Tensor
 
 EXPLODED = 20.0  # times the largest loss of the healthy start (or 1, if that is smaller)
+BROKEN = 1e6  # a loss that no healthy start has
 SETTLING = 4  # reports by which a loss counts as started
+LEAST_PAIRS = (
+    8  # of generated rows of a class, to say how it varies: of many classes they take several reports
+)
+STEADY = 8  # reports after which a class that never varied is worth a word
 VARIED, ALIKE = 0.5, 0.15  # of the spread of real rows: a class that had the one has collapsed at the other
 
 
@@ -41,13 +46,15 @@ class Watch:
         self.class_names, self.device = class_names, device
         self.largest: dict[str, float] = {}
         self.most_varied = torch.zeros(len(class_names))
+        self.spread = torch.ones(len(class_names))  # of each class, when it was last known
         self.reports = 0
+        # Sums of distances of real and of generated pairs of each class, and their number.
+        self.apart = torch.zeros(3, len(class_names), device=device)
         self._reset()
 
     def _reset(self) -> None:
         self.sums: dict[str, Tensor] = {}
         self.steps = 0
-        self.apart = torch.zeros(2, len(self.class_names), device=self.device)
 
     @torch.no_grad()
     def see(self, losses: dict[str, Tensor], real: Tensor, fake: Tensor, classes: Tensor) -> None:
@@ -66,10 +73,11 @@ class Watch:
         order = classes.argsort()
         classes = classes[order]
         same = classes[1:] == classes[:-1]
-        for sums, rows in zip(self.apart, (real, fake), strict=True):
+        for sums, rows in zip(self.apart[:2], (real, fake), strict=True):
             rows = rows[order].flatten(1)
             distances = (rows[1:] - rows[:-1]).norm(dim=1)
             sums.index_add_(0, classes[1:], torch.where(same, distances, 0.0))
+        self.apart[2].index_add_(0, classes[1:], same.float())
 
     def report(self) -> tuple[dict[str, float], Trouble | None]:
         """Return the means since the last report, and what is wrong, or None.
@@ -77,18 +85,23 @@ class Watch:
         Returns
         -------
         metrics : dict of float
-            Each loss, and "spread": that of the class that varies least.
+            Each loss, and "spread": that of the class that varies least; 1 of those of which too few
+            rows were seen yet.
         trouble : Trouble or None
         """
         metrics = {name: float(total) / self.steps for name, total in self.sums.items()}
-        real, fake = self.apart.cpu()
-        known = real > 0  # classes of which two different rows were drawn together
-        spread = torch.where(known, fake / real, 1.0)
-        metrics["spread"] = float(spread.min())
-        trouble = self._losses(metrics) or self._collapse(spread)
+        real, fake, pairs = self.apart.cpu()
+        told = pairs >= LEAST_PAIRS
+        known = told & (real > 0)  # else all real rows that were drawn are equal
+        self.spread = torch.where(known, fake / real, self.spread)
+        metrics["spread"] = float(self.spread.min())
+        trouble = self._losses(metrics) or self._collapse()
         if trouble is None:
             self.reports += 1
-            self.most_varied = torch.where(known, torch.maximum(self.most_varied, spread), self.most_varied)
+            self.most_varied = torch.where(
+                known, torch.maximum(self.most_varied, self.spread), self.most_varied
+            )
+        self.apart[:, told.to(self.device)] = 0.0
         self._reset()
         return metrics, trouble
 
@@ -97,16 +110,22 @@ class Watch:
             return Trouble("the losses are no longer finite")
         for name in self.sums:
             value, largest = abs(metrics[name]), self.largest.get(name, 1.0)
-            if self.reports < SETTLING:
+            if value <= BROKEN and self.reports < SETTLING:
                 self.largest[name] = max(largest, value)
-            elif value > EXPLODED * largest:
+            elif value > min(BROKEN, EXPLODED * largest):
                 return Trouble(f"the loss of the {name} exploded to {metrics[name]:.3g}")
         return None
 
-    def _collapse(self, spread: Tensor) -> Trouble | None:
-        collapsed = ((self.most_varied > VARIED) & (spread < ALIKE)).nonzero().flatten().tolist()
-        names = ", ".join(self.class_names[c] for c in collapsed)
-        return Trouble(f"what is generated of class {names} became all alike", True) if collapsed else None
+    def _collapse(self) -> Trouble | None:
+        names = self._names((self.most_varied > VARIED) & (self.spread < ALIKE))
+        return Trouble(f"what is generated of class {names} became all alike", True) if names else None
+
+    def never_varied(self) -> str:
+        """Return the names of classes that are all alike in the end, if it took long enough to tell."""
+        return self._names(self.spread < ALIKE) if self.reports >= STEADY else ""
+
+    def _names(self, which: Tensor) -> str:
+        return ", ".join(self.class_names[c] for c in which.nonzero().flatten().tolist())
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint needs."""
@@ -116,12 +135,13 @@ class Watch:
             "apart": self.apart.cpu().clone(),
             "largest": dict(self.largest),
             "most_varied": self.most_varied.clone(),
+            "spread": self.spread.clone(),
             "reports": self.reports,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""
         self.largest, self.reports = dict(state["largest"]), state["reports"]
-        self.most_varied = state["most_varied"].clone()
+        self.most_varied, self.spread = state["most_varied"].clone(), state["spread"].clone()
         self.sums = {name: total.to(self.device) for name, total in state["sums"].items()}
         self.steps, self.apart = state["steps"], state["apart"].to(self.device, copy=True)

@@ -12,11 +12,13 @@ from lightning_fabric import Fabric
 from sklearn.exceptions import ConvergenceWarning
 from torch import nn
 
+from ganaug import ConditionalGAN
 from ganaug.game import Game
 from ganaug.losses import LOSSES, PENALTIES
 from ganaug.networks import Networks
 from ganaug.rows import ClassRows, loosen
 from ganaug.training import train_gan
+from ganaug.watch import LEAST_PAIRS, Watch
 
 
 class NumberCodec:
@@ -160,6 +162,7 @@ class Scale(nn.Module):
         return rows * self.scale
 
 
+@pytest.mark.filterwarnings("ignore:What is generated of class 0, 1 is all alike")
 @pytest.mark.parametrize(("detail_weight", "least", "most"), [(0.0, 0.0, 0.2), (5.0, 0.8, 1.1)])
 def test_details_keep_what_guessing_would_average_away(detail_weight, least, most):
     networks, _ = train(
@@ -426,3 +429,42 @@ def test_loosen():
     assert loose.mean().item() == pytest.approx(0.5, abs=0.02)
     jittered = loosen(torch.zeros(5000, 1), 0.3, torch.Generator().manual_seed(0))
     assert jittered.std().item() == pytest.approx(0.3, abs=0.02)
+
+
+def test_a_loss_that_explodes_at_once():
+    networks, act = networks_with(explode)
+    act()
+    with pytest.warns(ConvergenceWarning, match="step 25: the loss of the discriminator exploded to"):
+        with pytest.raises(RuntimeError, match="3 tries with gentler settings failed"):
+            train(50, networks=networks, learning_rate=0.0)
+
+
+def test_a_class_that_never_varied_is_told_at_the_end():
+    networks, act = networks_with(collapse)
+    act()
+    with pytest.warns(ConvergenceWarning, match="What is generated of class nine is all alike"):
+        train(200, networks=networks, class_names=["four", "nine"], learning_rate=0.0)
+    train(175, networks=networks, class_names=["four", "nine"], learning_rate=0.0)  # too short to tell
+
+
+def test_of_many_classes_none_has_collapsed():
+    """Few of a class are drawn together: two that happen to be alike say nothing."""
+    rng = np.random.default_rng(0)
+    y = np.repeat(np.arange(120), 4)
+    X = rng.normal(0, 3, (120, 6))[y] + rng.normal(0, 1, (480, 6))
+    gan = ConditionalGAN(steps=200, random_state=0).fit(X, y)
+    assert len(gan.history_) == 8
+
+
+def test_the_spread_of_a_class_is_kept_until_enough_was_seen():
+    watch = Watch(["a", "b"], torch.device("cpu"))
+    real, fake = torch.tensor([[0.0], [2.0]]), torch.tensor([[0.0], [1.0]])
+    for number in range(LEAST_PAIRS):
+        assert float(watch.spread[0]) == 1.0
+        watch.see({}, real, fake, torch.tensor([0, 0]))
+        metrics, trouble = watch.report()
+        assert trouble is None
+        assert metrics["spread"] == (0.5 if number == LEAST_PAIRS - 1 else 1.0)
+    watch.see({}, real, fake, torch.tensor([0, 0]))
+    watch.report()
+    assert watch.apart[2].tolist() == [1.0, 0.0]
