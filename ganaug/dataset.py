@@ -25,6 +25,7 @@ from ganaug.data import (
 from ganaug.hdf5 import HDF5Dataset
 from ganaug.kinds import channels_first, is_pixels, rows_like
 from ganaug.recommend import Recommendation, balanced_weights
+from ganaug.seeded import seeded
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # of PIL, by number of channels
 
@@ -56,7 +57,7 @@ class AugmentedDataset(Dataset):
         What a synthetic image is: another one of its class; or, by the sampler's ``vary``, a
         variation of one of `dataset`, of which each of a class has its turn.
     strength : float
-        In mode "vary", how far a variation may go: 1 as far as ``sample``, 0 nowhere.
+        In mode "vary", how far a variation may go: 1 as far as ``sample``; see `ConditionalGAN.vary`.
     random_state : int, RandomState or None
         Of the synthetic images.
 
@@ -106,7 +107,7 @@ class AugmentedDataset(Dataset):
         check_mode(mode, strength, sampler)
         self.dataset = dataset
         # Transforms may draw random numbers: put the state back as the user had it.
-        with torch.random.fork_rng(devices=[]):
+        with seeded():
             source = _Source(dataset)
             classes = sampler.classes_
             known = label_indices(source.names_for(classes), classes, "dataset")

@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
@@ -19,15 +20,16 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from ganaug.data import as_arrays, as_random, check_labels, encode_labels, label_indices
+from ganaug.data import as_arrays, as_random, check_labels, check_mode, encode_labels, label_indices
 from ganaug.game import Game
 from ganaug.generator import TrainedGenerator
 from ganaug.images import ImageCodec
-from ganaug.kinds import as_rows, join, take
+from ganaug.kinds import as_rows, is_frame, join, take
 from ganaug.logs import tensorboard_callback
 from ganaug.losses import LOSSES, PENALTIES, GANLoss, Penalty
 from ganaug.networks import ARCHITECTURES, FOR_TABLES, Architecture, Networks
 from ganaug.saved import DAMAGE, FORMAT, check_model, model_digest, read_model, write_model
+from ganaug.seeded import seeded
 from ganaug.tables import TableCodec
 from ganaug.training import Callback, train_gan
 
@@ -102,7 +104,9 @@ class ConditionalGAN(BaseEstimator):
     learning_rate : float
         Of encoder and generator; the discriminator's is 0.4 of it.
     adversarial_weight : float
-        Of the adversarial loss, beside the loss of turning a row into another of its class.
+        Of the adversarial loss, beside the loss of turning a row into another of its class. Without such
+        a row, as in architectures that start from noise ("dcgan", ...), there is no other loss: this
+        one, `detail_weight`, `noise` and `strength` are for the others.
     detail_weight : "auto" or float
         Of the distance between real and generated rows along random directions; of images between
         their patches, which keeps them sharp. "auto": 1, or 0 for images with a side under 16
@@ -211,7 +215,8 @@ class ConditionalGAN(BaseEstimator):
             Labels: ints, strings, bools. At least two classes, each of at least two rows.
         checkpoint : path, optional
             A folder for the full state of training, made if missing; if it holds one, training
-            goes on from there and ends with the same weights as if never interrupted.
+            goes on from there and ends, on a CPU with as many threads, with the same weights as if
+            never interrupted. (On a GPU some of torch's operations round by chance.)
 
         Returns
         -------
@@ -269,10 +274,13 @@ class ConditionalGAN(BaseEstimator):
         self.codec_, self.classes_, self.members_, self.history_ = codec, classes, members, history
         self.class_counts_ = np.bincount(labels)
         self.n_features_in_ = codec.row_shape[0]
+        self._parameters = self.get_params()  # `save` writes these, whatever is set later
         return self
 
     def _codec(self, X: Any) -> ImageCodec | TableCodec:
         modality = ("table" if X.ndim == 2 else "images") if self.modality == "auto" else self.modality
+        if modality == "images" and is_frame(X):
+            raise ValueError("`modality` must be 'auto' or 'table' for a DataFrame, got 'images'.")
         return CODECS[modality].fit(X)
 
     def _fit_member(
@@ -350,9 +358,7 @@ class ConditionalGAN(BaseEstimator):
     def _build(
         self, build: Architecture, codec: ImageCodec | TableCodec, n_classes: int, seed: int
     ) -> Networks:
-        # Initial weights come from torch's global state on the CPU: put it back as the user had it.
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
+        with seeded(seed):  # initial weights come from torch's global state
             return build(codec.shape, n_classes, self.code_size, self.width, codec.activate)
 
     def check_parameters(self) -> None:
@@ -389,11 +395,7 @@ class ConditionalGAN(BaseEstimator):
     def _identity(self, X: Any, labels: np.ndarray, seed: int) -> dict[str, str]:
         """Return the data, by their digests, and all else that decides what training makes of them."""
         settings = {k: v for k, v in self.get_params().items() if k not in NOT_SAVED}
-        # Not the `repr` of a callable, which says where it lies in memory.
-        settings = {
-            k: getattr(v, "__qualname__", type(v).__qualname__) if callable(v) else v
-            for k, v in settings.items()
-        }
+        settings = {k: _named(v) if callable(v) else v for k, v in settings.items()}
         X = X.detach().cpu() if isinstance(X, Tensor) else X
         digest = hashlib.sha256()
         for i in range(0, len(labels), 256):
@@ -407,6 +409,7 @@ class ConditionalGAN(BaseEstimator):
 
     def expected_seconds(self, X: Any, y: Any) -> float:
         """Return about how long `fit` would take on such rows, by a few of its steps."""
+        self.check_parameters()
         codec = self._codec(as_arrays((X, y))[0])
         few = clone(self).set_params(callbacks=None, log_dir=None, verbose=False)
 
@@ -452,7 +455,8 @@ class ConditionalGAN(BaseEstimator):
         y : array-like of shape (n,)
             Their labels.
         strength : float
-            How far a variation may go: 1 as far as `sample`, 0 nowhere.
+            How far a variation may go: 1 as far as `sample`; 0 no farther than the generator's own
+            rendering of the row, which is not it to the pixel.
         random_state : int, RandomState or None
 
         Returns
@@ -460,8 +464,7 @@ class ConditionalGAN(BaseEstimator):
         X : as in fit
         """
         check_is_fitted(self)
-        if not (np.isfinite(strength) and strength >= 0):
-            raise ValueError(f"`strength` must be a number from 0 up, got {strength!r}.")
+        check_mode("vary", strength, self)
         X = as_rows(X)
         self.codec_.check(X)
         classes = torch.from_numpy(label_indices(check_labels(y, len(X)), self.classes_))
@@ -528,7 +531,7 @@ class ConditionalGAN(BaseEstimator):
     def _content(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Return what `save` writes: JSON, and tensors by name."""
         check_is_fitted(self)
-        parameters = {k: v for k, v in self.get_params().items() if k not in NOT_SAVED}
+        parameters = {k: v for k, v in self._parameters.items() if k not in NOT_SAVED}
         for name, value in parameters.items():
             if callable(value):
                 raise ValueError(
@@ -575,6 +578,7 @@ class ConditionalGAN(BaseEstimator):
             config, tensors = read_model(folder)
             gan = cls(**config["parameters"], device=device)
             gan.check_parameters()
+            gan._parameters = gan.get_params()
             gan.codec_ = CODECS[config["modality"]].from_config(config["codec"])
             gan.classes_ = np.array(config["classes"], dtype=config["classes_dtype"])
             gan.history_ = config["history"]
@@ -608,6 +612,20 @@ class ConditionalGAN(BaseEstimator):
             networks.encoder.to(device)
         settings = self._generator_settings(self.codec_)
         return TrainedGenerator.from_tensors(tensors, networks, self.codec_, **settings)
+
+
+def _named(value: Any) -> str:
+    """Return what tells a callable from others: not its `repr`, which says where it lies in memory."""
+    if isinstance(value, partial):
+        return f"partial {_named(value.func)} {value.args} {value.keywords}"
+    name = getattr(value, "__qualname__", type(value).__qualname__)
+    code = getattr(value, "__code__", None)
+    if code is None:
+        return name
+    held = [cell.cell_contents for cell in value.__closure__ or ()]
+    plain = [v for v in (*code.co_consts, *held) if isinstance(v, int | float | str | tuple)]
+    content = f"{code.co_code.hex()} {code.co_names} {plain} {value.__defaults__}"
+    return f"{name} {hashlib.sha256(content.encode()).hexdigest()[:8]}"
 
 
 def _shared(members: Sequence[TrainedGenerator]) -> bool:

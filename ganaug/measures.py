@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
+from ganaug.seeded import seeded
+
 K = 5  # neighbours that make the surroundings of a row
 BLOCK = 512  # rows compared at once with all others
 EXACT = 4_000_000  # pairs of rows up to which distances are of double precision
@@ -113,7 +115,6 @@ def kernel_distance(real: Tensor, fake: Tensor, seed: int = 0) -> tuple[float, f
         metric = KernelInceptionDistance(feature=_Passed(real.shape[1]), subsets=10, subset_size=size)
     metric.update(real, real=True)
     metric.update(fake, real=False)
-    with torch.random.fork_rng(devices=[]):  # it draws subsets from torch's global state
-        torch.default_generator.manual_seed(seed)
+    with seeded(seed):  # it draws subsets from torch's global state
         mean, spread = metric.compute()
     return float(mean), float(spread)

@@ -16,10 +16,12 @@ from torch.nn import functional as F
 from ganaug.data import check_labels, encode_labels
 from ganaug.images import ImageCodec
 from ganaug.kinds import take
+from ganaug.seeded import seeded
 from ganaug.tables import TableCodec
 
 BLOCK = 256  # rows that go through the network at once outside training
 LEAF = 5  # rows, at least, by which a tree gives a probability
+PLACES = 4  # to a side, of features
 WIDE = 16  # pixels of the shorter side from which channels-last memory is faster: three times, in pooling
 
 
@@ -83,8 +85,7 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):
         generator = torch.Generator().manual_seed(self.random_state)
         bounds = weights.cumsum(0)
         # Dropout draws from torch's global state: put it back as the user had it.
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(self.random_state)
+        with seeded(self.random_state), torch.enable_grad():
             self.network_ = _network(self.codec_.shape, len(self.classes_), self.width)
             self.network_.to(memory_format=self._layout())
             optimizer = torch.optim.AdamW(
@@ -116,8 +117,13 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):
         return self.classes_[proba.argmax(1)]
 
     def features(self, X: Any) -> np.ndarray:
-        """Return what the last linear layer sees of each image, (n, n_features)."""
-        return self._apply(X, slice(-2)).numpy()
+        """Return what the last linear layer sees of each image, (n, n_features).
+
+        Averaged over 4 x 4 places at most: FID takes the cube of their number.
+        """
+        maps = self._apply(X, slice(-3))
+        places = (min(maps.shape[2], PLACES), min(maps.shape[3], PLACES))
+        return F.adaptive_avg_pool2d(maps, places).flatten(1).numpy()
 
     @torch.no_grad()
     def _apply(self, X: Any, layers: slice) -> Tensor:

@@ -3,6 +3,8 @@ from __future__ import annotations
 import itertools
 import json
 import random
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pytest
@@ -510,3 +512,62 @@ def test_an_architecture_for_images_is_refused_for_a_table():
     X = np.random.default_rng(0).normal(size=(20, 3))
     with pytest.raises(ValueError, match=r"'tabular', 'fully-connected'.*for a table, got 'warping'"):
         ConditionalGAN(architecture="warping").fit(X, np.arange(20) % 2)
+
+
+def test_what_is_saved_is_what_was_fitted(stripes, tmp_path):
+    gan = small().fit(*stripes)
+    rows, digest = gan.sample([0, 1, 2], 0), gan.digest()
+    gan.set_params(code_size=16, strength=9.0, architecture="dcgan")
+    assert gan.digest() == digest
+    gan.save(tmp_path / "m")
+    loaded = ConditionalGAN.load(tmp_path / "m")
+    assert np.array_equal(loaded.sample([0, 1, 2], 0), rows)
+    assert loaded.code_size == 4
+    loaded.set_params(strength=9.0)
+    assert loaded.digest() == digest
+
+
+def scaled_hinge(factor, real, fake):
+    return tuple(factor * loss for loss in hinge(real, fake))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (partial(scaled_hinge, 1.0), partial(scaled_hinge, 2.0)),
+        (lambda real, fake: scaled_hinge(1.0, real, fake), lambda real, fake: scaled_hinge(2.0, real, fake)),
+        (*((lambda real, fake, k=k: scaled_hinge(k, real, fake)) for k in (1.0, 2.0)),),
+    ],
+)
+def test_a_checkpoint_tells_callables_apart(one, other, stripes, tmp_path):
+    small(loss=one).fit(*stripes, checkpoint=tmp_path)
+    small(loss=one).fit(*stripes, checkpoint=tmp_path)
+    with pytest.raises(ValueError, match="is a checkpoint of a training with loss = "):
+        small(loss=other).fit(*stripes, checkpoint=tmp_path)
+
+
+def test_fits_in_threads_are_those_of_one_after_another(stripes):
+    def rows(seed):
+        return small(random_state=seed, architecture="warping+instance").fit(*stripes).sample([0, 1, 2], 0)
+
+    state = torch.get_rng_state()
+    alone = [rows(seed) for seed in range(6)]
+    with ThreadPoolExecutor(6) as pool:
+        together = list(pool.map(rows, range(6)))
+    assert np.array_equal(alone, together)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_fit_trains_where_gradients_are_off(stripes):
+    with torch.no_grad():
+        gan = small().fit(*stripes)
+    assert np.array_equal(gan.sample([0, 1], 0), small().fit(*stripes).sample([0, 1], 0))
+
+
+def test_wrong_kinds_are_named(stripes, fitted):
+    with pytest.raises(ValueError, match="`modality` must be 'auto' or 'table' for a DataFrame"):
+        ConditionalGAN(modality="images").fit(mixed_table(), np.arange(200) % 2)
+    with pytest.raises(ValueError, match="`strength` must be a number from 0 up, got '1'"):
+        fitted.vary(stripes[0][:2], stripes[1][:2], "1")
+    with pytest.raises(ValueError, match="`modality` must be one of"):
+        ConditionalGAN(modality="foo").expected_seconds(*stripes)

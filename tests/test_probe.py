@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -64,3 +66,19 @@ def test_trees_that_judge_learn_no_row_by_heart():
     X, y = rng.normal(size=(200, 4)), rng.integers(0, 2, 200)
     proba = TableProbe(balanced=False).fit(X, y).predict_proba(X)
     assert proba[np.arange(200), y].max() < 0.95
+
+
+@pytest.mark.parametrize("shape", [(64, 64, 3), (8, 64), (8, 8)])
+def test_features_are_few_enough_to_compare(shape):
+    X = np.random.default_rng(0).integers(0, 256, (8, *shape), dtype=np.uint8)
+    features = ProbeClassifier(steps=1).fit(X, np.arange(8) % 2).features(X)
+    assert features.shape == (8, 64 * 4 * 4)
+
+
+def test_probes_in_threads_are_those_of_one_after_another(stripes):
+    def proba(seed):
+        return ProbeClassifier(steps=10, random_state=seed).fit(*stripes).predict_proba(stripes[0])
+
+    alone = [proba(seed) for seed in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        assert np.array_equal(alone, list(pool.map(proba, range(4))))
