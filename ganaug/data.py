@@ -18,7 +18,7 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 from torchvision.transforms.v2 import functional as tvf
 
 from ganaug import hdf5
-from ganaug.kinds import as_rows
+from ganaug.kinds import as_rows, is_missing
 
 MIN_CLASS_SIZE = 2
 SYNTHETIC_NAME = "synthetic-"  # how the names of synthetic images begin in folders of `export_images`
@@ -53,6 +53,10 @@ class Arrays(tuple):
 
     class_names: list[str] | None
     synthetic: np.ndarray | None
+
+    def __getnewargs__(self) -> tuple[Any, ...]:
+        """Return what a copy is made of."""
+        return (*self, self.class_names, self.synthetic)
 
     def __new__(
         cls, X: Any, y: Any, class_names: Sequence[str] | None = None, synthetic: np.ndarray | None = None
@@ -122,7 +126,7 @@ def check_labels(y: Any, n_rows: int) -> np.ndarray:
         )
     if n_rows == 0:
         raise ValueError("`X` has no rows.")
-    missing = y != y if y.dtype.kind == "f" else np.array([label is None or label != label for label in y])
+    missing = y != y if y.dtype.kind == "f" else np.array([is_missing(label) for label in y])
     if np.any(missing):
         raise ValueError(f"`y` has missing labels, the first at row {int(np.argmax(missing))}.")
     kinds = {type(label).__name__ for label in y} if y.dtype == object else set()
@@ -355,7 +359,7 @@ def _from_folder(folder: Path, size: tuple[int, int] | None) -> Arrays:
 def _header(path: Path) -> tuple[tuple[int, int], str]:
     try:
         with Image.open(path) as image:
-            mode = "RGBA" if image.mode == "P" and "transparency" in image.info else image.mode
+            mode = _mode(image)
             shape = (image.height, image.width)
             image.verify()  # loading does not look at the checksums of a PNG file
             return shape, mode
@@ -420,29 +424,51 @@ def _from_dataset(dataset: Any, size: tuple[int, int] | None) -> Arrays:
                 f"Item {i} of the data set must hold a PIL image, an ndarray or a Tensor,"
                 f" got {type(image).__name__}."
             )
-        images.append(image)
-        labels.append(label.item() if isinstance(label, Tensor | np.generic) else label)
+        if isinstance(label, Tensor | np.ndarray) and np.prod(label.shape) != 1:
+            raise ValueError(
+                f"Item {i} of the data set must have one label, got an array of shape {tuple(label.shape)}."
+            )
+        images.append(_small(image, size))
+        labels.append(label.item() if isinstance(label, Tensor | np.generic | np.ndarray) else label)
     if not images:
         raise ValueError("The data set is empty.")
     y = check_labels(labels, len(images))
     return Arrays(_stack(images, size), y, getattr(dataset, "classes", None))
 
 
+def _small(image: Any, size: tuple[int, int] | None) -> Any:
+    """Return an image resized, if it is to be: one by one, for photographs take much more room."""
+    if size is None:
+        return image
+    if isinstance(image, Image.Image):
+        return _converted(image, _common_mode([_mode(image)]), size)
+    return _resize(image[None], size)[0]
+
+
 def _stack(images: list[Any], size: tuple[int, int] | None) -> Any:
-    """Stack images of one kind (PIL, ndarray or Tensor), resized where `size` is given."""
+    """Stack images of one kind (PIL, ndarray or Tensor), which were resized if `size` is given."""
     items = [f"item {i}" for i in range(len(images))]
-    if all(isinstance(image, Image.Image) for image in images):
+    kinds = {
+        kind for image in images for kind in (Image.Image, Tensor, np.ndarray) if isinstance(image, kind)
+    }
+    if len(kinds) > 1:
+        raise ValueError("The images of a data set must all be of one kind: PIL images, ndarrays or Tensors.")
+    if kinds == {Image.Image}:
         if size is None:
             _check_same_size([(image.height, image.width) for image in images], items)
-        mode = _common_mode([image.mode for image in images])
-        return _fill((np.asarray(_converted(image, mode, size)) for image in images), len(images))
-    if all(isinstance(image, Tensor) for image in images):
-        if size is not None:
-            images = [_resize(image[None], size)[0] for image in images]
-        _check_same_size([tuple(image.shape[-2:]) for image in images], items)
-        return torch.stack([image.as_subclass(Tensor) for image in images])
-    if all(isinstance(image, np.ndarray) for image in images):
-        images = [_resize(image[None], size)[0] for image in images]
-        _check_same_size([image.shape[:2] for image in images], items)
-        return np.stack(images)
-    raise ValueError("The images of a data set must all be of one kind: PIL images, ndarrays or Tensors.")
+        mode = _common_mode([_mode(image) for image in images])
+        return _fill((np.asarray(image.convert(mode)) for image in images), len(images))
+    tensors = kinds == {Tensor}
+    _check_same_size([tuple(image.shape[-2:] if tensors else image.shape[:2]) for image in images], items)
+    for image, item in zip(images, items, strict=True):
+        if (image.shape, image.dtype) != (images[0].shape, images[0].dtype):
+            raise ValueError(
+                f"Images differ in kind: item 0 is {images[0].dtype} {tuple(images[0].shape)}, {item} is"
+                f" {image.dtype} {tuple(image.shape)}."
+            )
+    return torch.stack([image.as_subclass(Tensor) for image in images]) if tensors else np.stack(images)
+
+
+def _mode(image: Image.Image) -> str:
+    """Return an image's mode; RGBA of a palette with transparency."""
+    return "RGBA" if image.mode == "P" and "transparency" in image.info else image.mode

@@ -47,10 +47,12 @@ def pandas_dtype(name: str, categories: list[Any] | None = None, ordered: bool =
 
 
 def as_rows(X: Any) -> Any:
-    """Return `X` as what the functions here take: a Tensor, a DataFrame or an ndarray."""
+    """Return `X` as what the functions here take: a Tensor on the CPU, a DataFrame or an ndarray."""
     if scipy.sparse.issparse(X):
         raise ValueError(f"`X` must be dense, got {type(X).__name__}: pass X.toarray().")
-    return X if isinstance(X, Tensor) or is_frame(X) else np.asarray(X)
+    if isinstance(X, Tensor):
+        return X.detach().cpu() if X.requires_grad or X.device.type != "cpu" else X
+    return X if is_frame(X) else np.asarray(X)
 
 
 def take(X: Any, which: Any) -> Any:

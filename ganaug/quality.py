@@ -259,6 +259,8 @@ def _copies(memorised: Entry) -> float:
 
 def _held_out(X_test: Any, y_test: Any, classes: np.ndarray, codec: Any) -> tuple[Any, np.ndarray]:
     if X_test is None:
+        if y_test is not None:
+            raise ValueError("`y_test` must be None without `X_test`, got labels.")
         return None, np.empty(0, np.int64)
     X_test = as_rows(X_test)
     if not len(X_test):

@@ -62,7 +62,7 @@ class GANAugment(v2.Transform):
         (docs/recipe.md). 0: no pool; images are generated for each batch as it comes, best on a GPU
         after the transfer.
     strength : float
-        In mode "vary", how far a variation may go: 1 as far as ``sample``, 0 nowhere.
+        In mode "vary", how far a variation may go: 1 as far as ``sample``; see `ConditionalGAN.vary`.
     random_state : int, RandomState or None
         For filling the pool.
     classes : sequence of labels, optional

@@ -225,7 +225,7 @@ class _Blocks:
         self.real_labels = np.empty(0, np.int64)
         if real is not None:
             X, y = real
-            self.real = X.detach().cpu() if isinstance(X, Tensor) else as_rows(X)
+            self.real = as_rows(X)
             self.real_labels = label_indices(check_labels(y, len(X)), sampler.classes_, "real")
         total = int(numbers.sum())
         self.n_rows = len(self.real_labels) + total

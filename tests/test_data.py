@@ -1,7 +1,13 @@
 from __future__ import annotations
 
+import copy
+import pickle
+import weakref
+from typing import Any, ClassVar
+
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse
 import torch
@@ -260,3 +266,50 @@ def test_object_strings_are_strings():
 def test_resized_floats_stay_in_range():
     X = as_arrays((np.ones((5, 28, 28), np.float32), [0, 1, 0, 1, 0]), size=17)[0]
     assert X.max() == 1
+
+
+def test_the_pair_is_pickled_with_what_rides_along(image_folder):
+    pair = as_arrays(image_folder)
+    for again in (pickle.loads(pickle.dumps(pair)), copy.deepcopy(pair)):
+        assert np.array_equal(again[0], pair[0])
+        assert again.class_names == ["cat", "dog"]
+        assert not again.synthetic.any()
+
+
+def test_photographs_are_resized_one_by_one():
+    class Photographs:
+        alive: ClassVar[list[Any]] = []
+
+        def __len__(self):
+            return 10
+
+        def __getitem__(self, i):
+            assert sum(reference() is not None for reference in self.alive) <= 2
+            image = Image.new(["RGB", "L", "P", "RGBA"][i % 4], (100, 80), i)
+            self.alive.append(weakref.ref(image))
+            return image, i % 2
+
+    X, _ = as_arrays(Photographs(), size=8)
+    assert X.shape == (10, 8, 8, 4)
+
+
+@pytest.mark.parametrize(
+    ("items", "message"),
+    [
+        ([(torch.zeros(1, 8, 8), 0), (torch.zeros(3, 8, 8), 1)], r"item 1 is torch.float32 \(3, 8, 8\)"),
+        ([(np.zeros((8, 8)), 0), (np.zeros((8, 8, 3)), 1)], "differ in kind: item 0 is float64"),
+        (
+            [(torch.zeros(1, 8, 8), torch.tensor([0, 1]))],
+            r"have one label, got an array of shape \(2,\)",
+        ),
+    ],
+)
+def test_items_of_several_kinds(items, message):
+    with pytest.raises(ValueError, match=message):
+        as_arrays(Items(items))
+
+
+def test_missing_labels_of_pandas():
+    y = pd.Series(["a", pd.NA, "b", "a"], dtype="string")
+    with pytest.raises(ValueError, match="missing labels, the first at row 1"):
+        as_arrays((np.zeros((4, 8, 8)), y))

@@ -240,6 +240,7 @@ def test_each_measure_has_a_page_of_its_own():
     [
         (lambda X, y: (X[:2], y[:2]), None, "at least 2 rows of every class"),
         (lambda X, y: "gan", None, "`sampler` must be"),
+        (lambda X, y: (X, y), lambda X, y: (None, y), "`y_test` must be None without `X_test`"),
         (
             lambda X, y: (X, y),
             lambda X, y: (X[:0], y[:0]),
