@@ -115,8 +115,7 @@ def summary_table(results: dict[str, dict[str, Any]]) -> str:
     """Return one line for each data set: as it is, the rival, ours."""
     lines = [
         "| data (training images of a class) | seeds | as it is | balanced sampling | rival | filled up |"
-        " minus the rival (95 % interval) | equal shares | minus the rival (95 % interval) |"
-        " synthetic only |",
+        " equal shares | in the loader | in the loader, then mixup | synthetic only |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, result in results.items():
@@ -131,15 +130,15 @@ def summary_table(results: dict[str, dict[str, Any]]) -> str:
             fewer = f" ({len(runs)} seeds)" if len(runs) < len(seeds) else ""
             return f"{_mean(runs, 'acsa'):.2f}{fewer}" if runs else ""
 
-        def ahead(key: Key, arms: Arms = arms, against: Key = against) -> str:
-            return _shown(interval(arms[key], arms[against])) if key in arms else ""
+        def ours(key: Key, arms: Arms = arms, against: Key = against, mean: Any = mean) -> str:
+            return f"**{mean(key)}**: {_shown(interval(arms[key], arms[against]))}" if key in arms else ""
 
         counts = result["counts"]
         lines.append(
             f"| {name}{f' ({counts[0]} to {counts[-1]})' if counts else ''} | {len(seeds)} |"
             f" {mean(('as it is', True))} | {mean(BALANCED)} | {mean(against)} ({_title(against)}) |"
-            f" **{mean(FILLED)}** | {ahead(FILLED)} | **{mean(HEADLINE)}** | {ahead(HEADLINE)} |"
-            f" {mean(('ganaug only', True))} |"
+            f" {ours(FILLED)} | {ours(HEADLINE)} | {ours(IN_LOADER)} | {ours(MIXED)} |"
+            f" {ours(('ganaug only', True))} |"
         )
     return "\n".join(lines)
 
@@ -214,6 +213,8 @@ def main_job_table(result: dict[str, Any]) -> str:
 
 FILLED: Key = ("ganaug", True)
 HEADLINE: Key = ("ganaug beyond", True)
+IN_LOADER: Key = ("GANAugment", True)
+MIXED: Key = ("GANAugment + mixup", True)
 BALANCED: Key = ("balanced", True)
 RECOMMENDED: Key = ("ganaug recommended", True)
 PLOTTED: tuple[Key, ...] = (
