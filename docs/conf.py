@@ -1,4 +1,4 @@
-"""Sphinx: `sphinx-build -W -b html docs /tmp/docs` and, for the examples, `-b doctest`."""
+"""Sphinx: `sphinx-build -W -b html docs docs/_build` and, for the examples, `-b doctest`."""
 
 import importlib.metadata
 

@@ -299,8 +299,11 @@ def _variations(
 
 
 def _all_among(labels: np.ndarray, classes: np.ndarray) -> bool:
-    strings = [values.dtype.kind in "US" for values in (labels, classes)]
-    return strings[0] == strings[1] and bool(np.isin(labels, classes).all())
+    try:
+        label_indices(labels, classes)
+    except ValueError:
+        return False
+    return True
 
 
 def _as_it_is(image: Any) -> Any:

@@ -16,6 +16,7 @@ from torch import Tensor
 from ganaug.data import Sampler, as_random
 from ganaug.hdf5 import LAYOUTS, file_digest, opened, read_header
 from ganaug.kinds import channels_first
+from ganaug.space import take_space
 
 BLOCK = 1024  # images made at once
 USUAL, LEAST = 4096, 256  # images of each class, and how few they may become for
@@ -85,7 +86,7 @@ class Pool:
         weakref.finalize(pool, _delete, name, os.getpid())
         pool._own = True
         with os.fdopen(handle, "wb") as file:
-            _take_space(file, shape[0] * like.nbytes)
+            _lay_out(file, shape[0] * like.nbytes)
         pool.refill(sampler, random_state)
         return pool
 
@@ -180,7 +181,7 @@ class Pool:
             handle, name = tempfile.mkstemp(prefix="ganaug-pool-")
             weakref.finalize(self, _delete, name, os.getpid())
             with os.fdopen(handle, "wb") as file:
-                _take_space(file, taken.nbytes)
+                _lay_out(file, taken.nbytes)
                 taken.tofile(file)
             self._path, self._offset, self._rows, self._own = Path(name), 0, taken.shape, True
             self._order_array = np.arange(len(taken))
@@ -188,17 +189,12 @@ class Pool:
             self.digest = ""  # no longer a file of write_hdf5
 
 
-def _take_space(file: Any, size: int) -> None:
-    """Reserve space, where that is possible: a mapping that runs out of it kills the process."""
-    try:
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(file.fileno(), 0, size)
-        file.truncate(size)
-    except OSError as exc:
-        raise OSError(
-            f"No room for a pool of {size / 2**20:.0f} MiB in {tempfile.gettempdir()}: lower `pool_size`, or"
-            f" set TMPDIR to another folder. ({exc})"
-        ) from exc
+def _lay_out(file: Any, size: int) -> None:
+    """Make a file as long as its images take: a mapping that runs out of space kills the process."""
+    where = tempfile.gettempdir()
+    advice = ": lower `pool_size`, or set TMPDIR to another folder"
+    take_space(file.fileno(), size, f"a pool in {where}", advice)
+    file.truncate(size)
 
 
 def _delete(name: str, pid: int) -> None:

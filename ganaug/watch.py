@@ -13,9 +13,7 @@ from torch import Tensor
 EXPLODED = 20.0  # times the largest loss of the healthy start (or 1, if that is smaller)
 BROKEN = 1e6  # a loss that no healthy start has
 SETTLING = 4  # reports by which a loss counts as started
-LEAST_PAIRS = (
-    8  # of generated rows of a class, to say how it varies: of many classes they take several reports
-)
+LEAST_PAIRS = 8  # of a class, to say how it varies: with many classes they take several reports
 STEADY = 8  # reports after which a class that never varied is worth a word
 VARIED, ALIKE = 0.5, 0.15  # of the spread of real rows: a class that had the one has collapsed at the other
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -34,6 +33,7 @@ from ganaug.hdf5 import (
     text_checksum,
 )
 from ganaug.kinds import as_rows, is_frame, take
+from ganaug.space import take_space
 
 CHUNK = 16  # rows in a chunk of a compressed file; larger ones make random reads several times slower
 COMPRESSIONS = ("gzip", "lzf")
@@ -166,7 +166,8 @@ def write_hdf5(
         with file:
             if not left["blocks"]:
                 _create(file, blocks, sampler, left["run"], sample_weight)
-            _take_room(file)
+            file.flush()
+            take_space(file.id.get_vfd_handle(), file.id.get_filesize(), file.filename)
             _fill(file, blocks, left, journal, verbose)
             _rows_of(file).attrs.modify(CHECKSUM, np.uint64(left["checksum"]))
             _note_columns(file, blocks)
@@ -356,19 +357,6 @@ def _check_room(partial: Path, blocks: _Blocks, compression: str | None, *, resu
             f"No room in {partial.parent}: it takes {needed / 2**20:.1f} MiB, and {free / 2**20:.1f} MiB are"
             " free."
         )
-
-
-def _take_room(file: h5py.File) -> None:
-    """Have the system set the file's space aside now, where it can, and not when a block finds none."""
-    file.flush()
-    if hasattr(os, "posix_fallocate"):
-        try:
-            os.posix_fallocate(file.id.get_vfd_handle(), 0, file.id.get_filesize())
-        except OSError as exc:
-            if exc.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                raise OSError(
-                    f"No room for {file.filename}: it takes {file.id.get_filesize() / 2**20:.0f} MiB. ({exc})"
-                ) from exc
 
 
 def _create(

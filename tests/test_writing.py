@@ -252,7 +252,7 @@ def test_no_room_is_found_out_before_anything_is_written(how, tmp_path, monkeypa
             raise OSError(errno.ENOSPC, "No space left on device")
 
         monkeypatch.setattr("os.posix_fallocate", full)
-        message = r"No room for .*x\.h5\.partial: it takes 0 MiB"
+        message = r"No room for .*x\.h5\.partial, which takes 0.0 MiB"
     with pytest.raises(OSError, match=message):
         write_hdf5(StripeSampler([0, 1]), tmp_path / "x.h5", 100)
     assert list(tmp_path.iterdir()) == []

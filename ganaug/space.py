@@ -1,0 +1,28 @@
+"""take_space: sets a file's space on the disk aside before anything is written to it."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+# Of a disk that is full. Other errors say that the file system can't set space aside.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def take_space(descriptor: int, size: int, name: str, advice: str = "") -> None:
+    """Have the system set `size` bytes of an open file aside, where it can.
+
+    Without them a mapping, or HDF5 when it closes, takes the process down with it.
+
+    Raises
+    ------
+    OSError
+        If there is no room; calls the file `name`, and ends with `advice`.
+    """
+    if not hasattr(os, "posix_fallocate") or not size:
+        return
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+    except OSError as exc:
+        if exc.errno in FULL:
+            raise OSError(f"No room for {name}, which takes {size / 2**20:.1f} MiB{advice}. ({exc})") from exc
