@@ -13,7 +13,7 @@ from albumentations.core.transforms_interface import BaseTransformInitSchema
 from torchvision.transforms.v2 import functional as tvf
 
 from ganaug.data import class_rates, label_indices
-from ganaug.kinds import check_range
+from ganaug.kinds import check_pixels
 from ganaug.pool import Pool
 
 # What belongs to the image that came in, and would no longer fit. So do additional targets of any kind.
@@ -49,8 +49,8 @@ class GANReplace(ImageOnlyTransform):
     FileNotFoundError
     ValueError
         If the file is damaged, compressed, or not that of `digest`; and, when called, if the label
-        is missing or unknown, the image of another shape or normalised already, or another target comes
-        with it, such as a mask or a second image.
+        is missing or unknown, the image of another shape, dtype or range than pixels have, or another target
+        comes with it, such as a mask or a second image.
     """
 
     class InitSchema(BaseTransformInitSchema):
@@ -122,9 +122,10 @@ class GANReplace(ImageOnlyTransform):
         """Return a synthetic image of the dtype and shape of `img`, (H, W) or (H, W, C)."""
         if class_index < 0:
             return img
-        check_range(torch.from_numpy(img), "GANReplace")
+        like = torch.from_numpy(img.copy())  # a copy: of a read-only array torch warns
+        check_pixels(like, "GANReplace")
         image = self._pool.take_one(class_index, u)
-        new = tvf.to_dtype(image, torch.from_numpy(img[:0]).dtype, scale=True).permute(1, 2, 0).numpy()
+        new = tvf.to_dtype(image, like.dtype, scale=True).permute(1, 2, 0).numpy()
         new = new[:, :, 0] if img.ndim == 2 and new.shape[2] == 1 else new
         if new.shape != img.shape:
             raise ValueError(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import h5py
 import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
+from sklearn.base import clone
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from torch import Tensor
@@ -18,13 +19,13 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 from torchvision.transforms.v2 import functional as tvf
 
 from ganaug import hdf5
-from ganaug.kinds import as_rows, is_missing
+from ganaug.kinds import as_array, as_rows, is_missing
 
 MIN_CLASS_SIZE = 2
+KINDS: tuple[Any, ...] = (str, (bool, np.bool_), (int, np.integer), (float, np.floating))  # of labels
 SYNTHETIC_NAME = "synthetic-"  # how the names of synthetic images begin in folders of `export_images`
 
 
-@runtime_checkable
 class Sampler(Protocol):
     """What everything after training sees of a generator.
 
@@ -179,9 +180,7 @@ def label_indices(labels: Any, classes: np.ndarray, name: str = "labels") -> np.
     ValueError
         If a label is not one of `classes`.
     """
-    values = np.atleast_1d(_label_array(labels))
-    if values.dtype == object:
-        values = np.array(values.tolist())
+    values, classes = np.atleast_1d(_label_array(labels)), _label_array(classes)
     if values.ndim != 1:
         raise ValueError(f"`{name}` must be one-dimensional, got shape {values.shape}.")
     if len(values) == 0:
@@ -251,6 +250,13 @@ def as_random(random_state: int | np.random.RandomState | None) -> np.random.Ran
         ) from exc
 
 
+def seeded_clone(estimator: Any, seed: int) -> Any:
+    """Return an unfitted copy of an estimator, `seed` set on it and on all it holds."""
+    twin = clone(estimator)
+    names = [name for name in twin.get_params() if name.split("__")[-1] == "random_state"]
+    return twin.set_params(**dict.fromkeys(names, seed))
+
+
 def check_sampler(sampler: Any) -> None:
     """Raise ValueError unless `sampler` is one, ready to be asked for rows."""
     if not hasattr(sampler, "classes_") or not hasattr(sampler, "sample"):
@@ -261,13 +267,16 @@ def check_sampler(sampler: Any) -> None:
 
 
 def _label_array(labels: Any) -> np.ndarray:
-    """Return labels as an ndarray; strings as numpy's, however pandas or a list held them."""
-    values = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
-    if isinstance(labels, list | tuple) and values.dtype.kind == "U":
-        values = np.array(labels, dtype=object)  # numpy makes a string of everything beside one
-    if values.dtype == object and values.size and all(isinstance(value, str) for value in values.flat):
-        return values.astype(str)
+    """Return labels as an ndarray, of numpy's own types where they are of one kind, however they came."""
+    values = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else as_array(labels)
+    if values.dtype == object and len({_kind(value) for value in values.flat}) == 1:
+        plain = np.array(values.tolist())
+        return plain if plain.shape == values.shape else values
     return values
+
+
+def _kind(label: Any) -> Any:
+    return next((kind for kind in KINDS if isinstance(label, kind)), type(label))
 
 
 def _height_width(size: int | tuple[int, int] | None) -> tuple[int, int] | None:

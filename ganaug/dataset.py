@@ -25,7 +25,7 @@ from ganaug.data import (
 from ganaug.hdf5 import HDF5Dataset
 from ganaug.kinds import channels_first, is_pixels, rows_like
 from ganaug.recommend import Recommendation, balanced_weights
-from ganaug.seeded import seeded
+from ganaug.torch_state import seeded
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # of PIL, by number of channels
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.wrappers import _FabricOptimizer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -17,6 +16,8 @@ from ganaug.kinds import take
 from ganaug.losses import EVERY_STEP, GANLoss, Penalty, sliced_wasserstein
 from ganaug.networks import Networks
 from ganaug.rows import ClassRows, loosen
+
+EMA_DECAY = 0.995  # of the running mean of the weights, which is what is kept
 
 
 class Codec(Protocol):
@@ -92,10 +93,6 @@ class Game:
         Of the gradient penalty, which is taken every `penalty_every` steps at as many times its
         weight (Karras et al., CVPR 2020, "lazy regularization"). Those in `losses.EVERY_STEP`
         are taken at each step.
-    class_power : float
-        A class of n rows is drawn in proportion to n to this power; 0 draws all alike.
-    ema_decay : float
-        Of the running mean of the weights, which is what is kept.
     """
 
     def __init__(
@@ -118,8 +115,6 @@ class Game:
         detail_weight: float = 1.0,
         penalty_weight: float = 0.2,
         penalty_every: int = 4,
-        class_power: float = 0.0,
-        ema_decay: float = 0.995,
     ) -> None:
         self.X, self.codec, self.rows = X, codec, ClassRows(labels)
         self.loss, self.penalty = loss, penalty
@@ -128,7 +123,7 @@ class Game:
         self.fabric, self.device, self.generator = fabric, fabric.device, generator
         self.learning_rate, self.discriminator_rate = learning_rate, discriminator_rate
         self.adversarial_weight, self.detail_weight = adversarial_weight, detail_weight
-        self.penalty_weight, self.class_power, self.ema_decay = penalty_weight, class_power, ema_decay
+        self.penalty_weight = penalty_weight
         self.discriminator, self.coarseness = networks.discriminator, networks.coarseness
         self.makers = nn.ModuleDict({"generator": networks.generator})
         if networks.encoder is not None:
@@ -147,9 +142,9 @@ class Game:
             "judge_steps": self.judge_steps,
         }
 
-    def _adam(self, module: nn.Module, learning_rate: float) -> _FabricOptimizer:
+    def _adam(self, module: nn.Module, learning_rate: float) -> Any:
         adam = torch.optim.Adam(module.parameters(), lr=learning_rate, betas=(0.5, 0.99), fused=True)
-        return cast(_FabricOptimizer, self.fabric.setup_optimizers(adam))
+        return self.fabric.setup_optimizers(adam)
 
     def step(self, step: int, steps: int, gentle: float) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor]:
         """Update both sides once.
@@ -201,12 +196,12 @@ class Game:
             if self.detail_weight:
                 maker_loss = maker_loss + self.detail_weight * self._apart(second, fake)
         self._update(self.maker_steps, maker_loss)
-        self._average(min(self.ema_decay, (1 + step) / (10 + step)))
+        self._average(min(EMA_DECAY, (1 + step) / (10 + step)))
         return {"discriminator": judge_loss, "generator": maker_loss}, second, fake, classes
 
     def _draw(self) -> tuple[Tensor, Tensor]:
         """Return an encoded row of each of some classes, then another of each; and the classes."""
-        classes = self.rows.draw_classes(self.batch_size, self.class_power, self.generator)
+        classes = self.rows.draw_classes(self.batch_size, 0.0, self.generator)  # all alike
         pairs = torch.cat(self.rows.draw_pairs(classes, self.generator))
         encoded = self.codec.encode(take(self.X, pairs)).to(self.device)
         return self.codec.augment(encoded, self.generator), classes.to(self.device)
@@ -238,7 +233,7 @@ class Game:
             torch.zeros((), device=self.device),
         )
 
-    def _update(self, optimizer: _FabricOptimizer, loss: Tensor) -> None:
+    def _update(self, optimizer: Any, loss: Tensor) -> None:
         optimizer.zero_grad()
         self.fabric.backward(loss)
         optimizer.step()

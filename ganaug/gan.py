@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments import LightningEnvironment
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
@@ -29,8 +30,8 @@ from ganaug.logs import tensorboard_callback
 from ganaug.losses import LOSSES, PENALTIES, GANLoss, Penalty
 from ganaug.networks import ARCHITECTURES, FOR_TABLES, Architecture, Networks
 from ganaug.saved import DAMAGE, FORMAT, check_model, model_digest, read_model, write_model
-from ganaug.seeded import seeded
 from ganaug.tables import TableCodec
+from ganaug.torch_state import plain, seeded
 from ganaug.training import Callback, train_gan
 
 SEED_FILE = "seed"
@@ -202,6 +203,7 @@ class ConditionalGAN(BaseEstimator):
         self.device = device
         self.verbose = verbose
 
+    @plain()
     def fit(self, X: Any, y: Any, *, checkpoint: str | Path | None = None) -> ConditionalGAN:
         """Train on images or a table `X` with labels `y`.
 
@@ -371,6 +373,10 @@ class ConditionalGAN(BaseEstimator):
         _chosen(self.architecture, "warping")
         _choose("loss", self.loss, LOSSES, DEFAULT_LOSS)
         _choose("penalty", self.penalty, PENALTIES, DEFAULT_PENALTY)
+        if not (self.callbacks is None or isinstance(self.callbacks, Sequence)) or not all(
+            map(callable, self.callbacks or ())
+        ):
+            raise ValueError(f"`callbacks` must be a sequence of callables or None, got {self.callbacks!r}.")
         if self.log_dir is not None:
             if not isinstance(self.log_dir, str | Path):
                 raise ValueError(f"`log_dir` must be a path or None, got {self.log_dir!r}.")
@@ -422,6 +428,7 @@ class ConditionalGAN(BaseEstimator):
         one, more = (min(seconds(steps) for _ in range(2)) for steps in (1, 1 + TIMED_STEPS))
         return self._auto("steps", codec) * max(0.0, more - one) / TIMED_STEPS
 
+    @plain()
     def sample(self, labels: Any, random_state: int | np.random.RandomState | None = None) -> Any:
         """Return one synthetic row for each of `labels`, in order.
 
@@ -443,6 +450,7 @@ class ConditionalGAN(BaseEstimator):
         return self._in_blocks(classes, generator, lambda member, own, rows: member.draw(own, generator))
 
     @available_if(_varies)
+    @plain()
     def vary(
         self, X: Any, y: Any, strength: float = 1.0, random_state: int | np.random.RandomState | None = None
     ) -> Any:
@@ -501,6 +509,7 @@ class ConditionalGAN(BaseEstimator):
             blocks.append(self.codec_.decode(encoded))
         return join(blocks or [self.codec_.decode(torch.empty(0, *self.codec_.shape))])
 
+    @plain()
     def save(self, path: str | Path) -> None:
         """Write the fitted model to the folder `path`: config.json and model.safetensors.
 
@@ -518,6 +527,7 @@ class ConditionalGAN(BaseEstimator):
         """
         write_model(Path(path), *self._content())
 
+    @plain()
     def digest(self) -> str:
         """Return a digest of the fitted model: equal for models that `save` writes alike.
 
@@ -554,6 +564,7 @@ class ConditionalGAN(BaseEstimator):
         return config, tensors
 
     @classmethod
+    @plain()
     def load(cls, path: str | Path, device: str = "auto") -> ConditionalGAN:
         """Read a model that `save` wrote. No code in it is run.
 
@@ -644,6 +655,8 @@ def _seed(random_state: int | np.random.RandomState | None) -> int:
 
 def _kept_seed(folder: Path, random_state: int | np.random.RandomState | None) -> int:
     """Return a seed; without a `random_state` that of the run whose checkpoints are in `folder`."""
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"`checkpoint` must be a folder, got the file {folder}.")
     path = folder / SEED_FILE
     seed = _seed(random_state)
     folder.mkdir(parents=True, exist_ok=True)
@@ -659,7 +672,8 @@ def _kept_seed(folder: Path, random_state: int | np.random.RandomState | None) -
 
 def _fabric(device: str) -> Fabric:
     try:
-        return Fabric(accelerator=device, devices=1)
+        # Of this process alone, also where a cluster's scheduler started several.
+        return Fabric(accelerator=device, devices=1, plugins=LightningEnvironment())
     except Exception as exc:  # Fabric raises another type for each device that is missing
         raise ValueError(
             f"`device` must be 'auto' or a device of this machine, got {device!r}: {exc}"
@@ -671,9 +685,9 @@ def _chosen(architecture: str | Architecture, auto: str) -> list[Architecture]:
     if not isinstance(architecture, str):
         return [_choose("architecture", architecture, ARCHITECTURES, auto)]
     names = auto if architecture == "auto" else architecture
-    if "" in names.split("+"):
-        raise ValueError(f"`architecture` must be a name, or names joined by '+', got {architecture!r}.")
-    return [_choose("architecture", name, ARCHITECTURES, AUTO["architecture"]) for name in names.split("+")]
+    if {"", "auto"} & set(names.split("+")):
+        raise ValueError(f"`architecture` must be 'auto', a name, or names joined by '+', got {architecture!r}.")
+    return [_choose("architecture", name, ARCHITECTURES, auto) for name in names.split("+")]
 
 
 def _choose(name: str, value: Any, table: Mapping[str, Any], default: str) -> Any:

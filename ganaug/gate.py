@@ -15,16 +15,18 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from ganaug.data import Sampler, as_random, check_labels, encode_labels, label_indices
+from ganaug.data import Sampler, as_random, check_labels, encode_labels, label_indices, seeded_clone
 from ganaug.kinds import as_rows, is_frame, join, take
 from ganaug.neighbours import Neighbours, Points
 from ganaug.probe import ProbeClassifier, TableProbe
 from ganaug.tables import TableCodec
+from ganaug.torch_state import plain
 
 FOLDS = 3  # of the data, each judged by a classifier that never saw it
 PROBE_STEPS = 333  # of the classifier of a fold: together they cost one ProbeClassifier
 CAUGHT = 0.985  # of the real rows, under a wrong label, a classifier that never saw them contradicts,
-SPARED = 0.9  # as long as it spares as many under their own
+SPARED = 0.9  # as long as it spares as many of each class under their own
+ENOUGH = 20  # rows of a class that tell which probability a tenth of them falls short of
 HEADROOM = 1.1  # rows proposed for each one that is missing, beside those expected to be rejected
 LEAST_RATE = 0.5  # of acceptance that is planned for: a hopeless generator shall not be asked without end
 REASONS = ("contradicted", "copied", "repeated")
@@ -37,7 +39,8 @@ class QualityGate(BaseEstimator):
 
     - *contradicted*, if classifiers trained on folds of the real rows give another class more, and
       its own so little that no more than 985 of 1,000 real rows under a wrong label would be caught,
-      and no more than a tenth of those under their own;
+      and no more than a tenth of any class under their own (a class of fewer than 20 rows counts
+      together with the others);
     - *copied*, if it lies as near to a training row of its class as hardly any two real rows (one
       in a hundred) lie to each other; images may be shifted by a pixel meanwhile, and in a table of
       few categories, where real rows have twins, no row is a copy;
@@ -62,7 +65,7 @@ class QualityGate(BaseEstimator):
     ----------
     gan_ : sampler
     classes_ : ndarray of shape (n_classes,)
-    unlikely_ : float
+    unlikely_ : ndarray of shape (n_classes,)
         The probability of its class under which a row is contradicted, if another is likelier.
     nearest_ : float
         The distance up to which two rows count as the same.
@@ -76,7 +79,7 @@ class QualityGate(BaseEstimator):
     >>> from ganaug import ConditionalGAN, QualityGate
     >>> X = (load_digits().images / 16).astype("float32")
     >>> gate = QualityGate(ConditionalGAN(steps=2, random_state=0)).fit(X, load_digits().target)
-    >>> 0 < gate.unlikely_ < 1 and gate.nearest_ > 0
+    >>> bool((gate.unlikely_ < 1).all()) and gate.nearest_ > 0
     True
     """
 
@@ -93,6 +96,7 @@ class QualityGate(BaseEstimator):
         self.max_rounds = max_rounds
         self.random_state = random_state
 
+    @plain()
     def fit(self, X: Any, y: Any) -> QualityGate:
         """Learn from real rows what belongs to a class and what is a copy.
 
@@ -146,21 +150,23 @@ class QualityGate(BaseEstimator):
         self.classifiers_ = []
         proba = np.empty((len(labels), len(self.classes_)))
         for inside, outside in split.split(np.zeros(len(labels)), labels):
-            classifier = clone(model)
-            if "random_state" in classifier.get_params():
-                classifier.set_params(random_state=random.randint(2**31 - 1))
+            classifier = seeded_clone(model, random.randint(2**31 - 1))
             self.classifiers_.append(classifier.fit(take(X, inside), labels[inside]))
             proba[outside] = classifier.predict_proba(take(X, outside))
         own = np.arange(len(self.classes_)) == labels[:, None]
         # No stricter than that: where a class is poor, classifiers know less than the generator,
         # and would reject what could teach them.
-        self.unlikely_ = float(min(np.quantile(proba[~own], CAUGHT), np.quantile(proba[own], 1 - SPARED)))
+        spared = np.full(len(self.classes_), np.quantile(proba[own], 1 - SPARED))
+        for c in np.flatnonzero(own.sum(0) >= ENOUGH):
+            spared[c] = np.quantile(proba[own[:, c], c], 1 - SPARED)
+        self.unlikely_ = np.minimum(np.quantile(proba[~own], CAUGHT), spared)
 
     @available_if(lambda self: hasattr(self.gan, "expected_seconds"))
     def expected_seconds(self, X: Any, y: Any) -> float:
         """Return about how long fitting the GAN would take; the classifiers take little."""
         return self.gan.expected_seconds(X, y)
 
+    @plain()
     def sample(self, labels: Any, random_state: int | np.random.RandomState | None = None) -> Any:
         """Return one accepted row for each of `labels`, in order; as ``gan.sample``.
 
@@ -186,7 +192,8 @@ class QualityGate(BaseEstimator):
             for c in np.flatnonzero(proposed).tolist():
                 own = asked == c
                 piles[c].judge(take(rows, own), score[own], contradicted[own])
-        self.report_ = {self.classes_[c]: pile.report for c, pile in enumerate(piles) if len(pile.places)}
+        names = self.classes_.tolist()
+        self.report_ = {names[c]: pile.report for c, pile in enumerate(piles) if len(pile.places)}
         for c, pile in enumerate(piles):
             pile.fill(self.classes_[c], self.max_rounds)
         if not len(wanted):
@@ -204,13 +211,13 @@ class QualityGate(BaseEstimator):
         first, *others = self.classifiers_
         n = len(self.classifiers_)
         proba = np.array(first.predict_proba(rows))  # a copy: what a classifier gave is its own
-        open_ = np.flatnonzero(proba[np.arange(len(asked)), asked] < n * self.unlikely_)
+        open_ = np.flatnonzero(proba[np.arange(len(asked)), asked] < n * self.unlikely_[asked])
         if len(open_):
             proba[open_] = (
                 proba[open_] + sum(model.predict_proba(take(rows, open_)) for model in others)
             ) / n
         score = proba[np.arange(len(asked)), asked]
-        return score, (proba.argmax(1) != asked) & (score < self.unlikely_)
+        return score, (proba.argmax(1) != asked) & (score < self.unlikely_[asked])
 
 
 class _Pile:
@@ -274,7 +281,7 @@ class _Pile:
             f"Class {label}: only {self.report['accepted']} of {len(self.places)} rows passed the gate in"
             f" {rounds} rounds, most of the others were {most}; the best of them fill up. Train longer,"
             " or add fewer rows to this class.",
-            stacklevel=3,
+            stacklevel=4,
         )
         if self.spare is not None:
             self.accepted.append(self.spare[1])

@@ -52,7 +52,15 @@ def as_rows(X: Any) -> Any:
         raise ValueError(f"`X` must be dense, got {type(X).__name__}: pass X.toarray().")
     if isinstance(X, Tensor):
         return X.detach().cpu() if X.requires_grad or X.device.type != "cpu" else X
-    return X if is_frame(X) else np.asarray(X)
+    return X if is_frame(X) else as_array(X)
+
+
+def as_array(values: Any) -> np.ndarray:
+    """Return what `numpy.asarray` does, but numbers beside strings in a list stay numbers."""
+    array = np.asarray(values)
+    if isinstance(values, list | tuple) and array.dtype.kind in "US":
+        array = np.array(values, dtype=object)
+    return array
 
 
 def take(X: Any, which: Any) -> Any:
@@ -92,8 +100,13 @@ def is_pixels(image: Tensor) -> bool:
     return image.dtype == torch.uint8 or image.is_floating_point()
 
 
-def check_range(image: Tensor, name: str) -> None:
-    """Raise ValueError if floats are far out of [0, 1]: interpolation may overshoot a little, no more."""
+def check_pixels(image: Tensor, name: str) -> None:
+    """Raise ValueError unless these are uint8, or floats in [0, 1]: interpolation may overshoot a little.
+
+    `name` is the transform that they were passed to.
+    """
+    if not is_pixels(image):
+        raise ValueError(f"Images must be of uint8 or floats, got {image.dtype}: convert them.")
     if image.is_floating_point() and image.numel():
         low, high = (float(value) for value in image.aminmax())
         if not (-OVERSHOOT <= low and high <= 1 + OVERSHOOT):

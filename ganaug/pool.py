@@ -65,7 +65,7 @@ class Pool:
         # Rows by class; those of label -1, which come first, are nobody's.
         self._order_array = labels.argsort(kind="stable")[int((labels < 0).sum()) :]  # faster for one
         # A copy: torch moves a tensor that it sends to a worker elsewhere, and frees where it was.
-        self._order = torch.tensor(self._order_array)
+        self._order = torch.from_numpy(self._order_array.copy())
         self.shape = tuple(self._first(torch.empty(1, *shape[1:])).shape[1:])
 
     @classmethod
@@ -76,7 +76,7 @@ class Pool:
 
         `wanted` is of bools, (n_classes,). A `size` of None is `USUAL`, or as many as `MOST_BYTES` hold.
         """
-        like = channels_first(sampler.sample(sampler.classes_[:1], random_state=0)).numpy()
+        like = channels_first(an_image(sampler)).numpy()
         if size is None:
             size = min(USUAL, max(LEAST, MOST_BYTES // max(1, like.nbytes * int(wanted.sum()))))
         labels = np.repeat(np.flatnonzero(wanted), size)
@@ -185,8 +185,16 @@ class Pool:
                 taken.tofile(file)
             self._path, self._offset, self._rows, self._own = Path(name), 0, taken.shape, True
             self._order_array = np.arange(len(taken))
-            self._order = torch.arange(len(taken))
+            self._order = torch.from_numpy(self._order_array.copy())
             self.digest = ""  # no longer a file of write_hdf5
+
+
+def an_image(sampler: Sampler) -> Any:
+    """Return an image of a sampler, (1, ...) in its own layout; raise ValueError if it makes a table."""
+    row = sampler.sample(sampler.classes_[:1], random_state=0)
+    if row.ndim == 2:
+        raise ValueError(f"`sampler` must make images, got one that makes rows of a table, {row.shape}.")
+    return row
 
 
 def _lay_out(file: Any, size: int) -> None:

@@ -16,8 +16,8 @@ from torch.nn import functional as F
 from ganaug.data import check_labels, encode_labels
 from ganaug.images import ImageCodec
 from ganaug.kinds import take
-from ganaug.seeded import seeded
 from ganaug.tables import TableCodec
+from ganaug.torch_state import plain, seeded
 
 BLOCK = 256  # rows that go through the network at once outside training
 LEAF = 5  # rows, at least, by which a tree gives a probability
@@ -64,6 +64,7 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):
         self.width = width
         self.random_state = random_state
 
+    @plain()
     def fit(self, X: Any, y: Any, sample_weight: np.ndarray | None = None) -> ProbeClassifier:
         """Train on images `X`, as `ConditionalGAN.fit` takes them, with labels `y`.
 
@@ -125,6 +126,7 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):
         places = (min(maps.shape[2], PLACES), min(maps.shape[3], PLACES))
         return F.adaptive_avg_pool2d(maps, places).flatten(1).numpy()
 
+    @plain()
     @torch.no_grad()
     def _apply(self, X: Any, layers: slice) -> Tensor:
         check_is_fitted(self)

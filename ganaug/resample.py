@@ -12,6 +12,7 @@ from imblearn.utils import check_target_type
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.validation import validate_data
+from torch import Tensor
 
 from ganaug.data import Sampler, as_random, check_labels
 from ganaug.gan import ConditionalGAN
@@ -89,6 +90,14 @@ class GANOverSampler(BaseOverSampler):
         self.image_shape = image_shape
         self.random_state = random_state
 
+    def fit(self, X: Any, y: Any) -> GANOverSampler:
+        """Check `X`, `y` and the parameters; only `fit_resample` fits a GAN, or finds what to recommend."""
+        if not self._recommends():
+            return super().fit(X, y)
+        self._validate_params()
+        self._check_X_y(X, y)
+        return self
+
     def fit_resample(self, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return the rows that were there, then the new ones; and their labels.
 
@@ -119,7 +128,7 @@ class GANOverSampler(BaseOverSampler):
             check_labels(y, X.shape[0] if hasattr(X, "shape") else len(X))
         if hasattr(self, "recommendation_"):
             del self.recommendation_  # of a call before
-        if not (isinstance(self.sampling_strategy, str) and self.sampling_strategy == "recommended"):
+        if not self._recommends():
             return super().fit_resample(X, y)
 
         def recommended(target: np.ndarray) -> dict[Any, int]:
@@ -134,6 +143,9 @@ class GANOverSampler(BaseOverSampler):
         finally:
             self.sampling_strategy = "recommended"
 
+    def _recommends(self) -> bool:
+        return isinstance(self.sampling_strategy, str) and self.sampling_strategy == "recommended"
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
@@ -142,13 +154,18 @@ class GANOverSampler(BaseOverSampler):
         return tags
 
     def _check_X_y(self, X: Any, y: Any) -> tuple[Any, np.ndarray, bool]:
+        if isinstance(X, Tensor):
+            raise ValueError(
+                "`X` must be an ndarray, a DataFrame, a sparse matrix or a list, got a Tensor: pass X.numpy(), of"
+                " images X.permute(0, 2, 3, 1).numpy()."
+            )
         y, binarize_y = check_target_type(y, indicate_one_vs_all=True)
         if is_frame(X):
             validate_data(self, X=X, y=y, reset=True, skip_check_array=True)
             return X, y, binarize_y
         X, y = validate_data(
             self,
-            X=X,
+            X=as_rows(X) if isinstance(X, list | tuple) else X,
             y=y,
             reset=True,
             dtype=None,
@@ -197,6 +214,8 @@ class GANOverSampler(BaseOverSampler):
                     f"With `image_shape`, all columns of `X` must be of one numpy dtype, got {kinds}."
                 )
             X = X.to_numpy()
+        if not all(isinstance(side, int | np.integer) for side in shape):
+            raise ValueError(f"`image_shape` must be ints (H, W) or (H, W, C), got {shape}.")
         if int(np.prod(shape)) != int(np.prod(X.shape[1:])):
             raise ValueError(
                 f"`image_shape` must hold as many values as a row of `X` {X.shape[1:]}, got {shape}."

@@ -17,8 +17,8 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as tvf
 
 from ganaug.data import Sampler, check_mode, check_sampler, class_rates, label_indices
-from ganaug.kinds import channels_first, check_range, is_pixels, rows_like
-from ganaug.pool import Pool
+from ganaug.kinds import channels_first, check_pixels, rows_like
+from ganaug.pool import Pool, an_image
 from ganaug.recommend import Recommendation
 
 AUTO_RATE = 0.8
@@ -109,7 +109,7 @@ class GANAugment(v2.Transform):
         self.classes_ = (self._pool or self._sampler).classes_
         rates: Any = p.synthetic_share if isinstance(p, Recommendation) else p
         rates = AUTO_RATE if isinstance(rates, str) and rates == "auto" else rates
-        self._rates = torch.tensor(class_rates(rates, self.classes_, "p"), dtype=torch.float64)
+        self._rates = torch.from_numpy(np.array(class_rates(rates, self.classes_, "p")))
         if mode == "replace" and size != 0 and self._sampler is not None:
             self._pool = Pool.filled(self._sampler, (self._rates > 0).numpy(), size, random_state)
         if self._pool is not None:
@@ -123,7 +123,7 @@ class GANAugment(v2.Transform):
         self._index = dict(zip(self._labels_in.tolist(), self._which.tolist(), strict=True))
         self._like = None  # a row of the sampler, where images are made into such rows
         if self._pool is None:
-            self._like = self._sampler.sample(self.classes_[:1], random_state=0)
+            self._like = an_image(self._sampler)
         self._shape = tuple(channels_first(self._like).shape[1:]) if self._pool is None else self._pool.shape
 
     def refresh(self, random_state: int | np.random.RandomState | None = None) -> None:
@@ -204,8 +204,8 @@ class GANAugment(v2.Transform):
         self._check_image(image)
         if single:
             return self._replaced_one(image, int(classes[0]))
-        chosen = torch.rand(n, dtype=torch.float64) < self._rates[classes]
-        u = torch.rand(n)
+        chosen = torch.rand(n, dtype=torch.float64, device=CPU) < self._rates[classes]
+        u = torch.rand(n, dtype=torch.float32, device=CPU)
         if not chosen.any():
             return image
         images = image.as_subclass(Tensor)
@@ -220,7 +220,7 @@ class GANAugment(v2.Transform):
                 f"Images are generated as they come here (mode={self.mode!r}), which takes batches: call it"
                 " with (images, labels) after collation."
             )
-        chance, u = torch.rand(2).tolist()
+        chance, u = torch.rand(2, device=CPU).tolist()
         if chance >= self._rate[c]:
             return image
         new = self._pool.take_one(c, u)
@@ -236,7 +236,7 @@ class GANAugment(v2.Transform):
         """Return one synthetic image (C, H, W) of each of `classes`, drawn by `u` from the pool."""
         if self._pool is not None:
             return self._pool.take(classes, u)
-        labels, seed = self.classes_[classes.numpy()], int(torch.randint(2**31 - 1, ()))
+        labels, seed = self.classes_[classes.numpy()], int(torch.randint(2**31 - 1, (), device=CPU))
         if self.mode == "replace":
             return channels_first(self._sampler.sample(labels, random_state=seed))
         rows = rows_like(images, self._like)
@@ -247,9 +247,9 @@ class GANAugment(v2.Transform):
         if isinstance(item, Image.Image):
             self._check_image(item)
             return True
-        if not (isinstance(item, Tensor) and item.shape == self._shape and is_pixels(item)):
+        if not (isinstance(item, Tensor) and item.shape == self._shape):
             return False
-        check_range(item, "GANAugment")
+        check_pixels(item, "GANAugment")
         return True
 
     def _check_image(self, image: Any) -> None:
@@ -263,9 +263,7 @@ class GANAugment(v2.Transform):
                 )
         else:
             got = tuple(image.shape[-3:])
-            if not is_pixels(image):
-                raise ValueError(f"Images must be of uint8 or floats, got {image.dtype}: convert them.")
-            check_range(image, "GANAugment")
+            check_pixels(image, "GANAugment")
         if got != wanted:
             raise ValueError(
                 f"Images must have the synthetic ones' (channels, height, width), {wanted}, got {got}: put"

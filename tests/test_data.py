@@ -238,6 +238,7 @@ def test_encode_labels():
         ([1, 3], np.array([3, 1], dtype=object), [1, 0]),
         (np.array([2**60 + 1, 2**60 + 3], np.uint64), np.array([2**60 + 3]), [1]),
         ([1, 3], np.array([3, 1], dtype=np.uint8), [1, 0]),
+        (np.array(["a", "b"], dtype=object), ["b", "a"], [1, 0]),
     ],
 )
 def test_label_indices(classes, labels, expected):
@@ -257,9 +258,15 @@ def test_a_sparse_matrix_is_refused_by_name():
         as_arrays((scipy.sparse.csr_matrix(np.eye(4)), [0, 0, 1, 1]))
 
 
-def test_object_strings_are_strings():
-    y = as_arrays((np.zeros((2, 8, 8), np.uint8), np.array(["b", "a"], dtype=object)))[1]
-    assert y.dtype.kind == "U"
+@pytest.mark.parametrize(("labels", "kind"), [(["b", "a"], "U"), ([3, np.int64(1)], "i"), ([True, False], "b")])
+def test_labels_of_one_kind_are_of_its_dtype(labels, kind):
+    y = as_arrays((np.zeros((2, 8, 8), np.uint8), np.array(labels, dtype=object)))[1]
+    assert y.dtype.kind == kind and y.tolist() == labels
+
+
+def test_numbers_beside_strings_in_a_list_stay_numbers():
+    X, _ = as_arrays(([[0, "a"], [1.5, "b"]], [0, 1]))
+    assert X.tolist() == [[0, "a"], [1.5, "b"]]
     assert label_indices(["a"], np.unique(y)).tolist() == [0]
 
 

@@ -5,11 +5,16 @@ import pytest
 import scipy.sparse
 from conftest import StripeSampler
 from scipy import stats
+from sklearn import config_context
 from sklearn.base import BaseEstimator
 from sklearn.datasets import load_digits
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils import shuffle
 
 from ganaug import ConditionalGAN, QualityGate
@@ -22,6 +27,7 @@ from ganaug.recommend import (
     Soundness,
     Trial,
     _decided,
+    _repeated,
     _trial,
     recommend_counts,
 )
@@ -112,6 +118,46 @@ def test_a_gain_in_doubt_is_not_taken(low, added, monkeypatch):
     )
     result = recommend(Generator())
     assert result.candidate == (result.trials[0].candidate if added else NOTHING)
+
+
+SHRUNK = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.5)
+
+
+class Copies(Generator):
+    def sample(self, labels, random_state=None):
+        rng = np.random.default_rng(random_state)
+        return np.stack([self.X_[rng.choice(np.flatnonzero(self.y_ == label))] for label in labels])
+
+
+@pytest.mark.parametrize(
+    "classifier", [SHRUNK, make_pipeline(StandardScaler(), SHRUNK)], ids=["alone", "last step"]
+)
+def test_copies_gain_nothing_with_a_classifier_that_takes_no_weights(classifier):
+    """Rows are drawn for it: adding nothing may not mean that real rows are left out."""
+    result = recommend(Copies(), classifier=classifier)
+    assert result.candidate == NOTHING
+    assert max(trial.gain for trial in result.trials) < 0.05
+
+
+def test_the_last_step_of_a_pipeline_takes_the_weights():
+    weighed = recommend(Generator(), classifier=LogisticRegression(C=0.1, max_iter=200))
+    in_steps = recommend(Generator(), classifier=make_pipeline(LogisticRegression(C=0.1, max_iter=200)))
+    assert in_steps.trials == weighed.trials
+    with config_context(enable_metadata_routing=True):  # there it is the user's to say
+        recommend(Generator(), classifier=make_pipeline(LogisticRegression(C=0.1, max_iter=200)))
+
+
+@pytest.mark.parametrize("weight", [[1, 2, 5], [0.01, 1, 1], [3, 0, 1]])
+def test_rows_come_as_often_as_they_weigh(weight):
+    found = np.bincount(_repeated(np.array(weight, float), 100, seed=0), minlength=3)
+    assert found.sum() == 100
+    assert np.all(np.abs(found - 100 * np.array(weight) / np.sum(weight)) < 1 + 1e-9)
+
+
+def test_a_seed_is_set_on_all_that_a_classifier_holds():
+    forest = make_pipeline(StandardScaler(), RandomForestClassifier(10))
+    first, second = (recommend(Generator(), classifier=forest) for _ in range(2))
+    assert first.trials == second.trials
 
 
 def test_no_generator_sees_the_rows_it_is_tested_on():

@@ -1,0 +1,45 @@
+"""torch_state: what torch keeps for the whole process, set for a while and put back as the user had it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import torch
+
+_LOCK = threading.RLock()  # the state is that of the process: threads take turns
+DEVICES = ("cpu", "cuda", "mps", "xpu")  # that autocast knows
+
+
+@contextmanager
+def seeded(seed: int | None = None) -> Iterator[None]:
+    """Seed torch's global state on the CPU for a while; None leaves it where it is.
+
+    Some of torch has no other source of randomness: initial weights, dropout, transforms.
+    """
+    with _LOCK, torch.random.fork_rng(devices=[]):
+        if seed is not None:
+            torch.default_generator.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def plain() -> Iterator[None]:
+    """Switch off, for a while, what would change the type or the place of networks and their rows.
+
+    That is autocast, inference mode, and a default dtype or device other than torch's own: all of
+    which a user's training loop may have on around the call of a sampler.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(False))
+        for device in DEVICES:
+            if torch.is_autocast_enabled(device):
+                stack.enter_context(torch.autocast(device, enabled=False))
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        dtype = torch.get_default_dtype()
+        if dtype != torch.float32:
+            stack.callback(torch.set_default_dtype, dtype)
+            torch.set_default_dtype(torch.float32)
+        yield
