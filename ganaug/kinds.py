@@ -56,11 +56,11 @@ def as_rows(X: Any) -> Any:
 
 
 def as_array(values: Any) -> np.ndarray:
-    """Return what `numpy.asarray` does, but numbers beside strings in a list stay numbers."""
+    """Return what `numpy.asarray` does, in this machine's byte order; numbers beside strings in a list stay such."""
     array = np.asarray(values)
     if isinstance(values, list | tuple) and array.dtype.kind in "US":
         array = np.array(values, dtype=object)
-    return array
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
 def take(X: Any, which: Any) -> Any:

@@ -319,8 +319,6 @@ def _token(name: str | None) -> Any:
 def _learned(name: str | int, values: np.ndarray, missing: np.ndarray, dtype: Any) -> Column:
     """Return how a column is to be encoded."""
     there = values[~missing].tolist()
-    if not there:
-        raise ValueError(f"Column {name!r} of `X` holds no value: drop it.")
     kinds = {type(value.item() if isinstance(value, np.generic) else value) for value in there}
     if not kinds <= {int, float, bool, str}:
         raise ValueError(
@@ -333,7 +331,7 @@ def _learned(name: str | int, values: np.ndarray, missing: np.ndarray, dtype: An
         token = "None" if gone is None else "nan" if isinstance(gone, float) else "NA"
     listed = getattr(dtype, "categories", None)
     decimals = None
-    if listed is None and kinds <= {int, float}:
+    if listed is None and kinds and kinds <= {int, float}:
         numbers = _numbers(name, values, missing)[~missing]
         if kinds == {int} and np.abs(numbers).max() >= LARGEST:
             raise ValueError(
