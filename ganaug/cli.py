@@ -37,7 +37,7 @@ class OneLineErrors(click.Group):
             return super().invoke(ctx)
         except (click.exceptions.Exit, click.Abort, click.ClickException):
             raise
-        except (ValueError, TypeError, OSError, RuntimeError, MemoryError) as exc:
+        except (ValueError, TypeError, OSError, RuntimeError, MemoryError, ImportError) as exc:
             raise click.ClickException(" ".join(str(exc).split())) from exc
 
 
@@ -219,7 +219,7 @@ def generate(
     if balance is None:
         counts = dict.fromkeys(gan.classes_.tolist(), per_class or 0)
     else:
-        counts = _lacking(_real_images(balance, _height_width(gan))[1], gan.classes_)
+        counts = _lacking(_real_images(balance, gan=gan)[1], gan.classes_)
         if not any(counts.values()):
             raise ValueError(f"Each class of {balance} has as many as the largest: there is nothing to add.")
     write_hdf5(
@@ -290,7 +290,7 @@ def resample(
         X, y = _real_images(data, size)
     else:
         gan = ConditionalGAN.load(model, device=parameters["device"])
-        X, y = _real_images(data, _height_width(gan))
+        X, y = _real_images(data, gan=gan)
         try:
             gan.codec_.check(X)
             label_indices(np.unique(y), gan.classes_, "DATA")
@@ -357,11 +357,11 @@ def report(
     if output.is_dir():
         raise ValueError(f"{output} is a folder: name a file.")
     gan = ConditionalGAN.load(model)
-    X, y = _real_images(data, _height_width(gan))
+    X, y = _real_images(data, gan=gan)
     aside = was_set_aside(model, gan.digest(), X)
     held_out: tuple[Any, Any] = (take(X, aside), y[aside]) if aside.any() else (None, None)
     if test is not None:
-        held_out = _real_images(test, _height_width(gan))
+        held_out = _real_images(test, gan=gan)
     X, y = take(X, ~aside), y[~aside]
     found = quality_report(gan, X, y, *held_out, per_class=per_class, random_state=random_state)
     found.to_html(output)
@@ -402,18 +402,19 @@ class _Idle:
         return "none"
 
 
-def _height_width(gan: Any) -> tuple[int, int] | None:
-    return None if gan.codec_.name == "table" else gan.codec_.shape[1:]
-
-
-def _real_images(data: Path, size: int | tuple[int, int] | None) -> tuple[Any, np.ndarray]:
+def _real_images(
+    data: Path, size: int | tuple[int, int] | None = None, gan: Any = None
+) -> tuple[Any, np.ndarray]:
     """Return images and labels; those of a folder by their names, which mean more than their order.
 
-    Synthetic images that stand beside real ones are left out: a GAN shall not learn from itself.
+    Where a fitted `gan` is given, with the size and the channels of its own. Synthetic images that
+    stand beside real ones are left out: a GAN shall not learn from itself.
     """
     from ganaug.data import as_arrays
     from ganaug.kinds import take
 
+    if gan is not None and gan.codec_.name != "table":
+        size = gan.codec_.shape[1:]
     X, y = arrays = as_arrays(data, size=size)
     if isinstance(X, np.ndarray) and X.dtype.kind in "SU":
         raise ValueError(
@@ -424,9 +425,27 @@ def _real_images(data: Path, size: int | tuple[int, int] | None) -> tuple[Any, n
         y = np.array(arrays.class_names)[y]
     synthetic = arrays.synthetic
     if synthetic is not None and synthetic.any() and not synthetic.all():
-        click.echo(f"Leaving out {synthetic.sum()} synthetic images of {data}.", err=True)
+        rows = "rows" if X.ndim == 2 else "images"
+        click.echo(f"Leaving out {synthetic.sum()} synthetic {rows} of {data}.", err=True)
         X, y = take(X, ~synthetic), y[~synthetic]
-    return X, y
+    return X if gan is None else _with_channels(X, gan.codec_), y
+
+
+def _with_channels(X: Any, codec: Any) -> Any:
+    """Return images with the channels of a model's: grey ones as colour, and opaque where those have alpha.
+
+    How many a folder has depends on each of its files, and whether the last axis is there on its format.
+    """
+    if X.ndim not in (3, 4) or codec.name == "table" or codec.tensor:
+        return X
+    images = X[..., None] if X.ndim == 3 else X
+    channels, flat = codec.shape[0], len(codec.row_shape) == 2
+    if images.shape[3] == 1 and channels > 1:
+        images = images.repeat(3, axis=3)
+    if images.shape[3] == 3 and channels == 4:
+        opaque = 255 if images.dtype == np.uint8 else 1
+        images = np.concatenate([images, np.full_like(images[..., :1], opaque)], axis=3)
+    return images[..., 0] if flat and images.shape[3] == 1 else images
 
 
 def _refuse_beside_model(recommended: bool) -> None:

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ganaug.kinds import column_name, pandas_dtype
+from ganaug.kinds import column_name, import_pandas, missing_name, missing_value, pandas_dtype
 
 MISSING = -1  # the code of a category that is missing
+MOST_FIELDS = 500  # that HDF5 is told of: it has 64 KiB for all
 
 
 class Columns:
@@ -22,7 +23,8 @@ class Columns:
     ----------
     described : list of dict
         For each column its "name", "dtype", "field" (numpy's dtype of what is stored), whether it has
-        a "mask", and for codes its "values"; "categories" and "ordered" of pandas' categorical dtype.
+        a "mask", and for codes its "values" and what says "missing" there; "categories" and "ordered"
+        of pandas' categorical dtype.
     """
 
     def __init__(self, described: list[dict[str, Any]]) -> None:
@@ -33,6 +35,8 @@ class Columns:
             if column["mask"]:
                 fields.append((f"m{place}", "u1"))
         self.dtype = np.dtype(fields)
+        # Of wider rows a file holds the bytes; what they mean, `described` says.
+        self.stored = self.dtype if len(fields) <= MOST_FIELDS else np.dtype((np.void, self.dtype.itemsize))
         self._codes = [
             {_key(value): code for code, value in enumerate(column["values"])} if "values" in column else None
             for column in described
@@ -76,7 +80,7 @@ class Columns:
         return cls(described)
 
     def pack(self, frame: Any) -> np.ndarray:
-        """Return a DataFrame as a structured array (n,).
+        """Return a DataFrame as a structured array (n,), or as the bytes of one that is very wide.
 
         Raises
         ------
@@ -109,17 +113,19 @@ class Columns:
                     codes[key] = len(codes)
             rows[f"c{place}"] = [MISSING if key is None else codes[key] for key in keys]
             column["values"] = [value for _, value in codes]
-        return rows
+            if missing.any():
+                column.setdefault("missing", missing_name(values[missing][0]))
+        return rows.view(self.stored)
 
     def unpack(self, rows: np.ndarray) -> Any:
-        """Return a structured array as a DataFrame."""
-        import pandas as pd
-
-        series = []
+        """Return what `pack` returned as a DataFrame."""
+        pd = import_pandas()
+        rows, series = rows.view(self.dtype), []
         for place, column in enumerate(self.described):
             values = rows[f"c{place}"]
             if "values" in column:
-                values = np.array([*column["values"], None], dtype=object)[values]  # the last stands at -1
+                gone = missing_value(column.get("missing", "None"))
+                values = np.array([*column["values"], gone], dtype=object)[values]  # the last stands at -1
             elif column["mask"] and rows[f"m{place}"].any():
                 values = values.astype(object)
                 values[rows[f"m{place}"] == 1] = pd.NA

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,7 +20,7 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 from torchvision.transforms.v2 import functional as tvf
 
 from ganaug import hdf5
-from ganaug.kinds import as_array, as_rows, is_missing
+from ganaug.kinds import as_array, as_rows, is_missing, is_pixels
 
 MIN_CLASS_SIZE = 2
 KINDS: tuple[Any, ...] = (str, (bool, np.bool_), (int, np.integer), (float, np.floating))  # of labels
@@ -109,8 +110,9 @@ def as_arrays(source: Any, size: int | tuple[int, int] | None = None) -> Arrays:
         X, y = source
         X = as_rows(X)
         y = check_labels(y, len(X))
-        return Arrays(_resize(X, height_width), y, getattr(source, "class_names", None))
-    if hasattr(source, "__getitem__") and hasattr(source, "__len__"):
+        names, synthetic = getattr(source, "class_names", None), getattr(source, "synthetic", None)
+        return Arrays(_resize(X, height_width), y, names, synthetic)
+    if hasattr(source, "__getitem__") and hasattr(source, "__len__") and not hasattr(source, "keys"):
         return _from_dataset(source, height_width)
     raise TypeError(
         "`source` must be (X, y), a torch Dataset of (image, label), or the path of a folder of class"
@@ -130,9 +132,13 @@ def check_labels(y: Any, n_rows: int) -> np.ndarray:
     missing = y != y if y.dtype.kind == "f" else np.array([is_missing(label) for label in y])
     if np.any(missing):
         raise ValueError(f"`y` has missing labels, the first at row {int(np.argmax(missing))}.")
-    kinds = {type(label).__name__ for label in y} if y.dtype == object else set()
+    kinds = {type(label).__name__ for label in y.tolist()} if y.dtype == object else {y.dtype.name}
     if "str" in kinds and len(kinds) > 1:
         raise ValueError(f"`y` must hold labels of one type, got {' and '.join(sorted(kinds))}.")
+    if y.dtype.kind not in "biufUO" or (y.dtype == object and kinds - {"bool", "int", "float"}):
+        raise ValueError(
+            f"`y` must hold ints, strings, bools or floats, got {' and '.join(sorted(kinds))}: convert them."
+        )
     check_classification_targets(y)
     return y
 
@@ -298,6 +304,8 @@ def _resize(X: Any, size: tuple[int, int] | None) -> Any:
         )
     tensor, flat = isinstance(X, Tensor), X.ndim == 3
     rows = X if tensor else torch.from_numpy(np.ascontiguousarray(X))
+    if not is_pixels(rows):
+        raise ValueError(f"`X` must be images of uint8 or floats to be resized, got {X.dtype}: convert them.")
     rows = rows[:, None] if flat else rows if tensor else rows.permute(0, 3, 1, 2)
     if tuple(rows.shape[2:]) == size:
         return X
@@ -345,7 +353,7 @@ def _from_folder(folder: Path, size: tuple[int, int] | None) -> Arrays:
     files = [
         (path, label)
         for label, name in enumerate(names)
-        for path in sorted((folder / name).rglob("*"))
+        for path in _files(folder / name)
         if path.suffix.lower() in IMG_EXTENSIONS
     ]
     if not files:
@@ -363,6 +371,11 @@ def _from_folder(folder: Path, size: tuple[int, int] | None) -> Arrays:
     images = (np.asarray(_load(path, mode, size)) for path, _ in files)
     synthetic = np.array([path.name.startswith(SYNTHETIC_NAME) for path, _ in files])
     return Arrays(_fill(images, len(files)), labels, names, synthetic)
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return all files in a folder and below it, sorted; links are followed, as torchvision's folders do."""
+    return sorted(Path(root, name) for root, _, names in os.walk(folder, followlinks=True) for name in names)
 
 
 def _header(path: Path) -> tuple[tuple[int, int], str]:
@@ -442,7 +455,8 @@ def _from_dataset(dataset: Any, size: tuple[int, int] | None) -> Arrays:
     if not images:
         raise ValueError("The data set is empty.")
     y = check_labels(labels, len(images))
-    return Arrays(_stack(images, size), y, getattr(dataset, "classes", None))
+    names, synthetic = getattr(dataset, "classes", None), getattr(dataset, "synthetic", None)
+    return Arrays(_stack(images, size), y, names, synthetic)
 
 
 def _small(image: Any, size: tuple[int, int] | None) -> Any:
@@ -479,5 +493,7 @@ def _stack(images: list[Any], size: tuple[int, int] | None) -> Any:
 
 
 def _mode(image: Image.Image) -> str:
-    """Return an image's mode; RGBA of a palette with transparency."""
+    """Return an image's mode; RGBA of a palette with transparency, and I of colours of 16 bits."""
+    if re.search(";16[BLN]", str(getattr(image, "tile", ""))):  # of which PIL keeps 8
+        return "I;16"
     return "RGBA" if image.mode == "P" and "transparency" in image.info else image.mode

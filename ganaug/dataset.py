@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from numbers import Real
 from typing import Any, Literal
 
@@ -173,9 +173,7 @@ class _Source:
         self.base, self.chosen = base, chosen
         self.transform = getattr(base, "transform", None)
         self.target_transform = getattr(base, "target_transform", None)
-        self.pil = isinstance(self.like_image, Image.Image) or (
-            self.transform is not None and not isinstance(base, HDF5Dataset)
-        )
+        (self.before,) = self._untransformed(np.array([0]))
         self.mode: str | None = None  # of PIL images, where it is not that of the synthetic ones
         self.classes = getattr(base, "classes", None)
         targets = getattr(base, "targets", getattr(base, "labels", None))
@@ -183,10 +181,29 @@ class _Source:
             targets = None
         if targets is not None and len(targets) == len(base):
             self.targets = (targets.numpy() if isinstance(targets, Tensor) else np.asarray(targets))[chosen]
-        else:
+        if targets is None or len(targets) != len(base) or not self._items_have_them():
             labels = (dataset[i][1] for i in range(len(dataset)))
             self.targets = np.asarray([v.item() if isinstance(v, Tensor) else v for v in labels])
             self.target_transform = None  # they went through it
+
+    def _items_have_them(self) -> bool:
+        """Return whether `targets` are the labels of items: an attribute may count from 1, or hold names."""
+        if self.targets.ndim != 1:
+            return False
+        labels, first = np.unique(self.targets, return_index=True)
+        return all(
+            np.array_equal(np.asarray(self.dataset[index][1]), np.asarray(self.label(label)))
+            for label, index in zip(labels.tolist(), first.tolist(), strict=True)
+        )
+
+    def _untransformed(self, indices: np.ndarray) -> Iterator[Any]:
+        """Yield images of items as they are before the data set's own transform."""
+        plain = self.dataset
+        if self.transform is not None:
+            plain, indices = copy.copy(self.base), self.chosen[indices]
+            plain.transform = _as_it_is
+        for index in indices.tolist():
+            yield plain[index][0]
 
     def names_for(self, classes: np.ndarray) -> np.ndarray:
         """Return the labels as a sampler with `classes` knows them: as they are, or by the data set's names.
@@ -216,13 +233,8 @@ class _Source:
 
     def raw(self, indices: np.ndarray, shape: tuple[int, ...]) -> Tensor:
         """Return images (n, C, H, W) as they are before the data set's own transform, but of `shape`."""
-        plain = self.dataset
-        if self.transform is not None:
-            plain, indices = copy.copy(self.base), self.chosen[indices]
-            plain.transform = _as_it_is
         images = []
-        for index in indices.tolist():
-            image = plain[index][0]
+        for image in self._untransformed(indices):
             if isinstance(image, Image.Image) and shape[0] in MODES:
                 image = tvf.pil_to_tensor(image.convert(MODES[shape[0]]))
             if not isinstance(image, Tensor):
@@ -238,17 +250,19 @@ class _Source:
 
     def image(self, image: Tensor) -> Any:
         """Return a synthetic image (C, H, W) as an item has it."""
-        like = self.like_image
-        if self.pil:
-            pil = tvf.to_pil_image(tvf.to_dtype(image, torch.uint8, scale=True))
-            pil = pil if self.mode is None else pil.convert(self.mode)
-            return pil if self.transform is None else self.transform(pil)
-        if self.transform is not None:
-            return self.transform(image.clone())
-        image = tvf.to_dtype(image.clone(), like.dtype, scale=True)
-        if like.ndim == 2:
-            return image[0]
-        return tv_tensors.wrap(image, like=like) if isinstance(like, tv_tensors.Image) else image
+        made = self._as_before(image)
+        return made if self.transform is None else self.transform(made)
+
+    def _as_before(self, image: Tensor) -> Any:
+        """Return a synthetic image (C, H, W) as the data set has its own, before its transform."""
+        like = self.before
+        if isinstance(like, Tensor):
+            image = tvf.to_dtype(image.clone(), like.dtype, scale=True)
+            image = image[0] if like.ndim == 2 else image
+            return tv_tensors.wrap(image, like=like) if isinstance(like, tv_tensors.Image) else image
+        pil = tvf.to_pil_image(tvf.to_dtype(image, torch.uint8, scale=True))
+        pil = pil if self.mode is None else pil.convert(self.mode)
+        return pil if isinstance(like, Image.Image) else np.array(pil)
 
     def label(self, label: Any) -> Any:
         """Return a label as an item has it."""
@@ -267,10 +281,11 @@ class _Source:
                 "`dataset` must hold PIL images or Tensors, or have a `transform`, got"
                 f" {type(like).__name__}."
             )
-        if isinstance(like, Tensor) and not is_pixels(like):
-            raise ValueError(
-                f"`dataset` must hold images of uint8 or floats, got {like.dtype}: convert them."
-            )
+        for held in (like, self.before):
+            if isinstance(held, Tensor) and not is_pixels(held):
+                raise ValueError(
+                    f"`dataset` must hold images of uint8 or floats, got {held.dtype}: convert them."
+                )
         raw = isinstance(like, Tensor) and self.transform is None and like.is_floating_point()
         if raw and not 0 <= like.min() <= like.max() <= 1:
             raise ValueError(
@@ -280,7 +295,7 @@ class _Source:
         wanted = _kind(like)
         # Grey files are read as RGB by torchvision's folders, and as grey by as_arrays.
         got = _kind(self.image(image))
-        if got != wanted and self.pil:
+        if got != wanted and not isinstance(self.before, Tensor):
             self.mode = "RGB"
         if got != wanted and _kind(self.image(image)) != wanted:
             raise ValueError(

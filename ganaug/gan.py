@@ -380,6 +380,8 @@ class ConditionalGAN(BaseEstimator):
         if self.log_dir is not None:
             if not isinstance(self.log_dir, str | Path):
                 raise ValueError(f"`log_dir` must be a path or None, got {self.log_dir!r}.")
+            if Path(self.log_dir).is_file():
+                raise ValueError(f"`log_dir` must be a folder, got the file {self.log_dir}.")
             if find_spec("tensorboard") is None:
                 raise ValueError("`log_dir` needs TensorBoard: pip install 'ganaug[tensorboard]'.")
         weights = ("adversarial_weight", "detail_weight", "penalty_weight")
@@ -686,7 +688,9 @@ def _chosen(architecture: str | Architecture, auto: str) -> list[Architecture]:
         return [_choose("architecture", architecture, ARCHITECTURES, auto)]
     names = auto if architecture == "auto" else architecture
     if {"", "auto"} & set(names.split("+")):
-        raise ValueError(f"`architecture` must be 'auto', a name, or names joined by '+', got {architecture!r}.")
+        raise ValueError(
+            f"`architecture` must be 'auto', a name, or names joined by '+', got {architecture!r}."
+        )
     return [_choose("architecture", name, ARCHITECTURES, auto) for name in names.split("+")]
 
 

@@ -20,6 +20,15 @@ def is_frame(X: Any) -> bool:
     return hasattr(X, "iloc") and hasattr(X, "columns")
 
 
+def import_pandas() -> Any:
+    """Return pandas; raise ImportError, in plain words, where a DataFrame is to be made without it."""
+    try:
+        import pandas as pd
+    except ImportError as exc:
+        raise ImportError("To make a DataFrame takes pandas: pip install pandas.") from exc
+    return pd
+
+
 def column_name(name: Any) -> str | int:
     """Return the name of a column in JSON's types; raise ValueError if it is no string and no int."""
     if isinstance(name, str):
@@ -34,14 +43,26 @@ def is_missing(value: Any) -> bool:
     return value is None or type(value).__name__ == "NAType" or bool(value != value)
 
 
+def missing_name(value: Any) -> str:
+    """Return what kind of missing value this is: "None", "nan" or "NA"."""
+    return "None" if value is None else "nan" if isinstance(value, float) else "NA"
+
+
+def missing_value(name: str | None) -> Any:
+    """Return the missing value that `missing_name` calls so."""
+    if name == "NA":
+        return import_pandas().NA
+    return None if name == "None" else np.nan
+
+
 def pandas_dtype(name: str, categories: list[Any] | None = None, ordered: bool = False) -> Any:
     """Return the dtype that pandas shows by a name, of which it reads only some."""
-    import pandas as pd  # whoever has a DataFrame has it
-
+    pd = import_pandas()
     if categories is not None:
         return pd.CategoricalDtype(categories, ordered)
     if name.startswith("Sparse["):
         kind, fill = name.removeprefix("Sparse[").removesuffix("]").split(", ")
+        fill = fill.rpartition("(")[2].rstrip(")")  # of "np.float32(0.0)"
         return pd.SparseDtype(kind, np.nan if fill == "nan" else ast.literal_eval(fill))
     return pd.api.types.pandas_dtype(name)
 
@@ -56,7 +77,7 @@ def as_rows(X: Any) -> Any:
 
 
 def as_array(values: Any) -> np.ndarray:
-    """Return what `numpy.asarray` does, in this machine's byte order; numbers beside strings in a list stay such."""
+    """Return what `numpy.asarray` does; native byte order, and of a list of several types objects."""
     array = np.asarray(values)
     if isinstance(values, list | tuple) and array.dtype.kind in "US":
         array = np.array(values, dtype=object)

@@ -69,7 +69,9 @@ class Neighbours:
 
     def encode(self, rows: Any) -> Points:
         """Return rows, of the kind of `X`, as points."""
-        fine = self.codec.encode(rows)
+        # A value that no row of `X` had makes a row no copy.
+        lenient = {"strict": False} if isinstance(self.codec, TableCodec) else {}
+        fine = self.codec.encode(rows, **lenient)
         if fine.ndim == 2:
             return Points(fine[:, None], fine)
         coarse = [_cells(_windows(block).flatten(0, 1)) for block in fine.split(BLOCK)]

@@ -264,9 +264,9 @@ def recommend_counts(
     A class of ten rows can hardly show a gain in that way, or which way to add gains most. So there
     is a usual way for images: every class filled up to the largest and by 1,000 more, for 0.8 of its
     draws. It is preferred unless another is shown to be better here, and if the images are sound what
-    is preferred needs no proof that it gains, only a gain: if a classifier can't tell them from held-out real ones
-    (area under the ROC curve up to 0.9), at most half of them are copies, and what learns from them
-    alone is not shown to be worse than what learns from real ones.
+    is preferred needs no proof that it gains, only a gain: if a classifier can't tell them from
+    held-out real ones (area under the ROC curve up to 0.9), at most half of them are copies, and what
+    learns from them alone is not shown to be worse than what learns from real ones.
 
     Parameters
     ----------
@@ -278,8 +278,8 @@ def recommend_counts(
         Folds.
     classifier : classifier or callable, optional
         One with ``predict_proba``, cloned; or ``callable(X, y, sample_weight) -> fitted classifier``.
-        One whose ``fit`` takes no ``sample_weight``, nor its last step's, gets rows as often as it says. None: `ProbeClassifier`
-        for images, extremely randomised trees for tables.
+        One that takes no ``sample_weight``, nor does its last step, gets rows as often as it says.
+        None: `ProbeClassifier` for images, extremely randomised trees for tables.
     scorer : callable, optional
         ``scorer(y, proba) -> float``, greater is better; of class indices (n,) and probabilities
         (n, n_classes). None: `balanced_log_likelihood`.

@@ -42,7 +42,8 @@ def contact_sheet(
     codec = ImageCodec.fit(X)
     classes = np.unique(y)
     _, height, width = codec.shape
-    figure = Figure(figsize=(2 * columns * 0.42 + 1, len(classes) * 0.42 * height / width + 0.5), dpi=160)
+    side = max(0.42, 0.14 * width / height)  # inches of a column: a row must hold the name of its class
+    figure = Figure(figsize=(2 * columns * side + 1, len(classes) * side * height / width + 0.5), dpi=160)
     axes = figure.subplots(1, 2)
     sides = ((X, y, "real"), (X_synthetic, y_synthetic, "synthetic"))
     for axis, (images, labels, title) in zip(axes, sides, strict=True):
@@ -296,7 +297,8 @@ def _embedding(
                 mark,
                 color=color,
                 alpha=0.6,
-                label=_plain(classes[c]) if mark == "." else None,
+                # matplotlib leaves out what begins with "_".
+                label="\u200b" + _plain(classes[c]) if mark == "." else None,
             )
     axis.legend(title="class", fontsize=7)
     axis.set_xticks([])

@@ -156,8 +156,8 @@ class GANOverSampler(BaseOverSampler):
     def _check_X_y(self, X: Any, y: Any) -> tuple[Any, np.ndarray, bool]:
         if isinstance(X, Tensor):
             raise ValueError(
-                "`X` must be an ndarray, a DataFrame, a sparse matrix or a list, got a Tensor: pass X.numpy(), of"
-                " images X.permute(0, 2, 3, 1).numpy()."
+                "`X` must be an ndarray, a DataFrame, a sparse matrix or a list, got a Tensor: pass"
+                " X.numpy(), or X.permute(0, 2, 3, 1).numpy() of images."
             )
         y, binarize_y = check_target_type(y, indicate_one_vs_all=True)
         if is_frame(X):

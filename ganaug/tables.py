@@ -13,7 +13,15 @@ from scipy.special import ndtri
 from torch import Tensor
 from torch.nn import functional as F
 
-from ganaug.kinds import column_name, is_frame, is_missing, pandas_dtype
+from ganaug.kinds import (
+    column_name,
+    import_pandas,
+    is_frame,
+    is_missing,
+    missing_name,
+    missing_value,
+    pandas_dtype,
+)
 
 KNOTS = 1000  # points of a column's distribution that are kept
 FEW = 20  # distinct numbers up to which a column takes no others
@@ -193,7 +201,7 @@ class TableCodec:
         for place, (values, missing) in enumerate(parts):
             X[:, place] = values
             if missing.any():
-                X[missing, place] = _token(self.columns[place].missing)
+                X[missing, place] = missing_value(self.columns[place].missing)
         return X
 
     def restore(self, rows: Tensor) -> Tensor:
@@ -307,15 +315,6 @@ def _missing(values: np.ndarray) -> np.ndarray:
     return np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), bool)
 
 
-def _token(name: str | None) -> Any:
-    """Return what a column says for a missing value."""
-    if name == "NA":
-        import pandas as pd  # whoever has one has it
-
-        return pd.NA
-    return None if name == "None" else np.nan
-
-
 def _learned(name: str | int, values: np.ndarray, missing: np.ndarray, dtype: Any) -> Column:
     """Return how a column is to be encoded."""
     there = values[~missing].tolist()
@@ -325,10 +324,7 @@ def _learned(name: str | int, values: np.ndarray, missing: np.ndarray, dtype: An
             f"Column {name!r} of `X` must hold numbers, booleans or strings, got"
             f" {' and '.join(sorted(kind.__name__ for kind in kinds))}: convert or drop it."
         )
-    token = None
-    if missing.any():
-        gone = values[missing][0]
-        token = "None" if gone is None else "nan" if isinstance(gone, float) else "NA"
+    token = missing_name(values[missing][0]) if missing.any() else None
     listed = getattr(dtype, "categories", None)
     decimals = None
     if listed is None and kinds and kinds <= {int, float}:
@@ -404,13 +400,12 @@ def _from_scores(column: Column, scores: np.ndarray) -> np.ndarray:
 
 def _frame(columns: list[Column], parts: list[tuple[np.ndarray, np.ndarray]]) -> Any:
     """Return a DataFrame of the dtypes that were fitted."""
-    import pandas as pd  # whoever has a DataFrame has it
-
+    pd = import_pandas()
     series = []
     for column, (values, missing) in zip(columns, parts, strict=True):
         dtype = pandas_dtype(column.dtype, column.categories, column.ordered)
         if missing.any():
             values = values.astype(object)
-            values[missing] = _token(column.missing)
+            values[missing] = missing_value(column.missing)
         series.append(pd.Series(values, dtype=values.dtype).astype(dtype))
     return pd.concat(series, axis=1).set_axis([column.name for column in columns], axis=1)

@@ -141,6 +141,13 @@ def test_normalised_images_are_refused(path):
         compose(image=black(), label=1)
 
 
+@pytest.mark.parametrize("dtype", [np.int32, np.uint16, bool])
+def test_images_of_other_dtypes_are_refused(dtype, path):
+    """Their range is not known."""
+    with pytest.raises(ValueError, match="Images must be of uint8 or floats, got torch"):
+        GANReplace(path, p=1.0)(image=np.ones((8, 10, 3), dtype), label=1)
+
+
 def test_masks_are_refused_even_where_nothing_is_replaced(path):
     with pytest.raises(ValueError, match="has no 'mask'"):
         GANReplace(path, p=0)(image=black(), label=1, mask=np.zeros((8, 9)))

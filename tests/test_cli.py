@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import h5py
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from ganaug import ConditionalGAN, as_arrays
 from ganaug.cli import main
@@ -241,6 +243,29 @@ def test_resample_resumes_only_what_it_can_make_again(tmp_path, image_folder):
     assert result.exit_code == 0, result.output
     with h5py.File(tmp_path / "x.h5") as file:
         assert file["images"].compression == "lzf"
+
+
+def test_images_are_brought_to_the_channels_of_a_model(tmp_path, image_folder):
+    """Those of a folder depend on each of its files, and the last axis on the format."""
+    train, model = tmp_path / "train", tmp_path / "model"
+    shutil.copytree(image_folder, train)
+    path = train / "cat" / "0.png"
+    Image.open(path).convert("RGBA").save(path)
+    report = tmp_path / "report.html"
+    commands = [
+        ("fit", train, "-o", model, "--size", 8, *SMALL),
+        ("report", model, train, "--test", image_folder, "-o", report),
+    ]
+    grey = np.random.default_rng(0).integers(0, 256, (12, 8, 8), dtype=np.uint8)
+    np.savez(tmp_path / "grey.npz", X=grey, y=np.arange(12) % 2)
+    commands += [
+        ("fit", tmp_path / "grey.npz", "-o", tmp_path / "flat", *SMALL),
+        ("generate", tmp_path / "flat", "-o", tmp_path / "x.h5", "--per-class", 5, "--layout", "nchw"),
+        ("report", tmp_path / "flat", tmp_path / "x.h5", "-o", report),
+    ]
+    for command in commands:
+        result = run(*command)
+        assert result.exit_code == 0, result.output
 
 
 def test_export(tmp_path, image_folder):

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import copy
+import datetime
 import pickle
+import shutil
+import struct
 import weakref
+import zlib
 from typing import Any, ClassVar
 
 import h5py
@@ -11,10 +15,12 @@ import pandas as pd
 import pytest
 import scipy.sparse
 import torch
+from conftest import StripeSampler
 from PIL import Image
 from torch.utils.data import Dataset, TensorDataset
 from torchvision.datasets import FakeData, ImageFolder
 
+from ganaug import HDF5Dataset, write_hdf5
 from ganaug.data import as_arrays, encode_labels, label_indices
 
 
@@ -73,6 +79,29 @@ def test_folder(image_folder):
     expected = ImageFolder(image_folder)
     assert y.tolist() == expected.targets
     assert X[4, 0, 0].tolist() == [201] * 3
+
+
+def test_colours_of_16_bits_are_refused(image_folder):
+    """PIL would drop the lower half of each."""
+
+    def chunk(name, content):
+        return (
+            struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+        )
+
+    rows = np.zeros((10, 1 + 12 * 6), np.uint8)
+    header = struct.pack(">IIBBBBB", 12, 10, 16, 2, 0, 0, 0)
+    parts = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows.tobytes())) + chunk(b"IEND", b"")
+    (image_folder / "cat" / "deep.png").write_bytes(b"\x89PNG\r\n\x1a\n" + parts)
+    with pytest.raises(ValueError, match="must have 8 bits a channel, got PIL mode .*I;16"):
+        as_arrays(image_folder)
+
+
+def test_images_in_linked_folders_count(image_folder, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    shutil.copy(image_folder / "cat" / "0.png", elsewhere)
+    (image_folder / "cat" / "more").symlink_to(elsewhere)
+    assert len(as_arrays(image_folder)[0]) == 7
 
 
 def test_grey_folder_has_one_channel(image_folder):
@@ -175,6 +204,24 @@ def test_npz(tmp_path):
         as_arrays(tmp_path / "d.npz")
 
 
+@pytest.mark.parametrize("source", [{"X": [[1]], "y": [0]}, pd.DataFrame({"a": [1, 2]})])
+def test_what_is_no_data_set_is_refused(source):
+    with pytest.raises(TypeError, match="`source` must be"):
+        as_arrays(source)
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, bool])
+def test_only_pixels_are_resized(dtype):
+    with pytest.raises(ValueError, match=f"uint8 or floats to be resized, got {np.dtype(dtype)}"):
+        as_arrays((np.zeros((4, 10, 12), dtype), [0, 1, 0, 1]), size=8)
+
+
+def test_which_are_synthetic_is_passed_on(tmp_path):
+    path = write_hdf5(StripeSampler((0, 1), (8, 10, 3)), tmp_path / "x.h5", 2)
+    for source in (as_arrays(path), HDF5Dataset(path)):
+        assert as_arrays(source).synthetic.tolist() == [True] * 4
+
+
 def test_bad_paths(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         as_arrays(tmp_path / "nowhere")
@@ -212,6 +259,14 @@ def test_bad_sizes(size):
 def test_bad_labels(y, message):
     with pytest.raises(ValueError, match=message):
         as_arrays((np.zeros((2, 8, 8), np.uint8), y))
+
+
+def test_dates_and_bytes_are_no_labels():
+    for y in (np.array(["2020", "2021"], "M8[Y]"), [datetime.date(2020, 1, 1)] * 2, [b"a", b"b"]):
+        with pytest.raises(
+            ValueError, match="`y` must hold ints, strings, bools or floats, got (date|bytes)"
+        ):
+            as_arrays((np.zeros((2, 8, 8), np.uint8), y))
 
 
 def test_encode_labels():
@@ -258,16 +313,18 @@ def test_a_sparse_matrix_is_refused_by_name():
         as_arrays((scipy.sparse.csr_matrix(np.eye(4)), [0, 0, 1, 1]))
 
 
-@pytest.mark.parametrize(("labels", "kind"), [(["b", "a"], "U"), ([3, np.int64(1)], "i"), ([True, False], "b")])
+@pytest.mark.parametrize(
+    ("labels", "kind"), [(["b", "a"], "U"), ([3, np.int64(1)], "i"), ([True, False], "b")]
+)
 def test_labels_of_one_kind_are_of_its_dtype(labels, kind):
     y = as_arrays((np.zeros((2, 8, 8), np.uint8), np.array(labels, dtype=object)))[1]
     assert y.dtype.kind == kind and y.tolist() == labels
+    assert label_indices(labels[:1], np.unique(y)).tolist() == [1]
 
 
 def test_numbers_beside_strings_in_a_list_stay_numbers():
     X, _ = as_arrays(([[0, "a"], [1.5, "b"]], [0, 1]))
     assert X.tolist() == [[0, "a"], [1.5, "b"]]
-    assert label_indices(["a"], np.unique(y)).tolist() == [0]
 
 
 def test_resized_floats_stay_in_range():

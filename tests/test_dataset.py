@@ -301,3 +301,40 @@ def test_around_another():
     outer = AugmentedDataset(inner, sampler(("cat", "dog")), 5)
     assert [int(outer[i][1]) for i in (0, 11, 12, -1)] == [0, 1, 0, 1]
     assert len(outer) == 22
+
+
+class Attributed(TensorDataset):
+    """Has an attribute `labels`, which is not what its items have."""
+
+    def __init__(self, labels, transform=None, kind=torch.as_tensor):
+        super().__init__(*tensors().tensors)
+        self.labels, self.transform, self.kind = labels, transform, kind
+
+    def __getitem__(self, index):
+        image, label = super().__getitem__(index)
+        image = self.kind(image)
+        return image if self.transform is None else self.transform(image), int(label)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [np.repeat([1, 2], N_REAL), np.repeat([1, 0], N_REAL), np.repeat(["cat", "dog"], N_REAL).tolist()],
+)
+def test_labels_are_those_of_the_items(labels):
+    data = AugmentedDataset(Attributed(labels), sampler())
+    assert data.labels.tolist() == [data[i][1] for i in range(len(data))] == [0] * 9 + [1] * 9
+
+
+@pytest.mark.parametrize(
+    "kind", [torch.as_tensor, tv_tensors.Image, lambda image: image.permute(1, 2, 0).numpy()]
+)
+def test_a_transform_gets_what_it_gets_from_the_data_set(kind):
+    seen = []
+
+    def transform(image):
+        seen.append((type(image), image.shape, image.dtype))
+        return torch.as_tensor(image) / 255
+
+    data = AugmentedDataset(Attributed(tensors().tensors[1], transform, kind), sampler())
+    assert data[0][0].shape == data[-1][0].shape
+    assert len(set(seen)) == 1

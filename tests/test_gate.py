@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 
 import numpy as np
 import pandas as pd
@@ -120,6 +121,26 @@ def test_asking_fewer_classifiers_changes_no_decision(digits, gate):
     assert 0 < expected.sum() < len(rows)
     np.testing.assert_array_equal(contradicted, expected)
     np.testing.assert_allclose(score[expected], own[expected], rtol=1e-4)
+
+
+def test_a_small_class_that_lies_within_another_keeps_its_rows():
+    """Of a table a classifier sees hardly any row of it as such."""
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1, 2], [600, 600, 20])
+    X = rng.normal(size=(len(y), 4)) + np.array([0.0, 2.0, 1.0])[y][:, None]
+
+    class Truth:
+        classes_ = np.arange(3)
+
+        def sample(self, labels, random_state=None):
+            rng = np.random.default_rng(random_state)
+            return rng.normal(size=(len(labels), 4)) + np.array([0.0, 2.0, 1.0])[labels][:, None]
+
+    gate = QualityGate(Truth()).fit(X, y)
+    gate.sample(np.repeat([0, 1, 2], 200), random_state=0)
+    rejected = {c: entry["contradicted"] / entry["proposed"] for c, entry in gate.report_.items()}
+    assert max(rejected.values()) < 0.3
+    assert json.loads(json.dumps(gate.report_))
 
 
 def test_rows_stay_with_their_labels(digits):

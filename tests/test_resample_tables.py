@@ -74,6 +74,38 @@ def test_arrays(dtype):
     assert np.array_equal(X_out[:200], X)
 
 
+def test_a_list_of_numbers_and_strings_comes_back_as_it_was():
+    X = [[i % 5, "ab"[i % 2]] for i in range(60)]
+    rows, _ = GANOverSampler(ConditionalGAN(steps=2), random_state=0).fit_resample(X, [0] * 40 + [1] * 20)
+    assert rows[:60] == X
+    assert {type(value) for row in rows[60:] for value in row} <= {int, float, str}
+    assert len(rows) == 80
+
+
+def test_arrays_of_another_byte_order():
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    y = [0] * 40 + [1] * 20
+    found, expected = (
+        GANOverSampler(ConditionalGAN(steps=2), random_state=0).fit_resample(rows, y)[0]
+        for rows in (X.astype(">f8"), X)
+    )
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_tensor_is_refused_by_name():
+    with pytest.raises(ValueError, match=r"got a Tensor: pass X.numpy\(\)"):
+        GANOverSampler().fit_resample(torch.zeros(4, 1, 8, 8), [0, 0, 1, 1])
+
+
+@pytest.mark.parametrize("strategy", ["recommended", "auto"])
+def test_fit_checks_and_trains_nothing(strategy):
+    X, y = np.random.default_rng(0).normal(size=(60, 3)), [0] * 40 + [1] * 20
+    sampler = GANOverSampler(sampling_strategy=strategy).fit(X, y)
+    assert not hasattr(sampler, "gan_")
+    with pytest.raises(ValueError, match="inconsistent"):
+        sampler.fit(X, y[:50])
+
+
 def test_a_polars_frame():
     X = pl.DataFrame(
         {

@@ -182,6 +182,13 @@ def test_size_of_the_pool(monkeypatch, p, room, counts):
         assert augment(image, 0)[0] is image
 
 
+class TableSampler:
+    classes_ = np.arange(2)
+
+    def sample(self, labels, random_state=None):
+        return np.zeros((len(labels), 3))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -193,6 +200,8 @@ def test_size_of_the_pool(monkeypatch, p, room, counts):
         ({"p": np.array([0.1, 0.2])}, "`p` must be .* got array"),
         ({"sampler": ConditionalGAN()}, "`sampler` must be a fitted ConditionalGAN"),
         ({"p": "often"}, "`p` must be .* got 'often'"),
+        ({"sampler": TableSampler()}, r"must make images, got one that makes rows of a table, \(1, 3\)"),
+        ({"sampler": TableSampler(), "pool_size": 0}, "got one that makes rows of a table"),
         ({"sampler": "x.h5", "mode": "vary"}, "`sampler` must not be a file for mode 'vary', got 'x.h5'"),
         ({"mode": "mix"}, "`mode` must be 'replace' or 'vary', got 'mix'"),
         ({"mode": "vary"}, "must have a method `vary` .* got StripeSampler"),

@@ -14,9 +14,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from click.testing import CliRunner
 from conftest import StripeSampler, mixed_table
 
 from ganaug import ConditionalGAN, HDF5Dataset, as_arrays, write_hdf5
+from ganaug.cli import main
 from ganaug.columns import Columns
 from ganaug.pool import Pool
 
@@ -591,6 +593,43 @@ def test_objects_keep_their_types(tmp_path):
         (type(value), value) for value in [True, 1, 0, False, 1.0, "a", 7, None]
     ]
     assert again.pack(frame).tobytes() == rows.tobytes()
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
+def test_what_is_missing_among_objects_stays_what_it_was(missing):
+    frame = pd.DataFrame({"x": pd.Series(["a", missing, "b"], dtype=object), "n": np.arange(3.0)})
+    columns = Columns.of(frame)
+    rows = columns.pack(frame)
+    assert Columns.from_bytes(columns.to_bytes()).unpack(rows)["x"].tolist()[1] is missing
+
+
+def test_a_frame_without_pandas_says_what_to_install(tmp_path, monkeypatch):
+    path = write_hdf5(table_gan()[0], tmp_path / "x.h5", 2, random_state=0)
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match="pip install pandas"):
+        as_arrays(path)
+    result = CliRunner().invoke(
+        main, ["resample", str(path), "-o", str(tmp_path / "y.h5"), "--random-state", "0"]
+    )
+    assert result.exit_code == 1
+    assert "pip install pandas" in result.output
+
+
+def test_a_very_wide_table(tmp_path):
+    """HDF5 has no room for the names of so many fields."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(20, 1300))).assign(
+        kind=["a", "b"] * 10, gone=pd.array([1, None] * 10)
+    )
+    gan = ConditionalGAN(steps=1, random_state=0).fit(frame, np.arange(20) % 2)
+    path = write_hdf5(
+        gan, tmp_path / "x.h5", 15, real=(frame, np.arange(20) % 2), random_state=0, block_size=10
+    )
+    rows, labels = as_arrays(path)
+    assert rows[:20].equals(frame)
+    assert len(rows) == len(labels) == 50
+    with pytest.raises(ValueError, match="holds a DataFrame: read it with as_arrays"):
+        HDF5Dataset(path)
 
 
 @pytest.mark.parametrize("kind", ["category", "object"])
