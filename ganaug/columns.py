@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ganaug.kinds import column_name, import_pandas, missing_name, missing_value, pandas_dtype
+from ganaug.kinds import column_name, frame_of, missing_name, missing_value, numpy_dtype, pandas_dtype
 
 MISSING = -1  # the code of a category that is missing
 MOST_FIELDS = 500  # that HDF5 is told of: it has 64 KiB for all
@@ -54,7 +54,7 @@ class Columns:
         described = []
         for place, name in enumerate(frame.columns):
             dtype = frame.dtypes.iloc[place]
-            inner = getattr(dtype, "numpy_dtype", getattr(dtype, "subtype", dtype))
+            inner = numpy_dtype(dtype)
             stored = inner if isinstance(inner, np.dtype) else np.dtype(object)
             column: dict[str, Any] = {
                 "name": column_name(name),
@@ -119,8 +119,7 @@ class Columns:
 
     def unpack(self, rows: np.ndarray) -> Any:
         """Return what `pack` returned as a DataFrame."""
-        pd = import_pandas()
-        rows, series = rows.view(self.dtype), []
+        rows, columns = rows.view(self.dtype), []
         for place, column in enumerate(self.described):
             values = rows[f"c{place}"]
             if "values" in column:
@@ -128,10 +127,10 @@ class Columns:
                 values = np.array([*column["values"], gone], dtype=object)[values]  # the last stands at -1
             elif column["mask"] and rows[f"m{place}"].any():
                 values = values.astype(object)
-                values[rows[f"m{place}"] == 1] = pd.NA
+                values[rows[f"m{place}"] == 1] = missing_value("NA")
             dtype = pandas_dtype(column["dtype"], column.get("categories"), column.get("ordered", False))
-            series.append(pd.Series(values, dtype=values.dtype).astype(dtype))
-        return pd.concat(series, axis=1).set_axis([column["name"] for column in self.described], axis=1)
+            columns.append((column["name"], values, dtype))
+        return frame_of(columns)
 
     def to_bytes(self) -> bytes:
         """Return all that is to be known of the columns, as JSON."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -67,6 +67,19 @@ def pandas_dtype(name: str, categories: list[Any] | None = None, ordered: bool =
     return pd.api.types.pandas_dtype(name)
 
 
+def numpy_dtype(dtype: Any) -> Any:
+    """Return numpy's dtype of the values of a pandas column that has one."""
+    return getattr(dtype, "numpy_dtype", getattr(dtype, "subtype", dtype))
+
+
+def frame_of(columns: Iterable[tuple[str | int, np.ndarray, Any]]) -> Any:
+    """Return a DataFrame of columns, each a name, its values and the dtype they are to have."""
+    pd = import_pandas()
+    names, values, dtypes = zip(*columns, strict=True)
+    series = [pd.Series(v, dtype=v.dtype).astype(dtype) for v, dtype in zip(values, dtypes, strict=True)]
+    return pd.concat(series, axis=1).set_axis(list(names), axis=1)
+
+
 def as_rows(X: Any) -> Any:
     """Return `X` as what the functions here take: a Tensor on the CPU, a DataFrame or an ndarray."""
     if scipy.sparse.issparse(X):
@@ -92,11 +105,10 @@ def take(X: Any, which: Any) -> Any:
     which : array or Tensor of shape (n,), or slice
         Indices or a mask; a Tensor of indices only.
     """
-    if is_frame(X):
-        return X.iloc[which.numpy() if isinstance(which, Tensor) else which]
     if isinstance(X, Tensor):
         return X[which]
-    return X[which.numpy() if isinstance(which, Tensor) else which]
+    which = which.numpy() if isinstance(which, Tensor) else which
+    return X.iloc[which] if is_frame(X) else X[which]
 
 
 def join(blocks: Sequence[Any]) -> Any:

@@ -15,11 +15,12 @@ from torch.nn import functional as F
 
 from ganaug.kinds import (
     column_name,
-    import_pandas,
+    frame_of,
     is_frame,
     is_missing,
     missing_name,
     missing_value,
+    numpy_dtype,
     pandas_dtype,
 )
 
@@ -358,7 +359,7 @@ def _learned(name: str | int, values: np.ndarray, missing: np.ndarray, dtype: An
 
 def _has_decimals(numbers: np.ndarray, decimals: int, dtype: Any) -> bool:
     """Return whether no number has more decimals, as far as the column's own dtype tells them apart."""
-    own = getattr(dtype, "numpy_dtype", getattr(dtype, "subtype", dtype))
+    own = numpy_dtype(dtype)
     kind = own if isinstance(own, np.dtype) and own.kind == "f" else np.dtype(float)
     return np.array_equal(numbers.round(decimals).astype(kind), numbers.astype(kind))
 
@@ -400,12 +401,11 @@ def _from_scores(column: Column, scores: np.ndarray) -> np.ndarray:
 
 def _frame(columns: list[Column], parts: list[tuple[np.ndarray, np.ndarray]]) -> Any:
     """Return a DataFrame of the dtypes that were fitted."""
-    pd = import_pandas()
-    series = []
+    made = []
     for column, (values, missing) in zip(columns, parts, strict=True):
         dtype = pandas_dtype(column.dtype, column.categories, column.ordered)
         if missing.any():
             values = values.astype(object)
             values[missing] = missing_value(column.missing)
-        series.append(pd.Series(values, dtype=values.dtype).astype(dtype))
-    return pd.concat(series, axis=1).set_axis([column.name for column in columns], axis=1)
+        made.append((column.name, values, dtype))
+    return frame_of(made)
