@@ -68,6 +68,12 @@ def test_layering():
             assert other == room or LEVEL[other] < LEVEL[room], f"{path.name} imports {other}"
 
 
+def test_the_readme_names_each_room():
+    named = re.findall(r"`ganaug/(\w+)(?:\.py|/)`", (ROOT / "README.md").read_text().partition("## Files")[2])
+    there = [path for path in PACKAGE.iterdir() if path.name[0] != "_" and path.suffix in ("", ".py")]
+    assert sorted(named) == sorted(path.stem for path in there)
+
+
 def test_surface():
     assert ganaug.__all__ == SURFACE
     for name in SURFACE:
