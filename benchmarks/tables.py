@@ -155,7 +155,7 @@ def recommended_table(results: dict[str, dict[str, Any]]) -> str:
         arms = by_arm(result["runs"])
         base, runs = (arms.get(key, {}) for key in (BALANCED, RECOMMENDED))
         seeds = runs.keys() & base.keys()
-        if not seeds or name.endswith("-quick"):
+        if not seeds:
             continue
         base, runs = ({seed: of[seed] for seed in seeds} for of in (base, runs))
         for together, own in zip(every, (runs, base), strict=True):
