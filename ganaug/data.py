@@ -20,10 +20,10 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 from torchvision.transforms.v2 import functional as tvf
 
 from ganaug import hdf5
-from ganaug.kinds import as_array, as_rows, is_missing, is_pixels
+from ganaug.kinds import as_array, as_rows, is_frame, is_missing, is_pixels
 
 MIN_CLASS_SIZE = 2
-KINDS: tuple[Any, ...] = (str, (bool, np.bool_), (int, np.integer), (float, np.floating))  # of labels
+KINDS: tuple[Any, ...] = (str, (bool, np.bool_), (int, float, np.number))  # of labels
 SYNTHETIC_NAME = "synthetic-"  # how the names of synthetic images begin in folders of `export_images`
 
 
@@ -112,7 +112,8 @@ def as_arrays(source: Any, size: int | tuple[int, int] | None = None) -> Arrays:
         y = check_labels(y, len(X))
         names, synthetic = getattr(source, "class_names", None), getattr(source, "synthetic", None)
         return Arrays(_resize(X, height_width), y, names, synthetic)
-    if hasattr(source, "__getitem__") and hasattr(source, "__len__") and not hasattr(source, "keys"):
+    table = is_frame(source) or isinstance(source, Mapping)
+    if hasattr(source, "__getitem__") and hasattr(source, "__len__") and not table:
         return _from_dataset(source, height_width)
     raise TypeError(
         "`source` must be (X, y), a torch Dataset of (image, label), or the path of a folder of class"

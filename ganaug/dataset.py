@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from numbers import Real
 from typing import Any, Literal
 
@@ -173,7 +174,11 @@ class _Source:
         self.base, self.chosen = base, chosen
         self.transform = getattr(base, "transform", None)
         self.target_transform = getattr(base, "target_transform", None)
-        (self.before,) = self._untransformed(np.array([0]))
+        # An image before the transform, of whose kind synthetic ones are handed to it. A data set may do
+        # more with what its transform returns, and so fail without it: PIL images are the likeliest then.
+        self.before = None
+        with suppress(Exception):
+            (self.before,) = self._untransformed(np.array([0]))
         self.mode: str | None = None  # of PIL images, where it is not that of the synthetic ones
         self.classes = getattr(base, "classes", None)
         targets = getattr(base, "targets", getattr(base, "labels", None))
@@ -191,8 +196,9 @@ class _Source:
         if self.targets.ndim != 1:
             return False
         labels, first = np.unique(self.targets, return_index=True)
+        change = self.target_transform or _as_it_is
         return all(
-            np.array_equal(np.asarray(self.dataset[index][1]), np.asarray(self.label(label)))
+            np.array_equal(np.ravel(np.asarray(self.dataset[index][1])), np.ravel(np.asarray(change(label))))
             for label, index in zip(labels.tolist(), first.tolist(), strict=True)
         )
 
@@ -262,7 +268,7 @@ class _Source:
             return tv_tensors.wrap(image, like=like) if isinstance(like, tv_tensors.Image) else image
         pil = tvf.to_pil_image(tvf.to_dtype(image, torch.uint8, scale=True))
         pil = pil if self.mode is None else pil.convert(self.mode)
-        return pil if isinstance(like, Image.Image) else np.array(pil)
+        return np.array(pil) if isinstance(like, np.ndarray) else pil
 
     def label(self, label: Any) -> Any:
         """Return a label as an item has it."""
@@ -321,8 +327,8 @@ def _all_among(labels: np.ndarray, classes: np.ndarray) -> bool:
     return True
 
 
-def _as_it_is(image: Any) -> Any:
-    return image
+def _as_it_is(value: Any) -> Any:
+    return value
 
 
 def _to_add(counts: Any, classes: np.ndarray, present: np.ndarray, n_real: np.ndarray) -> np.ndarray:

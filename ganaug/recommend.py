@@ -14,6 +14,7 @@ from sklearn import get_config
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import StratifiedKFold
+from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
 from ganaug.data import as_random, check_labels, encode_labels, seeded_clone
@@ -259,7 +260,7 @@ def recommend_counts(
     begins above 0. Intervals are of 95 % over those that all folds try, and of the rows: what another
     fit of the GAN would have given, they don't know; nor that the first fold counts although it chose
     (where no candidate gains anything, 3 in 100 times one is recommended instead of 2.5, if gains
-    correlate by 0.8, and 6 if they don't at all).
+    correlate by 0.8, and 6.5 if they don't at all).
 
     A class of ten rows can hardly show a gain in that way, or which way to add gains most. So there
     is a usual way for images: every class filled up to the largest and by 1,000 more, for 0.8 of its
@@ -495,9 +496,12 @@ def _weight_name(model: Any) -> str | None:
     """Return the name under which ``fit`` takes the weights of rows; None if it takes none."""
     if has_fit_parameter(model, "sample_weight"):
         return "sample_weight"
-    name, last = getattr(model, "steps", [("", None)])[-1]  # of a pipeline
-    routed = get_config()["enable_metadata_routing"]
-    return f"{name}__sample_weight" if not routed and has_fit_parameter(last, "sample_weight") else None
+    # With routing it is the user's to say who gets weights, and a step that resamples would lose them.
+    if not isinstance(model, Pipeline) or get_config()["enable_metadata_routing"]:
+        return None
+    name, last = model.steps[-1]
+    resampled = any(hasattr(step, "fit_resample") for _, step in model.steps)
+    return f"{name}__sample_weight" if not resampled and has_fit_parameter(last, "sample_weight") else None
 
 
 def _repeated(weight: np.ndarray, n: int, seed: int) -> np.ndarray:

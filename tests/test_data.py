@@ -204,6 +204,13 @@ def test_npz(tmp_path):
         as_arrays(tmp_path / "d.npz")
 
 
+def test_a_data_set_may_have_keys():
+    class Stored(Items):
+        keys: ClassVar = ["a", "b"]
+
+    assert len(as_arrays(Stored([(np.zeros((8, 8), np.uint8), 0), (np.ones((8, 8), np.uint8), 1)]))[0]) == 2
+
+
 @pytest.mark.parametrize("source", [{"X": [[1]], "y": [0]}, pd.DataFrame({"a": [1, 2]})])
 def test_what_is_no_data_set_is_refused(source):
     with pytest.raises(TypeError, match="`source` must be"):
@@ -314,7 +321,7 @@ def test_a_sparse_matrix_is_refused_by_name():
 
 
 @pytest.mark.parametrize(
-    ("labels", "kind"), [(["b", "a"], "U"), ([3, np.int64(1)], "i"), ([True, False], "b")]
+    ("labels", "kind"), [(["b", "a"], "U"), ([3, np.int64(1)], "i"), ([True, False], "b"), ([2, 1.0], "f")]
 )
 def test_labels_of_one_kind_are_of_its_dtype(labels, kind):
     y = as_arrays((np.zeros((2, 8, 8), np.uint8), np.array(labels, dtype=object)))[1]

@@ -306,22 +306,23 @@ def test_around_another():
 class Attributed(TensorDataset):
     """Has an attribute `labels`, which is not what its items have."""
 
-    def __init__(self, labels, transform=None, kind=torch.as_tensor):
+    def __init__(self, labels, transform=None, kind=torch.as_tensor, label=int):
         super().__init__(*tensors().tensors)
-        self.labels, self.transform, self.kind = labels, transform, kind
+        self.labels, self.transform, self.kind, self.label = labels, transform, kind, label
 
     def __getitem__(self, index):
         image, label = super().__getitem__(index)
         image = self.kind(image)
-        return image if self.transform is None else self.transform(image), int(label)
+        return image if self.transform is None else self.transform(image), self.label(label)
 
 
 @pytest.mark.parametrize(
     "labels",
     [np.repeat([1, 2], N_REAL), np.repeat([1, 0], N_REAL), np.repeat(["cat", "dog"], N_REAL).tolist()],
 )
-def test_labels_are_those_of_the_items(labels):
-    data = AugmentedDataset(Attributed(labels), sampler())
+@pytest.mark.parametrize("kind", [int, torch.as_tensor])
+def test_labels_are_those_of_the_items(labels, kind):
+    data = AugmentedDataset(Attributed(labels, label=kind), sampler())
     assert data.labels.tolist() == [data[i][1] for i in range(len(data))] == [0] * 9 + [1] * 9
 
 
@@ -338,3 +339,14 @@ def test_a_transform_gets_what_it_gets_from_the_data_set(kind):
     data = AugmentedDataset(Attributed(tensors().tensors[1], transform, kind), sampler())
     assert data[0][0].shape == data[-1][0].shape
     assert len(set(seen)) == 1
+
+
+def test_a_data_set_that_does_more_with_what_its_transform_returns(image_folder):
+    class Batched(ImageFolder):
+        def __getitem__(self, index):
+            image, label = super().__getitem__(index)
+            return image.contiguous(), label  # which no PIL image has
+
+    folder = Batched(image_folder, v2.Compose([v2.Resize((8, 10)), v2.PILToTensor()]))
+    data = AugmentedDataset(folder, sampler(["cat", "dog"]), 1)
+    assert data[-1][0].shape == data[0][0].shape == (3, 8, 10)

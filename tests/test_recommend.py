@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import scipy.sparse
 from conftest import StripeSampler
+from imblearn.over_sampling import RandomOverSampler
+from imblearn.pipeline import make_pipeline as imblearn_pipeline
 from scipy import stats
 from sklearn import config_context
 from sklearn.base import BaseEstimator
@@ -145,6 +147,17 @@ def test_the_last_step_of_a_pipeline_takes_the_weights():
     assert in_steps.trials == weighed.trials
     with config_context(enable_metadata_routing=True):  # there it is the user's to say
         recommend(Generator(), classifier=make_pipeline(LogisticRegression(C=0.1, max_iter=200)))
+
+
+def test_rows_are_drawn_for_what_would_lose_weights_or_has_steps_of_another_kind():
+    """A sampler in a pipeline makes other rows; the steps of a classifier of one's own may be a number."""
+
+    class Stepwise(LinearDiscriminantAnalysis):
+        steps = 3
+
+    resampled = imblearn_pipeline(RandomOverSampler(random_state=0), LogisticRegression(C=0.1, max_iter=200))
+    for classifier in (resampled, Stepwise(solver="lsqr", shrinkage=0.5)):
+        assert recommend(Generator(), classifier=classifier).trials
 
 
 @pytest.mark.parametrize("weight", [[1, 2, 5], [0.01, 1, 1], [3, 0, 1]])

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from ganaug.report import contact_sheet
+from ganaug.report import _embedding, contact_sheet
 
 
 def test_contact_sheet_shows_both_sides(tmp_path):
@@ -16,3 +16,12 @@ def test_contact_sheet_shows_both_sides(tmp_path):
     red, blue = ((side[..., i] - side[..., 2 - i] > 200).mean() for side, i in ((left, 0), (right, 2)))
     assert red > 0.2
     assert blue > 0.2
+
+
+def test_the_legend_names_each_class(monkeypatch):
+    """Also those that matplotlib takes for hidden."""
+    monkeypatch.setattr("ganaug.report._saved", lambda figure: figure)
+    rows, labels = np.random.default_rng(0).normal(size=(20, 3)), np.arange(20) % 2
+    figure = _embedding(rows, labels, rows + 1, labels, np.array(["_background_", "cat"]))
+    shown = [text.get_text().strip("\u200b") for text in figure.axes[0].get_legend().get_texts()]
+    assert shown == ["_background_", "cat"]
