@@ -141,6 +141,19 @@ def test_copies_gain_nothing_with_a_classifier_that_takes_no_weights(classifier)
     assert max(trial.gain for trial in result.trials) < 0.05
 
 
+def test_where_rows_are_drawn_adding_nothing_leaves_none_out():
+    fits = []
+
+    class Recording(LinearDiscriminantAnalysis):
+        def fit(self, X, y):
+            fits.append({row.tobytes() for row in X})
+            return super().fit(X, y)
+
+    SEEN.clear()
+    recommend(Generator(), classifier=Recording(solver="lsqr", shrinkage=0.5))
+    assert all(fold in fits for fold in SEEN)
+
+
 def test_the_last_step_of_a_pipeline_takes_the_weights():
     weighed = recommend(Generator(), classifier=LogisticRegression(C=0.1, max_iter=200))
     in_steps = recommend(Generator(), classifier=make_pipeline(LogisticRegression(C=0.1, max_iter=200)))
