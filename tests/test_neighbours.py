@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -90,6 +91,15 @@ def test_rows_of_numbers_are_copies_if_nearer_than_one_real_row_in_a_hundred(twi
     apart = neighbours.nearest(real[0], real[0], "rest")
     assert limit > 0
     assert 0 < ((apart > 0) & (apart <= limit)).float().mean() < 0.02
+
+
+def test_a_category_that_no_row_had_is_far_from_all():
+    X = pd.DataFrame({"a": np.arange(20.0), "b": ["p", "q"] * 10})
+    neighbours = Neighbours(X)
+    known, new = (X[:1].assign(b=value) for value in ("p", "never seen"))
+    real = neighbours.encode(X)
+    assert neighbours.nearest(neighbours.encode(known), real).tolist() == [0]
+    assert neighbours.nearest(neighbours.encode(new), real) > 0.5
 
 
 def test_pairs_are_measured_a_few_at_a_time(monkeypatch):
