@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import itertools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,37 +25,15 @@ from ganaug.generator import TrainedGenerator
 from ganaug.images import ImageCodec
 from ganaug.kinds import as_rows, is_frame, join, take
 from ganaug.logs import tensorboard_callback
-from ganaug.losses import LOSSES, PENALTIES, GANLoss, Penalty
-from ganaug.networks import ARCHITECTURES, FOR_TABLES, Architecture, Networks
+from ganaug.losses import GANLoss, Penalty
+from ganaug.networks import Architecture, Networks
+from ganaug.parameters import CODECS, auto_for, check_parameters, choose, choose_architectures, is_auto
 from ganaug.saved import DAMAGE, FORMAT, check_model, model_digest, read_model, write_model
 from ganaug.tables import TableCodec
 from ganaug.torch_state import plain, seeded
 from ganaug.training import Callback, train_gan
 
 SEED_FILE = "seed"
-SMALL = 16  # pixels: images with a shorter side are too coarse to be bent
-DEFAULT_LOSS, DEFAULT_PENALTY = "relativistic", "r1+r2"
-# What "auto" stands for; docs/recipe.md says why.
-AUTO: dict[str, Any] = {"architecture": "warping", "steps": 600, "detail_weight": 1.0, "strength": 1.5}
-AUTO_COLOUR: dict[str, Any] = {
-    "architecture": "tinting",
-    "steps": 600,
-    "detail_weight": 1.0,
-    "strength": 0.5,
-}
-AUTO_SMALL: dict[str, Any] = {
-    "architecture": "warping+instance",
-    "steps": 1500,
-    "detail_weight": 0.0,
-    "strength": 1.0,
-}
-AUTO_TABLE: dict[str, Any] = {
-    "architecture": "tabular",
-    "steps": 400,
-    "detail_weight": 1.0,
-    "strength": 1.0,
-}
-CODECS: dict[str, type[ImageCodec] | type[TableCodec]] = {"images": ImageCodec, "table": TableCodec}
 TIMED_STEPS = 8  # by which `expected_seconds` goes: two of them with the penalty
 NOT_SAVED = ("callbacks", "log_dir", "device", "verbose", "random_state")
 
@@ -304,19 +280,19 @@ class ConditionalGAN(BaseEstimator):
             labels,
             codec,
             self._build(build, codec, int(labels.max()) + 1, seed),
-            loss=_choose("loss", self.loss, LOSSES, DEFAULT_LOSS),
-            penalty=_choose("penalty", self.penalty, PENALTIES, DEFAULT_PENALTY),
+            loss=choose("loss", self._settled("loss", codec)),
+            penalty=choose("penalty", self._settled("penalty", codec)),
             batch_size=self.batch_size,
             code_size=self.code_size,
             noise=self.noise,
             learning_rate=self.learning_rate,
             adversarial_weight=self.adversarial_weight,
-            detail_weight=self._auto("detail_weight", codec),
+            detail_weight=self._settled("detail_weight", codec),
             penalty_weight=self.penalty_weight,
             fabric=fabric,
             generator=torch.Generator().manual_seed(seed),
         )
-        steps, settings = self._auto("steps", codec), self._generator_settings(codec)
+        steps, settings = self._settled("steps", codec), self._generator_settings(codec)
         callbacks = list(self.callbacks or ())
         if self.log_dir is not None:
             callbacks.append(tensorboard_callback(self.log_dir, title, game, labels, steps, settings))
@@ -331,74 +307,28 @@ class ConditionalGAN(BaseEstimator):
         )
         return TrainedGenerator(trained, codec, labels, _copy(X), **settings), history
 
-    def _auto(self, name: str, codec: ImageCodec | TableCodec) -> Any:
-        """Return a parameter, or what "auto" stands for with such images."""
+    def check_parameters(self) -> None:
+        """Raise ValueError if a parameter is not of the kind described; `fit` does so first."""
+        check_parameters(self.get_params(deep=False))
+
+    def _settled(self, name: str, codec: ImageCodec | TableCodec) -> Any:
+        """Return a parameter, or what "auto" stands for with such rows."""
         value = getattr(self, name)
-        if not (isinstance(value, str) and value == "auto"):
-            return value
-        if isinstance(codec, TableCodec):
-            return AUTO_TABLE[name]
-        channels, *sides = codec.shape
-        if min(sides) < SMALL:
-            return AUTO_SMALL[name]
-        return (AUTO if channels == 1 else AUTO_COLOUR)[name]
+        return auto_for(codec)[name] if is_auto(value) else value
 
     def _generator_settings(self, codec: ImageCodec | TableCodec) -> dict[str, Any]:
-        strength = self._auto("strength", codec)
+        strength = self._settled("strength", codec)
         return {"code_size": self.code_size, "noise": self.noise, "strength": strength}
 
     def _architectures(self, codec: ImageCodec | TableCodec) -> list[Architecture]:
-        chosen = _chosen(self.architecture, self._auto("architecture", codec))
-        for name, build in ARCHITECTURES.items():
-            if isinstance(codec, TableCodec) and build in chosen and name not in FOR_TABLES:
-                raise ValueError(
-                    f"`architecture` must be 'auto', one of {list(FOR_TABLES)} or a callable for a table, got"
-                    f" {name!r}."
-                )
-        return chosen
+        chosen = self._settled("architecture", codec)
+        return choose_architectures(chosen, table=isinstance(codec, TableCodec))
 
     def _build(
         self, build: Architecture, codec: ImageCodec | TableCodec, n_classes: int, seed: int
     ) -> Networks:
         with seeded(seed):  # initial weights come from torch's global state
             return build(codec.shape, n_classes, self.code_size, self.width, codec.activate)
-
-    def check_parameters(self) -> None:
-        """Raise ValueError if a parameter is not of the kind described; `fit` does so first."""
-        for name, least in (("batch_size", 2), ("code_size", 1), ("width", 1)):
-            _check_count(name, getattr(self, name), least)
-        if self.steps != "auto":
-            _check_count("steps", self.steps)
-        # Before anything is written: what these name is looked up again where it is used.
-        _chosen(self.architecture, "warping")
-        _choose("loss", self.loss, LOSSES, DEFAULT_LOSS)
-        _choose("penalty", self.penalty, PENALTIES, DEFAULT_PENALTY)
-        if not (self.callbacks is None or isinstance(self.callbacks, Sequence)) or not all(
-            map(callable, self.callbacks or ())
-        ):
-            raise ValueError(f"`callbacks` must be a sequence of callables or None, got {self.callbacks!r}.")
-        if self.log_dir is not None:
-            if not isinstance(self.log_dir, str | Path):
-                raise ValueError(f"`log_dir` must be a path or None, got {self.log_dir!r}.")
-            if Path(self.log_dir).is_file():
-                raise ValueError(f"`log_dir` must be a folder, got the file {self.log_dir}.")
-            if find_spec("tensorboard") is None:
-                raise ValueError("`log_dir` needs TensorBoard: pip install 'ganaug[tensorboard]'.")
-        weights = ("adversarial_weight", "detail_weight", "penalty_weight")
-        for name in ("learning_rate", *weights, "noise", "strength"):
-            value = getattr(self, name)
-            if name in AUTO and isinstance(value, str) and value == "auto":
-                continue
-            if (
-                isinstance(value, bool)
-                or not isinstance(value, int | float | np.number)
-                or not 0 <= value < np.inf
-            ):
-                auto = "'auto' or " if name in AUTO else ""
-                raise ValueError(f"`{name}` must be {auto}a number from 0 up, got {value!r}.")
-        for name, allowed in (("modality", ("auto", *CODECS)), ("conditioning", ("shared", "per-class"))):
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"`{name}` must be one of {list(allowed)}, got {getattr(self, name)!r}.")
 
     def _identity(self, X: Any, labels: np.ndarray, seed: int) -> dict[str, str]:
         """Return the data, by their digests, and all else that decides what training makes of them."""
@@ -428,7 +358,7 @@ class ConditionalGAN(BaseEstimator):
 
         # The first fit warms up, and any may be held up by other processes: the faster one counts.
         one, more = (min(seconds(steps) for _ in range(2)) for steps in (1, 1 + TIMED_STEPS))
-        return self._auto("steps", codec) * max(0.0, more - one) / TIMED_STEPS
+        return self._settled("steps", codec) * max(0.0, more - one) / TIMED_STEPS
 
     @plain()
     def sample(self, labels: Any, random_state: int | np.random.RandomState | None = None) -> Any:
@@ -680,33 +610,3 @@ def _fabric(device: str) -> Fabric:
         raise ValueError(
             f"`device` must be 'auto' or a device of this machine, got {device!r}: {exc}"
         ) from exc
-
-
-def _chosen(architecture: str | Architecture, auto: str) -> list[Architecture]:
-    """Return the architectures that a parameter names, of which there may be several."""
-    if not isinstance(architecture, str):
-        return [_choose("architecture", architecture, ARCHITECTURES, auto)]
-    names = auto if architecture == "auto" else architecture
-    if {"", "auto"} & set(names.split("+")):
-        raise ValueError(
-            f"`architecture` must be 'auto', a name, or names joined by '+', got {architecture!r}."
-        )
-    return [_choose("architecture", name, ARCHITECTURES, auto) for name in names.split("+")]
-
-
-def _choose(name: str, value: Any, table: Mapping[str, Any], default: str) -> Any:
-    """Return the callable that `value` is, or that it names in `table`."""
-    if callable(value):
-        return value
-    if value == "auto":
-        return table[default]
-    if isinstance(value, str) and value in table:
-        return table[value]
-    close = difflib.get_close_matches(str(value), table, n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
-    raise ValueError(f"`{name}` must be 'auto', one of {list(table)} or a callable, got {value!r}.{hint}")
-
-
-def _check_count(name: str, value: Any, least: int = 1) -> None:
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
-        raise ValueError(f"`{name}` must be an int of at least {least}, got {value!r}.")

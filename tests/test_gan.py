@@ -356,7 +356,7 @@ def test_an_architecture_may_be_the_users_own(stripes):
         ({"log_dir": __file__}, "`log_dir` must be a folder, got the file"),
         ({"penalty": "r3"}, "`penalty` must be"),
         ({"architecture": 3}, "`architecture` must be .* got 3"),
-        ({"steps": 0}, "`steps` must be an int of at least 1, got 0"),
+        ({"steps": 0}, "`steps` must be 'auto' or an int of at least 1, got 0"),
         ({"architecture": "warping+instanse"}, "`architecture` .* got 'instanse'. Did you mean 'instance'"),
         ({"steps": "many"}, "`steps` must be .*'many'"),
         ({"batch_size": 1}, "`batch_size` must be an int of at least 2, got 1"),

@@ -67,7 +67,7 @@ def test_each_fit_has_a_folder_of_its_own_inside(stripes, tmp_path):
 )
 def test_bad_log_dir(log_dir, installed, message, stripes, tmp_path, monkeypatch):
     if not installed:
-        monkeypatch.setattr("ganaug.gan.find_spec", lambda name: None)
+        monkeypatch.setattr("ganaug.parameters.find_spec", lambda name: None)
     with pytest.raises(ValueError, match=message):
         ConditionalGAN(log_dir=log_dir).fit(*stripes, checkpoint=tmp_path / "checkpoint")
     assert not (tmp_path / "checkpoint").exists()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import ganaug
-from ganaug.gan import AUTO_SMALL
+from ganaug.parameters import AUTO_SMALL
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path(ganaug.__file__).parent
@@ -23,7 +23,7 @@ ROWS = [
     ["data", "images", "tables", "rows"],
     ["writing", "game", "pool"],
     ["training", "generator", "probe", "neighbours", "aside"],
-    ["logs", "sound"],
+    ["logs", "parameters", "sound"],
     ["gan"],
     ["gate", "recommend"],
     ["transform", "album", "resample", "report"],

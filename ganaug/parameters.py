@@ -1,0 +1,124 @@
+"""What the parameters of `ConditionalGAN` may be, and what "auto" stands for."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ganaug.images import ImageCodec
+from ganaug.losses import LOSSES, PENALTIES
+from ganaug.networks import ARCHITECTURES, FOR_TABLES, Architecture
+from ganaug.tables import TableCodec
+
+SMALL = 16  # pixels: images with a shorter side are too coarse to be bent
+# What "auto" stands for; docs/recipe.md says why.
+AUTO: dict[str, Any] = {
+    "architecture": "warping",
+    "loss": "relativistic",
+    "penalty": "r1+r2",
+    "steps": 600,
+    "detail_weight": 1.0,
+    "strength": 1.5,
+}
+AUTO_COLOUR = AUTO | {"architecture": "tinting", "strength": 0.5}
+AUTO_SMALL = AUTO | {"architecture": "warping+instance", "steps": 1500, "detail_weight": 0.0, "strength": 1.0}
+AUTO_TABLE = AUTO | {"architecture": "tabular", "steps": 400, "strength": 1.0}
+CODECS: dict[str, type[ImageCodec] | type[TableCodec]] = {"images": ImageCodec, "table": TableCodec}
+NAMED: dict[str, Mapping[str, Any]] = {
+    "architecture": ARCHITECTURES,
+    "loss": LOSSES,
+    "penalty": PENALTIES,
+}
+COUNTS = {"steps": 1, "batch_size": 2, "code_size": 1, "width": 1}  # and the least that each may be
+NUMBERS = (
+    "learning_rate",
+    "adversarial_weight",
+    "detail_weight",
+    "penalty_weight",
+    "noise",
+    "strength",
+)
+
+
+def is_auto(value: Any) -> bool:
+    """Return whether a parameter is left to us."""
+    return isinstance(value, str) and value == "auto"
+
+
+def auto_for(codec: ImageCodec | TableCodec) -> dict[str, Any]:
+    """Return what "auto" stands for, by parameter, with rows of such a kind."""
+    if isinstance(codec, TableCodec):
+        return AUTO_TABLE
+    channels, *sides = codec.shape
+    if min(sides) < SMALL:
+        return AUTO_SMALL
+    return AUTO if channels == 1 else AUTO_COLOUR
+
+
+def check_parameters(parameters: Mapping[str, Any]) -> None:
+    """Raise ValueError if one is not of the kind that `ConditionalGAN` describes."""
+    for name, value in parameters.items():
+        if name in AUTO and is_auto(value):
+            continue
+        auto = "'auto' or " if name in AUTO else ""
+        if name == "architecture":
+            choose_architectures(value)
+        elif name in NAMED:
+            choose(name, value)
+        elif name in COUNTS:
+            whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+            if not whole or value < COUNTS[name]:
+                raise ValueError(f"`{name}` must be {auto}an int of at least {COUNTS[name]}, got {value!r}.")
+        elif name in NUMBERS:
+            number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+            if not number or not 0 <= value < np.inf:
+                raise ValueError(f"`{name}` must be {auto}a number from 0 up, got {value!r}.")
+    for name, allowed in (("modality", ("auto", *CODECS)), ("conditioning", ("shared", "per-class"))):
+        if parameters[name] not in allowed:
+            raise ValueError(f"`{name}` must be one of {list(allowed)}, got {parameters[name]!r}.")
+    _check_outputs(parameters["callbacks"], parameters["log_dir"])
+
+
+def _check_outputs(callbacks: Any, log_dir: Any) -> None:
+    if not (callbacks is None or isinstance(callbacks, Sequence)) or not all(map(callable, callbacks or ())):
+        raise ValueError(f"`callbacks` must be a sequence of callables or None, got {callbacks!r}.")
+    if log_dir is None:
+        return
+    if not isinstance(log_dir, str | Path):
+        raise ValueError(f"`log_dir` must be a path or None, got {log_dir!r}.")
+    if Path(log_dir).is_file():
+        raise ValueError(f"`log_dir` must be a folder, got the file {log_dir}.")
+    if find_spec("tensorboard") is None:
+        raise ValueError("`log_dir` needs TensorBoard: pip install 'ganaug[tensorboard]'.")
+
+
+def choose_architectures(value: str | Architecture, *, table: bool = False) -> list[Architecture]:
+    """Return those that `architecture` names, joined by "+", or is; `table`: they are for one."""
+    names: list[Any] = value.split("+") if isinstance(value, str) else [value]
+    if "" in names or "auto" in names:
+        raise ValueError(f"`architecture` must be 'auto', a name, or names joined by '+', got {value!r}.")
+    chosen = [choose("architecture", name) for name in names]
+    for name, build in ARCHITECTURES.items():
+        if table and build in chosen and name not in FOR_TABLES:
+            raise ValueError(
+                f"`architecture` must be 'auto', one of {list(FOR_TABLES)} or a callable for a table, got"
+                f" {name!r}."
+            )
+    return chosen
+
+
+def choose(name: str, value: Any) -> Any:
+    """Return the callable that a parameter is, or names."""
+    if callable(value):
+        return value
+    table = NAMED[name]
+    if isinstance(value, str) and value in table:
+        return table[value]
+    close = difflib.get_close_matches(str(value), table, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    raise ValueError(f"`{name}` must be 'auto', one of {list(table)} or a callable, got {value!r}.{hint}")
