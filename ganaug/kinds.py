@@ -45,7 +45,7 @@ def is_missing(value: Any) -> bool:
 
 def missing_name(value: Any) -> str:
     """Return what kind of missing value this is: "None", "nan" or "NA"."""
-    return "None" if value is None else "nan" if isinstance(value, float) else "NA"
+    return "None" if value is None else "NA" if type(value).__name__ == "NAType" else "nan"
 
 
 def missing_value(name: str | None) -> Any:

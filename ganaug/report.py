@@ -315,7 +315,7 @@ def _histograms(X: Any, made: Any, most: int = 24) -> io.BytesIO:
         axis.set_visible(False)
     for place, (axis, column) in enumerate(zip(axes, columns, strict=False)):
         real, ours = (_present(rows, place) for rows in (X, made))
-        if column.scores:
+        if column.ranks:
             edges = np.linspace(column.values[0], column.values[-1], 21) if len(column.values) > 1 else 5
             axis.hist(np.array(real, float), edges, density=True, alpha=0.5)
             axis.hist(np.array(ours, float), edges, density=True, histtype="step")

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
-FORMAT = 4  # of what is written
+FORMAT = 5  # of what is written
 # What reading a damaged or foreign file, or making a model of it, may raise.
 DAMAGE = (ValueError, LookupError, TypeError, AttributeError, RuntimeError, safetensors.SafetensorError)
 

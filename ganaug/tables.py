@@ -44,8 +44,9 @@ class Column:
         Of a DataFrame's column.
     values : list
         The categories; or the knots, distinct numbers in ascending order.
-    scores : list of float
-        What each knot is encoded as; empty for categories.
+    ranks : list of (float, float)
+        From which rank to which a knot is decoded, as shares of all rows. It is encoded as the normal
+        score of their middle. Empty for categories.
     decimals : int or None
         Of numbers: to how many places they are rounded; None if to none.
     missing : str or None
@@ -61,7 +62,7 @@ class Column:
     name: str | int
     dtype: str
     values: list[Any]
-    scores: list[float]
+    ranks: list[list[float]]
     decimals: int | None
     missing: str | None
     categories: list[Any] | None = None
@@ -71,16 +72,22 @@ class Column:
     @property
     def n_categories(self) -> int:
         """Encoded columns beside that of the number: of categories, or whether a number is missing."""
-        if self.scores:
+        if self.ranks:
             return 0 if self.missing is None else 2
         return len(self.values) + (self.missing is not None)
+
+    @property
+    def scores(self) -> np.ndarray:
+        """What each knot is encoded as."""
+        return ndtri(np.mean(self.ranks, axis=1))
 
 
 class TableCodec:
     """Translate tables between the form the user has and float tensors (n, n_encoded).
 
-    A number becomes the normal score of its rank, so that long tails and several modes are kept,
-    and nothing is generated beyond the least and the greatest that were seen, nor with more decimals.
+    A number becomes the normal score of its rank, so that long tails, several modes and numbers that
+    many rows share are kept, and nothing is generated beyond the least and the greatest that were
+    seen, nor with more decimals.
     Columns of at most 20 distinct numbers take no others. A category becomes as many columns of -1
     and 1 as there are; so does whether a number is missing.
 
@@ -103,7 +110,7 @@ class TableCodec:
         self.may_miss: list[bool] = []  # whether the last of a span says that the value is missing
         width = 0
         for column in columns:
-            first = width + bool(column.scores)
+            first = width + bool(column.ranks)
             width = first + column.n_categories
             if width > first:
                 self.spans.append((first, width))
@@ -124,8 +131,7 @@ class TableCodec:
         ValueError
             If a column can't be learned from: names it, and what would be accepted.
         """
-        if isinstance(X, Tensor):
-            raise ValueError(f"A table `X` must be an ndarray or a DataFrame, got a Tensor {tuple(X.shape)}.")
+        _refuse_tensor(X)
         if X.ndim != 2 or 0 in X.shape:
             raise ValueError(f"`X` must be a table (n, n_features), got shape {tuple(X.shape)}.")
         columns = [_learned(*parts) for parts in _columns(X)]
@@ -137,6 +143,7 @@ class TableCodec:
 
     def check(self, X: Any) -> None:
         """Raise ValueError unless the rows of `X` are of the kind this codec was fitted on."""
+        _refuse_tensor(X)
         frame = is_frame(X)
         names = list(X.columns) if frame else list(range(X.shape[-1]))
         if frame != (self.dtype is None) or X.ndim != 2 or names != [column.name for column in self.columns]:
@@ -163,10 +170,10 @@ class TableCodec:
             if strict and missing.any() and column.missing is None:
                 raise ValueError(f"Column {column.name!r} of `X` lacks values, and lacked none in fit.")
             which = missing.astype(np.int64)
-            if column.scores:
+            if column.ranks:
                 numbers = _numbers(column.name, values, missing)
                 scores = np.where(missing, 0.0, np.interp(numbers, column.values, column.scores))
-                parts.append(scores[:, None])
+                parts.append(scores.astype(np.float32)[:, None])
             else:
                 places = {value: place for place, value in enumerate(column.values)}
                 known = [places.get(value, -1) for value in values]
@@ -176,18 +183,19 @@ class TableCodec:
                         f"Column {column.name!r} of `X` must hold one of {column.values[:10]}, as in fit, got"
                         f" {values.tolist()[int(np.argmin(which))]!r}."
                     )
-            parts.append(2.0 * (which[:, None] == np.arange(column.n_categories)) - 1)
-        return torch.from_numpy(np.concatenate(parts, axis=1, dtype=np.float32))
+            one_hot = which[:, None] == np.arange(column.n_categories)
+            parts.append(np.where(one_hot, np.float32(1), np.float32(-1)))
+        return torch.from_numpy(np.concatenate(parts, axis=1))
 
     def decode(self, rows: Tensor) -> Any:
         """Return encoded rows as a table of the kind that was fitted."""
         encoded = rows.detach().float().cpu().numpy()
         parts, start = [], 0
         for column in self.columns:
-            first = start + bool(column.scores)
+            first = start + bool(column.ranks)
             end = first + column.n_categories
             which = encoded[:, first:end].argmax(1) if end > first else np.zeros(len(encoded), np.int64)
-            if column.scores:
+            if column.ranks:
                 missing = which == 1
                 values = _from_scores(column, encoded[:, start])
                 values = values.astype(np.int64).astype(object) if column.whole else values
@@ -276,11 +284,16 @@ class TableCodec:
         """Restore a codec from what `to_config` returned."""
         columns = [Column(**column) for column in config["columns"]]
         for column in columns:
-            if column.scores and not len(column.scores) == len(column.values) >= 1:
+            if column.ranks and not len(column.ranks) == len(column.values) >= 1:
                 raise ValueError(
-                    f"column {column.name!r} has {len(column.values)} knots, {len(column.scores)} scores"
+                    f"column {column.name!r} has {len(column.values)} knots, {len(column.ranks)} ranks"
                 )
         return cls(columns, config["dtype"])
+
+
+def _refuse_tensor(X: Any) -> None:
+    if isinstance(X, Tensor):
+        raise ValueError(f"A table `X` must be an ndarray or a DataFrame, got a Tensor {tuple(X.shape)}.")
 
 
 def _columns(X: Any) -> Iterator[tuple[str | int, np.ndarray, np.ndarray, Any]]:
@@ -318,8 +331,9 @@ def _missing(values: np.ndarray) -> np.ndarray:
 
 def _learned(name: str | int, values: np.ndarray, missing: np.ndarray, dtype: Any) -> Column:
     """Return how a column is to be encoded."""
-    there = values[~missing].tolist()
-    kinds = {type(value.item() if isinstance(value, np.generic) else value) for value in there}
+    there = [v.item() if isinstance(v, np.generic) else v for v in values[~missing].tolist()]
+    # Dates of nanoseconds would become ints.
+    kinds = {type(values[0])} if values.dtype.kind in "mM" else {type(value) for value in there}
     if not kinds <= {int, float, bool, str}:
         raise ValueError(
             f"Column {name!r} of `X` must hold numbers, booleans or strings, got"
@@ -335,10 +349,10 @@ def _learned(name: str | int, values: np.ndarray, missing: np.ndarray, dtype: An
                 f"Column {name!r} of `X` holds integers of 2**53 or more, such as {max(there, key=abs)}: drop"
                 " it, or make it strings."
             )
-        knots, scores = _normal_scores(numbers)
+        knots, ranks = _ranked(numbers)
         decimals = next((d for d in range(MAX_DECIMALS) if _has_decimals(numbers, d, dtype)), None)
     else:
-        knots, scores = sorted(set(there), key=lambda value: (type(value).__name__, value)), []
+        knots, ranks = sorted(set(there), key=lambda value: (type(value).__name__, value)), []
         if len(knots) > MAX_CATEGORIES or len(knots) == len(there) > FEW:
             raise ValueError(
                 f"Column {name!r} of `X` holds {len(knots)} different values in {len(there)} rows, which"
@@ -348,12 +362,12 @@ def _learned(name: str | int, values: np.ndarray, missing: np.ndarray, dtype: An
         name=column_name(name),
         dtype=str(dtype),
         values=knots,
-        scores=scores,
+        ranks=ranks,
         decimals=decimals,
         missing=token,
         categories=None if listed is None else listed.tolist(),
         ordered=bool(getattr(dtype, "ordered", False)),
-        whole=isinstance(dtype, np.dtype) and dtype.kind == "O" and bool(scores) and kinds == {int},
+        whole=isinstance(dtype, np.dtype) and dtype.kind == "O" and bool(ranks) and kinds == {int},
     )
 
 
@@ -377,25 +391,30 @@ def _numbers(name: str | int, values: np.ndarray, missing: np.ndarray) -> np.nda
     return numbers
 
 
-def _normal_scores(numbers: np.ndarray) -> tuple[list[float], list[float]]:
-    """Return knots of a column's distribution, and the normal scores of their mean ranks.
+def _ranked(numbers: np.ndarray) -> tuple[list[float], list[list[float]]]:
+    """Return knots of a column's distribution, and from which rank to which each is decoded.
 
-    scikit-learn's QuantileTransformer gives the value that most rows share, often 0, a score in the
-    far tail where it is the least; its mean rank stands in the middle of its rows.
+    A number that many rows share, often 0, is decoded from the ranks of all of them, so that it comes
+    as often as it did. scikit-learn's QuantileTransformer encodes it in the far tail where it is the
+    least; its mean rank stands in the middle of its rows.
     """
     knots, counts = np.unique(numbers, return_counts=True)
-    scores = ndtri((counts.cumsum() - counts / 2) / counts.sum())
+    upper = counts.cumsum()
+    ranks = np.stack([upper - counts, upper], axis=1) / len(numbers)
+    alone = (counts <= max(1, len(numbers) / KNOTS)) & (len(knots) > FEW)
+    ranks[alone] = ranks[alone].mean(1, keepdims=True)
     if len(knots) > KNOTS:
-        kept = np.linspace(0, len(knots) - 1, KNOTS).round().astype(int)
-        knots, scores = knots[kept], scores[kept]
-    return knots.tolist(), scores.tolist()
+        spread = np.linspace(0, len(knots) - 1, KNOTS).round().astype(int)
+        kept = np.union1d(spread, np.flatnonzero(~alone))
+        knots, ranks = knots[kept], ranks[kept]
+    return knots.tolist(), ranks.tolist()
 
 
 def _from_scores(column: Column, scores: np.ndarray) -> np.ndarray:
-    knots, known = np.array(column.values), np.array(column.scores)
-    if len(knots) <= FEW:
-        return knots[np.abs(scores[:, None] - known).argmin(1)]
-    numbers = np.interp(scores, known, knots)
+    known = column.scores
+    # The first and the last knot are also all that lies beyond their own scores.
+    bounds = ndtri(column.ranks).clip(known[0], known[-1])
+    numbers = np.interp(scores, bounds.ravel(), np.repeat(column.values, 2))
     return numbers if column.decimals is None else numbers.round(column.decimals)
 
 
