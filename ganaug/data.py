@@ -109,6 +109,8 @@ def as_arrays(source: Any, size: int | tuple[int, int] | None = None) -> Arrays:
     if isinstance(source, tuple | list) and len(source) == 2:
         X, y = source
         X = as_rows(X)
+        if X.ndim == 0:
+            raise ValueError(f"`X` must be an array, a Tensor or a DataFrame of rows, got {source[0]!r}.")
         y = check_labels(y, len(X))
         names, synthetic = getattr(source, "class_names", None), getattr(source, "synthetic", None)
         return Arrays(_resize(X, height_width), y, names, synthetic)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import itertools
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
+from types import CodeType
 from typing import Any, Literal
 
+import joblib
 import numpy as np
 import torch
 from lightning_fabric import Fabric
@@ -35,6 +39,7 @@ from ganaug.training import Callback, train_gan
 
 SEED_FILE = "seed"
 TIMED_STEPS = 8  # by which `expected_seconds` goes: two of them with the penalty
+COMMON = ("labels", "rows")  # what generators of several architectures have in common
 NOT_SAVED = ("callbacks", "log_dir", "device", "verbose", "random_state")
 
 
@@ -66,7 +71,8 @@ class ConditionalGAN(BaseEstimator):
         ``callable(real_logits, fake_logits) -> (for_discriminator, for_generator)``. "auto":
         "relativistic".
     penalty : "auto", a name in `PENALTIES`, or a callable
-        ``callable(discriminator, real, fake, labels) -> scalar``. "auto": "r1+r2".
+        ``callable(discriminator, real, fake, labels) -> scalar``, taken every fourth step at four times
+        its weight. "auto": "r1+r2".
     conditioning : {"shared", "per-class"}
         One network for all classes, or one for each. Only a shared one can borrow the variety
         of a rich class for a poor one.
@@ -113,6 +119,8 @@ class ConditionalGAN(BaseEstimator):
     class_counts_ : ndarray of shape (n_classes,)
         Training rows of each class.
     n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Of a DataFrame whose columns are all named by strings.
     history_ : list of dict
         Losses by step, and the "spread" of the class that varies least: 1 where generated rows
         differ as much as real ones.
@@ -224,7 +232,7 @@ class ConditionalGAN(BaseEstimator):
         # Files are made from here on: what was passed has been checked.
         folder = None if checkpoint is None else Path(checkpoint)
         seed = _seed(self.random_state) if folder is None else _kept_seed(folder, self.random_state)
-        identity = {} if folder is None else self._identity(X, labels, seed)
+        identity = {} if folder is None else self._identity(X, labels, codec, seed)
         if self.conditioning == "shared":
             parts = [np.arange(len(labels))]
         else:
@@ -251,9 +259,17 @@ class ConditionalGAN(BaseEstimator):
             history += [{"member": i, **entry} for entry in losses]
         self.codec_, self.classes_, self.members_, self.history_ = codec, classes, members, history
         self.class_counts_ = np.bincount(labels)
-        self.n_features_in_ = codec.row_shape[0]
+        self._set_features()
         self._parameters = self.get_params()  # `save` writes these, whatever is set later
         return self
+
+    def _set_features(self) -> None:
+        self.n_features_in_ = self.codec_.row_shape[0]
+        self.__dict__.pop("feature_names_in_", None)
+        if isinstance(self.codec_, TableCodec) and self.codec_.dtype is None:
+            names = [column.name for column in self.codec_.columns]
+            if all(isinstance(name, str) for name in names):
+                self.feature_names_in_ = np.array(names, dtype=object)
 
     def _codec(self, X: Any) -> ImageCodec | TableCodec:
         modality = ("table" if X.ndim == 2 else "images") if self.modality == "auto" else self.modality
@@ -294,18 +310,21 @@ class ConditionalGAN(BaseEstimator):
         )
         steps, settings = self._settled("steps", codec), self._generator_settings(codec)
         callbacks = list(self.callbacks or ())
-        if self.log_dir is not None:
-            callbacks.append(tensorboard_callback(self.log_dir, title, game, labels, steps, settings))
-        trained, history = train_gan(
-            game,
-            steps,
-            class_names=names,
-            checkpoint=checkpoint,
-            identity=identity,
-            callbacks=callbacks,
-            progress=title if self.verbose else None,
-        )
-        return TrainedGenerator(trained, codec, labels, _copy(X), **settings), history
+        with ExitStack() as stack:
+            stack.enter_context(torch.enable_grad())
+            if self.log_dir is not None:
+                log = tensorboard_callback(self.log_dir, title, game, labels, steps, settings)
+                callbacks.append(stack.enter_context(log))
+            trained, history = train_gan(
+                game,
+                steps,
+                class_names=names,
+                checkpoint=checkpoint,
+                identity=identity,
+                callbacks=callbacks,
+                progress=title if self.verbose else None,
+            )
+        return TrainedGenerator(trained, codec, labels, X, **settings), history
 
     def check_parameters(self) -> None:
         """Raise ValueError if a parameter is not of the kind described; `fit` does so first."""
@@ -330,11 +349,14 @@ class ConditionalGAN(BaseEstimator):
         with seeded(seed):  # initial weights come from torch's global state
             return build(codec.shape, n_classes, self.code_size, self.width, codec.activate)
 
-    def _identity(self, X: Any, labels: np.ndarray, seed: int) -> dict[str, str]:
+    def _identity(
+        self, X: Any, labels: np.ndarray, codec: ImageCodec | TableCodec, seed: int
+    ) -> dict[str, str]:
         """Return the data, by their digests, and all else that decides what training makes of them."""
-        settings = {k: v for k, v in self.get_params().items() if k not in NOT_SAVED}
+        auto = auto_for(codec)
+        settings = {k: v for k, v in self.get_params(deep=False).items() if k not in NOT_SAVED}
+        settings = {k: auto[k] if k in auto and is_auto(v) else v for k, v in settings.items()}
         settings = {k: _named(v) if callable(v) else v for k, v in settings.items()}
-        X = X.detach().cpu() if isinstance(X, Tensor) else X
         digest = hashlib.sha256()
         for i in range(0, len(labels), 256):
             digest.update(np.ascontiguousarray(X[i : i + 256]).tobytes())
@@ -407,13 +429,15 @@ class ConditionalGAN(BaseEstimator):
         check_mode("vary", strength, self)
         X = as_rows(X)
         self.codec_.check(X)
-        classes = torch.from_numpy(label_indices(check_labels(y, len(X)), self.classes_))
+        y = check_labels(y, len(X)) if len(X) else np.asarray(y)
+        classes = torch.from_numpy(label_indices(y, self.classes_))
         generator = torch.Generator().manual_seed(_seed(random_state))
-        return self._in_blocks(
+        varied = self._in_blocks(
             classes,
             generator,
             lambda member, own, rows: member.vary(take(X, rows), own, strength, generator),
         )
+        return varied.set_axis(X.index, axis=0) if is_frame(X) else varied
 
     def _in_blocks(
         self,
@@ -423,7 +447,7 @@ class ConditionalGAN(BaseEstimator):
     ) -> Any:
         """Return rows of `classes`, made by ``generate(member, its classes, indices of the rows)``."""
         shared = _shared(self.members_)
-        copies = len(self.members_) // (1 if shared else len(self.classes_))
+        copies = len(self.members_) // self._n_parts()
         blocks = []
         for start in range(0, len(classes), self.codec_.block):
             own = classes[start : start + self.codec_.block]
@@ -491,9 +515,17 @@ class ConditionalGAN(BaseEstimator):
             "history": self.history_,
         }
         tensors: dict[str, Tensor] = {}
+        parts = self._n_parts()
         for i, member in enumerate(self.members_):
-            tensors |= {f"{i}.{name}": tensor for name, tensor in member.tensors().items()}
+            for name, tensor in member.tensors().items():
+                # What architectures have in common, their rows, is written once.
+                if i < parts or name not in COMMON or f"{i % parts}.{name}" not in tensors:
+                    tensors[f"{i}.{name}"] = tensor
         return config, tensors
+
+    def _n_parts(self) -> int:
+        """Return how many networks of one architecture there are: one, or one for each class."""
+        return 1 if _shared(self.members_) else len(self.classes_)
 
     @classmethod
     @plain()
@@ -525,7 +557,7 @@ class ConditionalGAN(BaseEstimator):
             gan.codec_ = CODECS[config["modality"]].from_config(config["codec"])
             gan.classes_ = np.array(config["classes"], dtype=config["classes_dtype"])
             gan.history_ = config["history"]
-            gan.n_features_in_ = gan.codec_.row_shape[0]
+            gan._set_features()
             groups: list[dict[str, Tensor]] = [{} for _ in range(config["members"])]
             for name, tensor in tensors.items():
                 member, _, name = name.partition(".")
@@ -534,10 +566,11 @@ class ConditionalGAN(BaseEstimator):
             each, rest = divmod(len(groups), len(architectures))
             if rest or not each:
                 raise ValueError(f"{len(groups)} networks for {len(architectures)} architectures")
+            for i, group in enumerate(groups):
+                group.update({k: v for k, v in groups[i % each].items() if k in COMMON and k not in group})
             gan.members_ = [gan._restored(g, architectures[i // each]) for i, g in enumerate(groups)]
             counts = [member.rows.counts.numpy() for member in gan.members_]
-            own = 1 if _shared(gan.members_) else len(gan.classes_)
-            gan.class_counts_ = np.concatenate(counts[:own])
+            gan.class_counts_ = np.concatenate(counts[: gan._n_parts()])
             n_classes = len(gan.class_counts_)
             if len(gan.classes_) != n_classes or not np.array_equal(gan.classes_, np.unique(gan.classes_)):
                 raise ValueError(f"classes {gan.classes_.tolist()} for weights of {n_classes}")
@@ -560,25 +593,31 @@ class ConditionalGAN(BaseEstimator):
 def _named(value: Any) -> str:
     """Return what tells a callable from others: not its `repr`, which says where it lies in memory."""
     if isinstance(value, partial):
-        return f"partial {_named(value.func)} {value.args} {value.keywords}"
+        return f"partial {_named(value.func)} {[*map(_told, value.args)]} {_told(value.keywords)}"
     name = getattr(value, "__qualname__", type(value).__qualname__)
     code = getattr(value, "__code__", None)
     if code is None:
-        return name
+        return f"{name} {_told(value)}"
     held = [cell.cell_contents for cell in value.__closure__ or ()]
-    plain = [v for v in (*code.co_consts, *held) if isinstance(v, int | float | str | tuple)]
-    content = f"{code.co_code.hex()} {code.co_names} {plain} {value.__defaults__}"
-    return f"{name} {hashlib.sha256(content.encode()).hexdigest()[:8]}"
+    return f"{name} {joblib.hash([*map(_told, (code, *held, *(value.__defaults__ or ())))])}"
+
+
+def _told(value: Any) -> str:
+    """Return what tells a value that a callable holds from others, as far as that is the same in each run."""
+    if hasattr(value, "__code__") or isinstance(value, partial):
+        return _named(value)
+    if isinstance(value, CodeType):
+        return joblib.hash([value.co_code, value.co_names, *map(_told, value.co_consts)])
+    with suppress(Exception):  # what can't be pickled
+        found = joblib.hash(value)
+        if found == joblib.hash(copy.deepcopy(value)):
+            return found
+    return type(value).__qualname__
 
 
 def _shared(members: Sequence[TrainedGenerator]) -> bool:
     """Return whether each of them makes rows of all classes."""
     return len(members[0].rows.counts) > 1
-
-
-def _copy(X: Any) -> Any:
-    """Return rows that stay as they are, whatever the user does with theirs."""
-    return X.detach().cpu().clone() if isinstance(X, Tensor) else X.copy()
 
 
 def _seed(random_state: int | np.random.RandomState | None) -> int:

@@ -116,7 +116,8 @@ class TrainedGenerator:
         tensors = dict(tensors)
         X = None
         if networks.encoder is not None:
-            X = codec.restore(tensors.pop("rows"))
+            X = codec.restore(tensors["rows"])
+        tensors.pop("rows", None)  # it may be another architecture's
         labels = tensors.pop("labels").numpy()
         if X is not None and len(X) != len(labels):
             raise ValueError(f"{len(X)} rows with {len(labels)} labels")

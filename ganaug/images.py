@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ganaug.kinds import is_frame
+
 MIN_SIDE, MAX_SIDE = 8, 64
 PATCHES, FILTERS, PLACES = (1, 3, 5), 14, 64  # of `ImageCodec.project`
 DTYPES = ("uint8", "float16", "float32", "float64")
@@ -72,6 +74,10 @@ class ImageCodec:
             )
         codec = cls(shape, row_shape, dtype, tensor)
         codec._check_values(X)
+        if dtype == "uint8" and len(X) and X.max() == 1:
+            raise ValueError(
+                "Images of uint8 must lie in 0 to 255, got none above 1: multiply by 255, or pass floats."
+            )
         return codec
 
     def _check_values(self, X: Any) -> None:
@@ -97,12 +103,13 @@ class ImageCodec:
 
     def check(self, X: Any) -> None:
         """Raise ValueError unless the rows of `X` are of the kind this codec was fitted on."""
+        expected = self._describe(self.tensor, self.dtype, self.row_shape)
+        if is_frame(X):
+            raise ValueError(f"`X` must be {expected}, as in fit, got a DataFrame.")
         tensor, dtype = isinstance(X, Tensor), str(X.dtype).removeprefix("torch.")
         if (tensor, dtype, tuple(X.shape[1:])) != (self.tensor, self.dtype, self.row_shape):
-            raise ValueError(
-                f"`X` must be {self._describe(self.tensor, self.dtype, self.row_shape)}, as in fit, got"
-                f" {self._describe(tensor, dtype, tuple(X.shape[1:]))}."
-            )
+            got = self._describe(tensor, dtype, tuple(X.shape[1:]))
+            raise ValueError(f"`X` must be {expected}, as in fit, got {got}.")
         self._check_values(X)
 
     @staticmethod
@@ -110,8 +117,8 @@ class ImageCodec:
         return f"{'a Tensor' if tensor else 'an ndarray'} of {dtype} rows of shape {row_shape}"
 
     def prepare(self, X: Any) -> Any:
-        """Return training rows as they are: encoded, they would be four times as large."""
-        return X
+        """Return a copy of training rows as they are: encoded, they would be four times as large."""
+        return X.clone() if self.tensor else X.copy()
 
     def encode(self, X: Any) -> Tensor:
         """Return rows of `X` as a float tensor (n, C, H, W) in [-1, 1]."""

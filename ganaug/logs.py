@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,11 @@ CLASSES, SAMPLES = 16, 8  # in a picture: classes, a row for each, and samples o
 STARTS = 64  # rows of a class, at most, that they start from
 
 
+@contextmanager
 def tensorboard_callback(
     folder: str | Path, name: str, game: Game, labels: Any, steps: int, settings: dict[str, Any]
-) -> Callback:
-    """Return a callback that writes what `train_gan` reports, and samples, to a new folder for each run.
+) -> Iterator[Callback]:
+    """Yield a callback that writes what `train_gan` reports, and samples, to a new folder for each run.
 
     Parameters
     ----------
@@ -49,7 +51,10 @@ def tensorboard_callback(
             logger.experiment.add_image("samples", draw(), step)
         logger.save()
 
-    return log
+    try:
+        yield log
+    finally:
+        logger.finalize("finished")  # or two threads stay
 
 
 def _drawing(game: Game, labels: Any, settings: dict[str, Any]) -> Callable[[], Tensor]:

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 
 import torch
 
-_LOCK = threading.RLock()  # the state is that of the process: threads take turns
+_LOCK = threading.RLock()  # the random state is that of the process: threads take turns
 DEVICES = ("cpu", "cuda", "mps", "xpu")  # that autocast knows
 
 
@@ -38,8 +38,28 @@ def plain() -> Iterator[None]:
                 stack.enter_context(torch.autocast(device, enabled=False))
         if torch.get_default_device().type != "cpu":
             stack.enter_context(torch.device("cpu"))
-        dtype = torch.get_default_dtype()
-        if dtype != torch.float32:
-            stack.callback(torch.set_default_dtype, dtype)
-            torch.set_default_dtype(torch.float32)
+        stack.enter_context(_FLOAT32)
         yield
+
+
+class _Float32:
+    """The default dtype while any thread is inside: it, too, is that of the process."""
+
+    def __init__(self) -> None:
+        self.lock, self.inside, self.before = threading.Lock(), 0, torch.float32
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if not self.inside:
+                self.before = torch.get_default_dtype()
+                torch.set_default_dtype(torch.float32)
+            self.inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self.lock:
+            self.inside -= 1
+            if not self.inside:
+                torch.set_default_dtype(self.before)
+
+
+_FLOAT32 = _Float32()

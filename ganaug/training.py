@@ -26,7 +26,6 @@ ROLLBACKS = 3  # tries with gentler settings
 ADVICE = "Lower `learning_rate`, or leave architecture, loss and penalty at their defaults, the steadiest."
 
 
-@torch.enable_grad()
 def train_gan(
     game: Game,
     steps: int,

@@ -255,7 +255,7 @@ def edit_tensors(folder, change):
         (lambda f: (f / "model.safetensors").unlink(), FileNotFoundError, "has no model.safetensors"),
         (lambda f: (f / "config.json").write_text("{"), ValueError, "holds no model"),
         (lambda f: (f / "config.json").write_text("[]"), ValueError, "holds no model"),
-        (lambda f: edit_config(f, format=99), ValueError, "format 99 instead of 4"),
+        (lambda f: edit_config(f, format=99), ValueError, "format 99 instead of 5"),
         (lambda f: edit_config(f, parameters={"witdh": 3}), ValueError, "witdh"),
         (lambda f: edit_config(f, classes=[0, 1]), ValueError, r"classes \[0, 1\] for weights of 3"),
         (lambda f: edit_config(f, classes=[1, 0, 2]), ValueError, "classes"),
@@ -387,6 +387,8 @@ def test_bad_parameters(parameters, message, stripes):
         (lambda X, y: (X / 255 * np.nan, y), "NaN"),
         (lambda X, y: (X[:, 0, 0], y), "must hold images"),
         (lambda X, y: (X[:0], y[:0]), "no rows"),
+        (lambda X, y: (X // 128, y), "uint8 must lie in 0 to 255, got none above 1: multiply by 255"),
+        (lambda X, y: ("folder", y), "`X` must be an array, a Tensor or a DataFrame of rows, got 'folder'"),
     ],
 )
 def test_bad_data(change, message, stripes):
@@ -404,6 +406,9 @@ def test_bad_calls(fitted, stripes):
         fitted.vary(X, y, strength=-1)
     with pytest.raises(ValueError, match=r"must be an ndarray of uint8 rows of shape \(8, 8\)"):
         fitted.vary(X[:, :, :, None], y)
+    with pytest.raises(ValueError, match=r"must be an ndarray of uint8 rows .* as in fit, got a DataFrame"):
+        fitted.vary(mixed_table(), np.zeros(200, int))
+    assert fitted.vary(X[:0], y[:0]).shape == (0, 8, 8)
 
 
 def test_scikit_learn_conventions(fitted):
@@ -499,7 +504,10 @@ def test_a_table_is_fitted_sampled_varied_and_saved(tmp_path):
     varied = again.vary(X[:4], y[:4], random_state=1)
     assert varied.equals(gan.vary(X[:4], y[:4], random_state=1))
     assert varied["income"].isna().tolist() == X["income"][:4].isna().tolist()
-    assert len(gan.sample([])) == 0
+    assert again.vary(X[5:8], y[5:8]).index.tolist() == [5, 6, 7]
+    assert len(gan.sample([])) == len(gan.vary(X[:0], y[:0])) == 0
+    assert again.feature_names_in_.tolist() == gan.feature_names_in_.tolist() == X.columns.tolist()
+    assert not hasattr(gan.fit(X[["age", "income"]].to_numpy(float), y), "feature_names_in_")
 
 
 def test_rows_of_a_class_of_a_table_are_of_that_class():
@@ -536,12 +544,29 @@ def scaled_hinge(factor, real, fake):
     return tuple(factor * loss for loss in hinge(real, fake))
 
 
+class ScaledHinge(torch.nn.Module):
+    """Holds an array, which two runs can be held against each other by, and a Tensor, which they can't."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = np.array(factor)
+
+    def forward(self, real, fake):
+        return scaled_hinge(float(self.factor), real, fake)
+
+    def around(self):
+        factor = self.factor
+        return lambda real, fake: scaled_hinge(float(factor), real, fake)
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [
         (partial(scaled_hinge, 1.0), partial(scaled_hinge, 2.0)),
         (lambda real, fake: scaled_hinge(1.0, real, fake), lambda real, fake: scaled_hinge(2.0, real, fake)),
         (*((lambda real, fake, k=k: scaled_hinge(k, real, fake)) for k in (1.0, 2.0)),),
+        (ScaledHinge(1.0), ScaledHinge(2.0)),
+        (ScaledHinge(1.0).around(), ScaledHinge(2.0).around()),
     ],
 )
 def test_a_checkpoint_tells_callables_apart(one, other, stripes, tmp_path):
@@ -549,6 +574,26 @@ def test_a_checkpoint_tells_callables_apart(one, other, stripes, tmp_path):
     small(loss=one).fit(*stripes, checkpoint=tmp_path)
     with pytest.raises(ValueError, match="is a checkpoint of a training with loss = "):
         small(loss=other).fit(*stripes, checkpoint=tmp_path)
+
+
+def test_what_differs_in_each_run_is_no_difference(stripes, tmp_path):
+    """As does how a Tensor is pickled."""
+
+    def loss():
+        held = torch.ones(1)
+        return lambda real, fake: scaled_hinge(held, real, fake)
+
+    for _ in range(2):
+        small(loss=loss()).fit(*stripes, checkpoint=tmp_path)
+
+
+def test_rows_are_kept_and_saved_once(stripes, tmp_path):
+    gan = small(architecture="instance+warping").fit(*stripes)
+    first, second = gan.members_
+    assert np.shares_memory(first.X, second.X) and not np.shares_memory(first.X, stripes[0])
+    gan.save(tmp_path)
+    names = safetensors.torch.load_file(tmp_path / "model.safetensors")
+    assert [name for name in names if name.endswith((".rows", ".labels"))] == ["0.labels", "0.rows"]
 
 
 def test_fits_in_threads_are_those_of_one_after_another(stripes):

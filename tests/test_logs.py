@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -38,6 +40,12 @@ def test_losses_and_samples(stripes, tmp_path, monkeypatch):
         assert pictures[0].height == 3 * (8 + 2) + 2  # a row for each of three classes
     # Looking on changes nothing.
     assert np.array_equal(plain.sample(y, 0), seen.sample(y, 0))
+
+
+def test_no_thread_stays(stripes, tmp_path):
+    before = threading.active_count()
+    fit(*stripes, architecture="instance", log_dir=tmp_path)
+    assert threading.active_count() == before
 
 
 def test_a_table_has_no_samples_to_show(tmp_path):

@@ -1,3 +1,4 @@
+import threading
 from contextlib import contextmanager
 
 import numpy as np
@@ -49,6 +50,25 @@ def test_whatever_a_training_loop_has_on_changes_no_image(tmp_path, state):
         found = everything(tmp_path / "in-state")
     for ours, theirs in zip(found, expected, strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+def test_threads_leave_each_other_the_dtype():
+    inside, leave = threading.Event(), threading.Event()
+
+    def other():
+        with plain():
+            inside.set()
+            leave.wait(30)
+
+    thread = threading.Thread(target=other)
+    with default_dtype(torch.float64):
+        with plain():
+            thread.start()
+            assert inside.wait(30)
+        assert torch.get_default_dtype() == torch.float32
+        leave.set()
+        thread.join()
+        assert torch.get_default_dtype() == torch.float64
 
 
 def test_it_is_on_again_afterwards():

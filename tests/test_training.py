@@ -442,8 +442,9 @@ def test_a_loss_that_explodes_at_once():
 def test_a_class_that_never_varied_is_told_at_the_end():
     networks, act = networks_with(collapse)
     act()
-    with pytest.warns(ConvergenceWarning, match="What is generated of class nine is all alike"):
+    with pytest.warns(ConvergenceWarning, match="What is generated of class nine is all alike") as told:
         train(200, networks=networks, class_names=["four", "nine"], learning_rate=0.0)
+    assert told[0].filename == __file__  # whoever called, not a library in between
     train(175, networks=networks, class_names=["four", "nine"], learning_rate=0.0)  # too short to tell
 
 
