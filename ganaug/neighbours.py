@@ -20,6 +20,7 @@ BLOCK = 256  # rows, or pairs of them, looked at together
 CELLS = 6  # to a side of the coarse view of an image
 NEAR = 0.01  # of the real rows lie as near to another real one as what counts as its copy
 MANY = 5  # times as many lie so near where distances come in steps, as those of categories do
+LOOKED_AT = 5000  # rows of a class, at most, that tell how near to each other real ones lie
 NONE = -1.0  # a distance that nothing lies within
 
 
@@ -87,15 +88,17 @@ class Neighbours:
         In a table of a few categories real rows have twins, and most lie but one category from
         another: there only twins count as copies, or where these are frequent too, nothing (-1).
         """
-        apart = torch.cat([self.nearest(own, own, "rest") for own in real])
+        apart = torch.cat([self.nearest(own, own, "rest", where=_some(len(own))) for own in real])
         apart = apart[apart.isfinite()]
         # A real row that is there twice says nothing of how near is too near.
         distinct = apart[apart > 0]
         limit = float(distinct.quantile(NEAR)) if len(distinct) else 0.0
-        within = int((distinct <= 1.001 * limit).sum())
-        if isinstance(self.codec, ImageCodec) or 0 < within <= max(2, MANY * NEAR * len(distinct)):
+        if isinstance(self.codec, ImageCodec):
             return limit
-        return NONE if len(apart) - len(distinct) > NEAR * len(apart) else 0.0
+        within, twins = int((distinct <= 1.001 * limit).sum()), len(apart) - len(distinct)
+        if twins <= len(distinct) and 0 < within <= max(2, MANY * NEAR * len(distinct)):
+            return limit
+        return NONE if twins > NEAR * len(apart) else 0.0
 
     def nearest(
         self,
@@ -152,6 +155,11 @@ class Neighbours:
             return (rows - others).norm(dim=-1)
         inner = rows[:, None, :, 1:-1, 1:-1]
         return (inner - _windows(others)).flatten(2).norm(dim=2).amin(1)
+
+
+def _some(n: int) -> np.ndarray | None:
+    """Return which of `n` rows to look at, always the same; None for all."""
+    return None if n <= LOOKED_AT else np.random.default_rng(0).permutation(n) < LOOKED_AT
 
 
 def _windows(images: Tensor) -> Tensor:

@@ -175,6 +175,7 @@ class TableCodec:
                 scores = np.where(missing, 0.0, np.interp(numbers, column.values, column.scores))
                 parts.append(scores.astype(np.float32)[:, None])
             else:
+                _check_kind(column, values[~missing])
                 places = {value: place for place, value in enumerate(column.values)}
                 known = [places.get(value, -1) for value in values]
                 which = np.where(missing, len(places), known)
@@ -331,7 +332,7 @@ def _missing(values: np.ndarray) -> np.ndarray:
 
 def _learned(name: str | int, values: np.ndarray, missing: np.ndarray, dtype: Any) -> Column:
     """Return how a column is to be encoded."""
-    there = [v.item() if isinstance(v, np.generic) else v for v in values[~missing].tolist()]
+    there = _plain_values(values[~missing])
     # Dates of nanoseconds would become ints.
     kinds = {type(values[0])} if values.dtype.kind in "mM" else {type(value) for value in there}
     if not kinds <= {int, float, bool, str}:
@@ -369,6 +370,21 @@ def _learned(name: str | int, values: np.ndarray, missing: np.ndarray, dtype: An
         ordered=bool(getattr(dtype, "ordered", False)),
         whole=isinstance(dtype, np.dtype) and dtype.kind == "O" and bool(ranks) and kinds == {int},
     )
+
+
+def _plain_values(values: np.ndarray) -> list[Any]:
+    """Return values in Python's own types."""
+    return [value.item() if isinstance(value, np.generic) else value for value in values.tolist()]
+
+
+def _check_kind(column: Column, values: np.ndarray) -> None:
+    """Raise ValueError if these values and the categories of a column can't but differ."""
+    known, got = ({isinstance(v, str) for v in of} for of in (column.values, values))
+    if known and got and known.isdisjoint(got):
+        raise ValueError(
+            f"Column {column.name!r} of `X` must hold values such as {column.values[0]!r}, as in fit, got"
+            f" {_plain_values(values[:1])[0]!r}."
+        )
 
 
 def _has_decimals(numbers: np.ndarray, decimals: int, dtype: Any) -> bool:

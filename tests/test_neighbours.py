@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from ganaug.neighbours import Neighbours
+from ganaug.neighbours import CANDIDATES, Neighbours
 
 
 def images(n, shape=(12, 10), seed=0):
@@ -79,6 +79,27 @@ def test_rows_of_categories_are_no_copies_where_real_ones_have_twins(n_columns, 
     X = np.random.default_rng(0).choice(["a", "b", "c"], (400, n_columns)).astype(object)
     neighbours = Neighbours(X)
     assert neighbours.too_near(neighbours.by_class(X, np.arange(400) % 2)) == limit
+
+
+@pytest.mark.parametrize("apart", [1, 30])
+def test_a_few_rows_without_a_twin_set_no_limit(apart):
+    """Else a gate would take nearly all for copies."""
+    X = np.repeat(np.random.default_rng(0).normal(size=(200, 3)), 2, axis=0)[: 400 - apart]
+    neighbours = Neighbours(X)
+    assert neighbours.too_near(neighbours.by_class(X, np.zeros(len(X), int))) == -1
+
+
+def test_some_rows_of_a_large_class_tell(monkeypatch):
+    X = np.random.default_rng(0).normal(size=(2000, 3))
+    neighbours = Neighbours(X)
+    real = neighbours.by_class(X, np.arange(2000) % 2)
+    limit = neighbours.too_near(real)
+    monkeypatch.setattr("ganaug.neighbours.LOOKED_AT", 300)
+    looked_at = []
+    distance = neighbours._distance
+    monkeypatch.setattr(neighbours, "_distance", lambda a, b: (looked_at.append(len(a)), distance(a, b))[1])
+    assert neighbours.too_near(real) == pytest.approx(limit, rel=0.3)
+    assert sum(looked_at) == 2 * 300 * CANDIDATES
 
 
 @pytest.mark.parametrize("twins", [0, 100])
