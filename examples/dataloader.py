@@ -1,6 +1,7 @@
 """Synthetic images in a DataLoader: each batch trades some real images for synthetic ones."""
 
 import argparse
+from functools import partial
 
 import torch
 from sklearn.datasets import load_digits
@@ -8,6 +9,10 @@ from torch.utils.data import DataLoader, TensorDataset, WeightedRandomSampler, d
 from torchvision.transforms import v2
 
 from ganaug import ConditionalGAN, GANAugment
+
+
+def collate(transform, items):
+    return transform(*default_collate(items))
 
 
 def main(steps: int | str) -> None:
@@ -24,7 +29,7 @@ def main(steps: int | str) -> None:
         TensorDataset(images, labels),
         batch_size=64,
         sampler=WeightedRandomSampler(weights.tolist(), num_samples=len(labels)),
-        collate_fn=lambda items: augment(*default_collate(items)),
+        collate_fn=partial(collate, augment),
     )
     for batch, batch_labels in loader:
         print(tuple(batch.shape), batch_labels.bincount(minlength=10).tolist())

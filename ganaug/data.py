@@ -123,24 +123,28 @@ def as_arrays(source: Any, size: int | tuple[int, int] | None = None) -> Arrays:
     )
 
 
-def check_labels(y: Any, n_rows: int) -> np.ndarray:
-    """Return `y` as a 1-D ndarray, or raise ValueError if it can't label `n_rows` rows."""
+def check_labels(y: Any, n_rows: int, name: str = "y", of: str = "X") -> np.ndarray:
+    """Return `y` as a 1-D ndarray, or raise ValueError if it can't label `n_rows` rows.
+
+    `name` and `of` are what errors call the labels and the rows.
+    """
     y = _label_array(y)
     if y.ndim != 1 or len(y) != n_rows:
         raise ValueError(
-            f"`y` must have one label for each of the {n_rows} rows of `X`, got shape {y.shape}."
+            f"`{name}` must have one label for each of the {n_rows} rows of `{of}`, got shape {y.shape}."
         )
     if n_rows == 0:
-        raise ValueError("`X` has no rows.")
+        raise ValueError(f"`{of}` has no rows.")
     missing = y != y if y.dtype.kind == "f" else np.array([is_missing(label) for label in y])
     if np.any(missing):
-        raise ValueError(f"`y` has missing labels, the first at row {int(np.argmax(missing))}.")
+        raise ValueError(f"`{name}` has missing labels, the first at row {int(np.argmax(missing))}.")
     kinds = {type(label).__name__ for label in y.tolist()} if y.dtype == object else {y.dtype.name}
     if "str" in kinds and len(kinds) > 1:
-        raise ValueError(f"`y` must hold labels of one type, got {' and '.join(sorted(kinds))}.")
+        raise ValueError(f"`{name}` must hold labels of one type, got {' and '.join(sorted(kinds))}.")
     if y.dtype.kind not in "biufUO" or (y.dtype == object and kinds - {"bool", "int", "float"}):
         raise ValueError(
-            f"`y` must hold ints, strings, bools or floats, got {' and '.join(sorted(kinds))}: convert them."
+            f"`{name}` must hold ints, strings, bools or floats, got {' and '.join(sorted(kinds))}: convert"
+            " them."
         )
     check_classification_targets(y)
     return y

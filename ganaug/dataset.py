@@ -188,7 +188,14 @@ class _Source:
             self.targets = (targets.numpy() if isinstance(targets, Tensor) else np.asarray(targets))[chosen]
         if targets is None or len(targets) != len(base) or not self._items_have_them():
             labels = (dataset[i][1] for i in range(len(dataset)))
-            self.targets = np.asarray([v.item() if isinstance(v, Tensor) else v for v in labels])
+            self.targets = np.asarray(
+                [v.item() if isinstance(v, Tensor) and v.numel() == 1 else v for v in labels]
+            )
+            if self.targets.ndim != 1:
+                raise ValueError(
+                    "Items of `dataset` must have one label each, got one of shape"
+                    f" {self.targets.shape[1:]}: leave one-hot labels to the loss, or to a collate function."
+                )
             self.target_transform = None  # they went through it
 
     def _items_have_them(self) -> bool:
@@ -257,7 +264,11 @@ class _Source:
     def image(self, image: Tensor) -> Any:
         """Return a synthetic image (C, H, W) as an item has it."""
         made = self._as_before(image)
-        return made if self.transform is None else self.transform(made)
+        if self.transform is None:
+            return made
+        if type(self.transform).__module__.partition(".")[0] == "albumentations":
+            return self.transform(image=np.array(made))["image"]
+        return self.transform(made)
 
     def _as_before(self, image: Tensor) -> Any:
         """Return a synthetic image (C, H, W) as the data set has its own, before its transform."""
@@ -337,6 +348,8 @@ def _to_add(counts: Any, classes: np.ndarray, present: np.ndarray, n_real: np.nd
         counts = counts.to_add
     elif isinstance(counts, str) and counts == "balance":
         counts = dict(zip(classes[present].tolist(), (n_real.max() - n_real).tolist(), strict=True))
+    elif isinstance(counts, str):
+        raise ValueError(f"`counts` must be 'balance', an int, a dict or a Recommendation, got {counts!r}.")
     elif not isinstance(counts, Mapping):
         counts = dict.fromkeys(classes[present].tolist(), counts)
     added = per_class(counts, classes)

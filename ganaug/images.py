@@ -97,8 +97,8 @@ class ImageCodec:
             )
         if high > 1:
             raise ValueError(
-                f"Float images must lie in [0, 1], got values up to {high:.3g}: divide by {high:.3g},"
-                " or convert to uint8."
+                f"Float images must lie in [0, 1], got values up to {high:.3g}: divide by"
+                f" {255 if 16 < high <= 255 else high:.3g}, or convert to uint8."
             )
 
     def check(self, X: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from sklearn.base import clone
 from torch import Tensor
 from torchvision.transforms.v2 import functional as tvf
 
+from ganaug.aside import row_digests
 from ganaug.data import as_random, check_labels, check_sampler, encode_labels, label_indices
 from ganaug.kinds import as_rows, is_frame, join, take
 from ganaug.measures import K, frechet_distance, kernel_distance, prdc
@@ -83,8 +85,8 @@ def quality_report(
     X, y
         The training rows, as for `ConditionalGAN.fit`, and their labels.
     X_test, y_test : optional
-        Rows that the generator never saw. Without at least 20 of a class neither copying nor
-        usefulness can be measured of it.
+        Rows that the generator never saw; images that are among `X` are left out. Without at least 20
+        of a class neither copying nor usefulness can be measured of it, nor usefulness over all.
     per_class : int
         Rows to sample of each class, and at most to use of each.
     features : callable, optional
@@ -100,6 +102,11 @@ def quality_report(
     ------
     ValueError
         If rows or labels are not of the kinds described.
+
+    Warns
+    -----
+    UserWarning
+        If images of `X_test` are among those of `X`.
 
     Notes
     -----
@@ -119,11 +126,9 @@ def quality_report(
     classes, labels = encode_labels(y)
     space = Neighbours(X)
     codec: Any = space.codec
-    X_test, test_labels = _held_out(X_test, y_test, classes, codec)
+    X_test, test_labels = _held_out(X_test, y_test, X, classes, codec)
     made, made_labels, kept = _synthetic_rows(sampler_or_arrays, classes, per_class, random)
-    seen = np.concatenate(
-        [np.sort(random.permutation(own)[:per_class]) for own in _by_class(labels, len(classes))]
-    )
+    seen = np.concatenate(_some_of_each(labels, len(classes), per_class, random))
     model: Any = ProbeClassifier(steps=PROBE_STEPS)
     if X.ndim == 2:
         model = TableProbe(codec=codec)  # synthetic rows alone may be all the same
@@ -159,7 +164,9 @@ def quality_report(
         useful = _usefulness(real_only, X, labels, made, made_labels, *held_out, len(classes), random)
         for c, measures in enumerate(found.values()):
             measures |= {name: entry[c] for name, entry in useful.items()}
-        overall |= {name: entry[-1] for name, entry in useful.items()}
+        # A mean over the rich classes, which have rows to hold out, would say nothing of what poor ones gain.
+        known = useful if len(measurable) == len(classes) else {"trts"}
+        overall |= {name: useful[name][-1] for name in known}
     counts = dict(zip(found, np.bincount(labels).tolist(), strict=True))
     report = QualityReport(
         verdict=verdict(overall, found, counts), overall=overall, per_class=found, counts=counts
@@ -207,7 +214,7 @@ def verdict(
     if against:
         lines = [f"Do not use it: {'; '.join(against)}."]
     elif gain is None:
-        lines = ["It looks real, and covers what is real; no more is known."]
+        lines = ["It looks real, and covers what is real."]
     else:
         lines = ["Nothing speaks against using it."]
     blind = [str(label) for label, measures in found.items() if measures["memorised"]["value"] is None]
@@ -216,6 +223,10 @@ def verdict(
         lines.append(
             f"Whether it helps a classifier, and whether it copies, was not measurable{which}: that takes"
             f" {LEAST_HELD} rows of a class that it never saw."
+        )
+    if overall["memorised"]["floor"] == 1:
+        lines.append(
+            "Whether it copies can't be told: held-out rows are as near to training rows as copies are."
         )
     most = max(counts.values())
     for label, measures in found.items():
@@ -257,7 +268,8 @@ def _copies(memorised: Entry) -> float:
     return (_value(memorised) - by_chance) / (1 - by_chance) if by_chance < 1 else 0.0
 
 
-def _held_out(X_test: Any, y_test: Any, classes: np.ndarray, codec: Any) -> tuple[Any, np.ndarray]:
+def _held_out(X_test: Any, y_test: Any, X: Any, classes: np.ndarray, codec: Any) -> tuple[Any, np.ndarray]:
+    """Return held-out rows and their class indices; without images that are among those of `X`."""
     if X_test is None:
         if y_test is not None:
             raise ValueError("`y_test` must be None without `X_test`, got labels.")
@@ -269,8 +281,17 @@ def _held_out(X_test: Any, y_test: Any, classes: np.ndarray, codec: Any) -> tupl
         codec.check(X_test)
     except ValueError as exc:
         raise ValueError(f"`X_test` must be of the kind of `X`. {exc}") from exc
-    labels = label_indices(check_labels(y_test, len(X_test)), classes, "y_test")
-    return X_test, labels
+    labels = label_indices(check_labels(y_test, len(X_test), "y_test", "X_test"), classes, "y_test")
+    if X_test.ndim == 2:  # whose rows may have twins
+        return X_test, labels
+    new = ~np.isin(row_digests(X_test), row_digests(X))
+    if new.all():
+        return X_test, labels
+    told = f"{np.sum(~new)} of the {len(new)} images of `X_test` are among those of `X`"
+    if not new.any():
+        raise ValueError(f"`X_test` must hold images that the generator never saw: {told}.")
+    warnings.warn(f"{told}: they are left out.", stacklevel=3)
+    return take(X_test, new), labels[new]
 
 
 def _synthetic_rows(
@@ -278,9 +299,15 @@ def _synthetic_rows(
 ) -> tuple[Any, np.ndarray, Any]:
     """Return rows and class indices, and the sampler if there is one."""
     if isinstance(synthetic, tuple | list) and len(synthetic) == 2:
+        name = "sampler_or_arrays"
         rows = as_rows(synthetic[0])
-        labels = label_indices(check_labels(synthetic[1], len(rows)), classes, "sampler_or_arrays")
-        kept = np.concatenate([own[:per_class] for own in _by_class(labels, len(classes))])
+        labels = label_indices(
+            check_labels(synthetic[1], len(rows), f"{name}[1]", f"{name}[0]"), classes, name
+        )
+        mask = getattr(synthetic, "synthetic", None)
+        if mask is not None:  # a file of real rows too
+            rows, labels = take(rows, mask), labels[mask]
+        kept = np.concatenate(_some_of_each(labels, len(classes), per_class, random))
         least = np.bincount(labels, minlength=len(classes)).min()
         if least < 2:
             raise ValueError(
@@ -288,12 +315,17 @@ def _synthetic_rows(
             )
         return take(rows, kept), labels[kept], None
     check_sampler(synthetic)
+    label_indices(classes, synthetic.classes_, "y")
     labels = np.repeat(np.arange(len(classes)), per_class)
     return synthetic.sample(classes[labels], random_state=random.randint(2**31 - 1)), labels, synthetic
 
 
-def _by_class(labels: np.ndarray, n_classes: int) -> list[np.ndarray]:
-    return [np.flatnonzero(labels == c) for c in range(n_classes)]
+def _some_of_each(
+    labels: np.ndarray, n_classes: int, most: int, random: np.random.RandomState
+) -> list[np.ndarray]:
+    """Return the indices of at most so many rows of each class, drawn at random, in order."""
+    by_class = (np.flatnonzero(labels == c) for c in range(n_classes))
+    return [np.sort(random.permutation(own)[:most]) for own in by_class]
 
 
 def _matrix(features: Any) -> Tensor:

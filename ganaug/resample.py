@@ -31,7 +31,9 @@ class GANOverSampler(BaseOverSampler):
         hand. One in a ``FrozenEstimator``, or a sampler without ``fit``, is used as it is.
     sampling_strategy : float, str, dict or callable
         As everywhere in imbalanced-learn; a dict gives the final number of rows of each class.
-        Or "recommended": as `recommend_counts` finds best, which may be to add nothing.
+        Or "recommended": as `recommend_counts` finds best, which may be to add nothing. That is for
+        a classifier that is given ``sample_weight_``. A pipeline doesn't hand it on: there take one
+        with ``class_weight="balanced"``, which comes near where the shares of synthetic rows are.
     image_shape : (H, W) or (H, W, C), optional
         The shape of an image, where X holds one in each flat row. Without it such an X is a table.
     random_state : int, RandomState or None
@@ -214,8 +216,8 @@ class GANOverSampler(BaseOverSampler):
                     f"With `image_shape`, all columns of `X` must be of one numpy dtype, got {kinds}."
                 )
             X = X.to_numpy()
-        if not all(isinstance(side, int | np.integer) for side in shape):
-            raise ValueError(f"`image_shape` must be ints (H, W) or (H, W, C), got {shape}.")
+        if not all(isinstance(side, int | np.integer) and side > 0 for side in shape):
+            raise ValueError(f"`image_shape` must be ints (H, W) or (H, W, C), from 1 up, got {shape}.")
         if int(np.prod(shape)) != int(np.prod(X.shape[1:])):
             raise ValueError(
                 f"`image_shape` must hold as many values as a row of `X` {X.shape[1:]}, got {shape}."
@@ -282,8 +284,10 @@ def _from_polars(X: Any) -> Any:
 
 
 def _to_polars(frame: Any, like: Any) -> Any:
-    columns = {
-        name: [None if gone else value for value, gone in zip(frame[name], frame[name].isna(), strict=True)]
-        for name in like.columns
-    }
+    """Return a pandas DataFrame as `like`: what is missing is null there, or NaN where it had no null."""
+    columns = {}
+    for name in like.columns:
+        missing = float("nan") if like[name].dtype.is_float() and not like[name].null_count() else None
+        gone = zip(frame[name], frame[name].isna(), strict=True)
+        columns[name] = [missing if is_gone else value for value, is_gone in gone]
     return type(like)(columns, schema=like.schema)

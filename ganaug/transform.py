@@ -56,11 +56,11 @@ class GANAugment(v2.Transform):
         made by the sampler's ``vary`` there and then, so on batches only, outside of workers.
     pool_size : "auto" or int
         Synthetic images kept for each class that `p` replaces any of. They lie in a temporary file
-        that processes map into memory: its size is this number times the number of those classes
-        times the bytes of an image. "auto": 4,096, or as many as make a file of 256 MiB if that is
-        less, but at least 256; on MNIST a classifier was the better for each step from 256 to 4,000
-        (docs/recipe.md). 0: no pool; images are generated for each batch as it comes, best on a GPU
-        after the transfer.
+        that processes map into memory, and that a killed process leaves behind: its size is this
+        number times the number of those classes times the bytes of an image. "auto": 4,096, or as
+        many as make a file of 256 MiB if that is less, but at least 256; on MNIST a classifier was
+        the better for each step from 256 to 4,000 (docs/recipe.md). 0: no pool; images are generated
+        for each batch as it comes, best on a GPU after the transfer.
     strength : float
         In mode "vary", how far a variation may go: 1 as far as ``sample``; see `ConditionalGAN.vary`.
     random_state : int, RandomState or None
@@ -265,9 +265,11 @@ class GANAugment(v2.Transform):
             got = tuple(image.shape[-3:])
             check_pixels(image, "GANAugment")
         if got != wanted:
+            before = {1: "Grayscale", 3: "RGB"}.get(wanted[0]) if got[1:] == wanted[1:] else "Resize"
+            advice = f"put GANAugment after `{before}`" if before else "convert them"
             raise ValueError(
-                f"Images must have the synthetic ones' (channels, height, width), {wanted}, got {got}: put"
-                " GANAugment after `Resize`."
+                f"Images must have the synthetic ones' (channels, height, width), {wanted}, got {got}:"
+                f" {advice}."
             )
 
 

@@ -75,7 +75,8 @@ def write_hdf5(
     Parameters
     ----------
     sampler : Sampler
-        A fitted `ConditionalGAN`, or anything with ``classes_`` and ``sample``.
+        A fitted `ConditionalGAN`, or anything with ``classes_`` and ``sample``, which is called for one
+        block after another: a `QualityGate` finds rows that repeat each other within a block.
     path : path
         The file to write.
     counts : int, dict of label to int, or Recommendation
@@ -227,13 +228,18 @@ class _Blocks:
         if real is not None:
             X, y = real
             self.real = as_rows(X)
-            self.real_labels = label_indices(check_labels(y, len(X)), sampler.classes_, "real")
+            self.real_labels = label_indices(
+                check_labels(y, len(X), "real[1]", "real[0]"), sampler.classes_, "real[1]"
+            )
         total = int(numbers.sum())
         self.n_rows = len(self.real_labels) + total
         self.n_real = -(-len(self.real_labels) // size)
         self.n_synthetic = -(-total // size)
-        # Each class has a phase of its own, so that rare ones don't all fall into the same block.
-        self._phase = np.arange(len(numbers)) * self.n_synthetic // len(numbers)
+        # Each class that gets any has a phase of its own, so that rare ones don't all fall into the
+        # same block.
+        self._phase = np.zeros_like(numbers)
+        present = np.flatnonzero(numbers)
+        self._phase[present] = np.arange(len(present)) * self.n_synthetic // max(1, len(present))
 
     def __len__(self) -> int:
         return self.n_real + self.n_synthetic
@@ -243,6 +249,10 @@ class _Blocks:
         if number < self.n_real:
             return number * self.size
         return len(self.real_labels) + int(self._before(number - self.n_real).sum())
+
+    def n_rows_of(self, number: int) -> int:
+        """Return how many rows a block has: none, it may be, where classes get a row or two each."""
+        return self.start(number + 1) - self.start(number)
 
     def rows(self, number: int) -> np.ndarray:
         """Return a block's rows as they are stored."""
@@ -258,7 +268,9 @@ class _Blocks:
 
     def first_rows(self) -> np.ndarray:
         """Return the rows of the first synthetic block, if there is one; they are kept for `rows`."""
-        number = self.n_real if self.n_synthetic else 0
+        number = next(
+            k for k in range(self.n_real if self.n_synthetic else 0, len(self)) if self.n_rows_of(k)
+        )
         self._kept = number, self.rows(number)
         return self._kept[1]
 
@@ -321,7 +333,7 @@ def _check_same_run(now: dict[str, Any], before: dict[str, Any], journal: Path) 
         if before.get(name) != value:
             raise ValueError(
                 f"{journal} is of a run with {name} = {before.get(name)}, not {value}: resume with the same"
-                " arguments, or pass overwrite=True (--overwrite) to start anew."
+                " arguments, or pass overwrite=True (--overwrite) in place of resume to start anew."
             )
 
 
@@ -426,7 +438,7 @@ def _fill(file: h5py.File, blocks: _Blocks, left: dict[str, Any], journal: Path,
     with tqdm(
         desc="writing", initial=blocks.start(done), total=blocks.n_rows, disable=None if verbose else True
     ) as bar:
-        for number in range(done, len(blocks)):
+        for number in filter(blocks.n_rows_of, range(done, len(blocks))):
             rows = blocks.rows(number)
             _described(file, blocks)
             images[blocks.start(number) : blocks.start(number + 1)] = rows

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 
+import albumentations as A
 import numpy as np
 import pytest
 import torch
@@ -202,7 +203,11 @@ def test_in_workers_splits_and_concatenations():
             {"dataset": tensors(lambda X: X.long())},
             "images of uint8 or floats, got torch.int64: convert them",
         ),
-        ({"counts": "many"}, "`counts` must be .* got 'many'"),
+        ({"counts": "many"}, "`counts` must be 'balance', an int, a dict or a Recommendation, got 'many'"),
+        (
+            {"dataset": tensors(labels=torch.nn.functional.one_hot)},
+            r"one label each, got one of shape \(2,\)",
+        ),
         ({"counts": {1: 2.5}}, "got 2.5"),
         ({"counts": {5: 1}}, r"among \[0, 1, 2\], got 5"),
         ({"counts": {2: 1}}, "asks for class 2, of which `dataset` has no image"),
@@ -339,6 +344,26 @@ def test_a_transform_gets_what_it_gets_from_the_data_set(kind):
     data = AugmentedDataset(Attributed(tensors().tensors[1], transform, kind), sampler())
     assert data[0][0].shape == data[-1][0].shape
     assert len(set(seen)) == 1
+
+
+@pytest.mark.parametrize("careful", [True, False])
+def test_a_transform_of_albumentations(careful):
+    class Arrays:
+        def __init__(self, transform):
+            self.transform = transform
+
+        def __len__(self):
+            return 12
+
+        def __getitem__(self, index):
+            image = np.zeros((8, 10, 3), np.uint8)
+            if self.transform is not None or not careful:
+                image = self.transform(image=image)["image"]
+            return image, int(index >= 9)
+
+    data = AugmentedDataset(Arrays(A.Compose([A.InvertImg(p=1), A.ToTensorV2()])), sampler())
+    assert [int(data[i][0].float().mean().round(decimals=-1)) for i in (0, -1)] == [260, 0]
+    assert data[0][0].shape == data[-1][0].shape == (3, 8, 10)
 
 
 def test_a_data_set_that_does_more_with_what_its_transform_returns(image_folder):

@@ -18,6 +18,7 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 
 from ganaug import ConditionalGAN, quality_report
 from ganaug.cli import main
+from ganaug.data import Arrays
 from ganaug.measures import frechet_distance, kernel_distance, prdc
 from ganaug.quality import verdict
 from ganaug.report import MEANINGS
@@ -133,11 +134,42 @@ def test_swapped_labels_are_caught(digits, quick):
     assert report["verdict"][0].startswith("Do not use it")
 
 
+def test_held_out_images_of_the_training_set_are_left_out(digits):
+    """Else copies would be taken for what new images are like."""
+    (X, y), (X_test, y_test), _ = digits
+    with pytest.MonkeyPatch.context() as patch, pytest.warns(UserWarning, match="60 of the .* left out"):
+        patch.setattr("ganaug.quality.PROBE_STEPS", 20)
+        mixed = np.concatenate([X_test, X[:60]]), np.concatenate([y_test, y[:60]])
+        report = quality_report((X, y), X, y, *mixed)
+    assert value(report, "memorised") == 1
+    assert "copies of training rows" in report["verdict"][0]
+    with pytest.raises(ValueError, match="`X_test` must hold images that the generator never saw"):
+        quality_report((X, y), X, y, X[:50], y[:50])
+
+
+def test_held_out_rows_of_the_training_table_tell_nothing_of_copies():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(120, 3)), np.arange(120) % 2
+    report = quality_report((X, y), X, y, X, y)
+    assert any("Whether it copies can't be told" in line for line in report["verdict"])
+
+
+def test_real_rows_of_a_file_are_not_measured(digits):
+    (X, y), _, (X_new, y_new) = digits
+    both = Arrays(
+        np.concatenate([X, X_new]),
+        np.concatenate([y, y_new]),
+        synthetic=np.arange(len(X) + len(X_new)) >= len(X),
+    )
+    found, expected = (quality_report(made, X, y) for made in (both, (X_new, y_new)))
+    assert found["overall"] == expected["overall"]
+
+
 def test_without_held_out_rows_it_says_what_is_not_measurable(digits):
     report = quality_report(digits[2], *digits[0])
     assert "usefulness" not in report["overall"]
     assert value(report, "memorised") is None
-    assert report["verdict"][0] == "It looks real, and covers what is real; no more is known."
+    assert report["verdict"][0] == "It looks real, and covers what is real."
     assert "not measurable: that takes 20 rows" in report["verdict"][1]
 
 
@@ -215,7 +247,11 @@ def test_a_class_with_few_held_out_rows_is_not_measurable(digits, quick):
     for measure in ("memorised", "tstr", "usefulness"):
         assert report["per_class"][4][measure]["value"] is None
         others = [report["per_class"][label][measure]["value"] for label in (0, 1)]
-        assert report["overall"][measure]["value"] == pytest.approx(np.mean(others))
+        assert None not in others
+    known = [report["per_class"][label]["memorised"]["value"] for label in (0, 1)]
+    assert value(report, "memorised") == pytest.approx(np.mean(known))
+    # Of those that pay, and not of the one that gains: no verdict can be based on it.
+    assert not {"tstr", "usefulness"} & set(report["overall"])
     assert report["per_class"][4]["trts"]["value"] is not None
     assert "was not measurable of 4: that takes 20 rows" in report["verdict"][1]
 

@@ -123,6 +123,14 @@ def test_a_polars_frame():
     assert len(X_out) == len(y_out) == 320
 
 
+def test_nan_of_polars_is_not_null():
+    X = pl.DataFrame({"a": [float(i) for i in range(30)], "b": [None, *range(29)]})
+    X = X.with_columns(pl.when(pl.col("a") < 10).then(float("nan")).otherwise(pl.col("a")).alias("a"))
+    rows, _ = GANOverSampler(ConditionalGAN(steps=2), random_state=0).fit_resample(X, [0] * 20 + [1] * 10)
+    assert rows["a"].null_count() == 0
+    assert rows["b"].null_count() >= 1
+
+
 def test_polars_labels_come_back_as_a_series():
     X, y = pl.DataFrame({"a": np.arange(200.0)}), pl.Series("bought", Y)
     _, y_out = GANOverSampler(quick(), random_state=0).fit_resample(X, y)

@@ -224,7 +224,7 @@ def test_bad_parameters(options, message):
         ((torch.zeros(1, 8, 8),), "needs the label.*use AugmentedDataset"),
         ((torch.zeros(1, 8, 8), 3), r"among \[0, 1\], got 3"),
         ((torch.zeros(1, 9, 8), 1), r"\(1, 8, 8\), got \(1, 9, 8\): put GANAugment after `Resize`"),
-        ((torch.zeros(3, 8, 8), 1), r"got \(3, 8, 8\)"),
+        ((torch.zeros(3, 8, 8), 1), r"got \(3, 8, 8\): put GANAugment after `Grayscale`"),
         ((Image.new("RGB", (8, 8)), 1), r"got \(3, 8, 8\)"),
         ((torch.zeros(4, 1, 8, 8), torch.tensor([1, 1])), "one label for each of 4 images, got 2"),
         ((Image.new("P", (8, 8)), 1), "L, RGB or RGBA, got mode P"),

@@ -6,6 +6,7 @@ import multiprocessing
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -186,6 +187,21 @@ def test_bad_targets_and_seeds(tmp_path):
         with pytest.raises(ValueError, match="`random_state` must be"):
             write_hdf5(StripeSampler([0, 1]), tmp_path / "x.h5", 2, random_state=seed)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("present", "block_size"), [([0, 1], 1), ([0, 0, 0, 1], 1), (range(2100), 1024)])
+def test_no_block_is_empty(present, block_size, tmp_path):
+    """Where most of many classes get nothing."""
+    asked = []
+
+    class Asked(StripeSampler):
+        def sample(self, labels, random_state=None):
+            asked.append(len(labels))
+            return super().sample(labels, random_state)
+
+    write_hdf5(Asked(np.arange(5000)), tmp_path / "x.h5", Counter(present), block_size=block_size)
+    assert min(asked) > 0
+    assert sum(asked) == len(present)
 
 
 class Blocks(StripeSampler):
