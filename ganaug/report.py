@@ -172,7 +172,8 @@ def write_page(
         _table(f"Class {label} ({report['counts'][label]} training rows)", m)
         for label, m in report["per_class"].items()
     ]
-    used = [name for name in MEANINGS if name in report["overall"]]
+    tables = (report["overall"], *report["per_class"].values())
+    used = [name for name in MEANINGS if any(name in table for table in tables)]
     path.write_text(
         PAGE.format(
             verdict="".join(lines),

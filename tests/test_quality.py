@@ -237,7 +237,7 @@ def test_a_class_that_gains_is_named_with_how_many_to_add():
     assert lines[2].startswith("Class b: do not add to it")
 
 
-def test_a_class_with_few_held_out_rows_is_not_measurable(digits, quick):
+def test_a_class_with_few_held_out_rows_is_not_measurable(digits, tmp_path):
     X_test, y_test = digits[1]
     some = (y_test != 4) | (np.cumsum(y_test == 4) < 20)
     assert np.sum(y_test[some] == 4) == 19
@@ -252,6 +252,8 @@ def test_a_class_with_few_held_out_rows_is_not_measurable(digits, quick):
     assert value(report, "memorised") == pytest.approx(np.mean(known))
     # Of those that pay, and not of the one that gains: no verdict can be based on it.
     assert not {"tstr", "usefulness"} & set(report["overall"])
+    report.to_html(tmp_path / "page.html")
+    assert "<strong>usefulness</strong>" in (tmp_path / "page.html").read_text()
     assert report["per_class"][4]["trts"]["value"] is not None
     assert "was not measurable of 4: that takes 20 rows" in report["verdict"][1]
 
