@@ -126,21 +126,26 @@ class Neighbours:
         Tensor of shape (n,)
         """
         distances = torch.full((len(points),), torch.inf)
-        if len(others) == 0:
-            return distances
-        places = torch.arange(len(others))
+        shifts = others.coarse.shape[1]
         before = len(others) - len(points) if among == "earlier" else 0
         looked_for = torch.arange(len(points)) if where is None else torch.from_numpy(np.flatnonzero(where))
+        if len(others) == 0 or len(looked_for) == 0:
+            return distances
         for block in looked_for.split(BLOCK):
-            middle = points.coarse[block, points.coarse.shape[1] // 2]
-            rough = torch.cdist(middle, others.coarse.flatten(0, 1))
-            rough = rough.unflatten(1, others.coarse.shape[:2]).amin(2)
-            own = block[:, None] + before
+            middle = points.coarse[block, shifts // 2]
+            upto = int(block[-1]) + before if among == "earlier" else len(others)
+            if upto == 0:
+                continue
+            rough = torch.cdist(middle, others.coarse[:upto].flatten(0, 1))
+            if shifts > 1:
+                rough = rough.unflatten(1, (upto, shifts)).amin(2)
             if among == "rest":
-                rough = rough.masked_fill(places == own, torch.inf)
+                rough[torch.arange(len(block)), block] = torch.inf
             elif among == "earlier":
-                rough = rough.masked_fill(places >= own, torch.inf)
-            seen, candidates = rough.topk(min(CANDIDATES, len(others)), dim=1, largest=False)
+                own = block + before
+                later = torch.arange(int(own[0]), upto) >= own[:, None]
+                rough[:, int(own[0]) :].masked_fill_(later, torch.inf)
+            seen, candidates = rough.topk(min(CANDIDATES, upto), dim=1, largest=False)
             # cdist rounds: what is on the limit must not be lost.
             row, rank = ((seen <= 1.001 * limit + 1e-3) & seen.isfinite()).nonzero(as_tuple=True)
             of, to = block[row], candidates[row, rank]
