@@ -33,7 +33,7 @@ class GANOverSampler(BaseOverSampler):
         As everywhere in imbalanced-learn; a dict gives the final number of rows of each class.
         Or "recommended": as `recommend_counts` finds best, which may be to add nothing. That is for
         a classifier that is given ``sample_weight_``. A pipeline doesn't hand it on: there take one
-        with ``class_weight="balanced"``, which comes near where the shares of synthetic rows are.
+        with ``class_weight="balanced"``, which weighs classes evenly, if not synthetic rows in them.
     image_shape : (H, W) or (H, W, C), optional
         The shape of an image, where X holds one in each flat row. Without it such an X is a table.
     random_state : int, RandomState or None
