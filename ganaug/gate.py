@@ -49,7 +49,7 @@ class QualityGate(BaseEstimator):
     What was rejected is proposed anew until every label has its row. After `max_rounds` the best
     of the rejected fill the places that are left, and a warning names the class. Looking for
     repetitions takes time by the square of the rows of a class in one call: 50,000 rows of 29 numbers,
-    made of 92, take a minute on one core.
+    made of 92, take half a minute on one core.
 
     Parameters
     ----------

@@ -20,6 +20,7 @@ BLOCK = 256  # rows, or pairs of them, looked at together
 CELLS = 6  # to a side of the coarse view of an image
 NEAR = 0.01  # of the real rows lie as near to another real one as what counts as its copy
 MANY = 5  # times as many lie so near where distances come in steps, as those of categories do
+HALF = 0.5  # of the usual distance of a table's row from its nearest, which is no copy's any more
 LOOKED_AT = 5000  # rows of a class, at most, that tell how near to each other real ones lie
 NONE = -1.0  # a distance that nothing lies within
 
@@ -86,7 +87,8 @@ class Neighbours:
         """Return the distance up to which a row counts as a copy, by the real rows of each class.
 
         In a table of a few categories real rows have twins, and most lie but one category from
-        another: there only twins count as copies, or where these are frequent too, nothing (-1).
+        another: there only twins count as copies, or where these are frequent too, nothing (-1). In
+        one of many columns all rows lie about as far from each other: there a copy is half as far.
         """
         apart = torch.cat([self.nearest(own, own, "rest", where=_some(len(own))) for own in real])
         apart = apart[apart.isfinite()]
@@ -97,7 +99,7 @@ class Neighbours:
             return limit
         within, twins = int((distinct <= 1.001 * limit).sum()), len(apart) - len(distinct)
         if twins <= len(distinct) and 0 < within <= max(2, MANY * NEAR * len(distinct)):
-            return limit
+            return min(limit, HALF * float(distinct.median()))
         return NONE if twins > NEAR * len(apart) else 0.0
 
     def nearest(

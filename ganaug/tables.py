@@ -49,6 +49,8 @@ class Column:
         score of their middle. Empty for categories.
     decimals : int or None
         Of numbers: to how many places they are rounded; None if to none.
+    step : int
+        Of rounded numbers: they are apart by a multiple of so many units of their last place.
     missing : str or None
         How a missing value is said: "nan", "None" or "NA". None if none is missing.
     categories : list or None
@@ -64,6 +66,7 @@ class Column:
     values: list[Any]
     ranks: list[list[float]]
     decimals: int | None
+    step: int
     missing: str | None
     categories: list[Any] | None = None
     ordered: bool = False
@@ -87,9 +90,9 @@ class TableCodec:
 
     A number becomes the normal score of its rank, so that long tails, several modes and numbers that
     many rows share are kept, and nothing is generated beyond the least and the greatest that were
-    seen, nor with more decimals.
-    Columns of at most 20 distinct numbers take no others. A category becomes as many columns of -1
-    and 1 as there are; so does whether a number is missing.
+    seen, nor with more decimals, nor anything but multiples of 25 where all are. Columns of at most
+    20 distinct numbers take no others. A category becomes as many columns of -1 and 1 as there are;
+    so does whether a number is missing.
 
     Attributes
     ----------
@@ -342,7 +345,7 @@ def _learned(name: str | int, values: np.ndarray, missing: np.ndarray, dtype: An
         )
     token = missing_name(values[missing][0]) if missing.any() else None
     listed = getattr(dtype, "categories", None)
-    decimals = None
+    decimals, step = None, 1
     if listed is None and kinds and kinds <= {int, float}:
         numbers = _numbers(name, values, missing)[~missing]
         if kinds == {int} and np.abs(numbers).max() >= LARGEST:
@@ -352,6 +355,7 @@ def _learned(name: str | int, values: np.ndarray, missing: np.ndarray, dtype: An
             )
         knots, ranks = _ranked(numbers)
         decimals = next((d for d in range(MAX_DECIMALS) if _has_decimals(numbers, d, dtype)), None)
+        step = 1 if decimals is None else _step(numbers, decimals)
     else:
         knots, ranks = sorted(set(there), key=lambda value: (type(value).__name__, value)), []
         if len(knots) > MAX_CATEGORIES or len(knots) == len(there) > FEW:
@@ -365,6 +369,7 @@ def _learned(name: str | int, values: np.ndarray, missing: np.ndarray, dtype: An
         values=knots,
         ranks=ranks,
         decimals=decimals,
+        step=step,
         missing=token,
         categories=None if listed is None else listed.tolist(),
         ordered=bool(getattr(dtype, "ordered", False)),
@@ -394,6 +399,14 @@ def _has_decimals(numbers: np.ndarray, decimals: int, dtype: Any) -> bool:
     return np.array_equal(numbers.round(decimals).astype(kind), numbers.astype(kind))
 
 
+def _step(numbers: np.ndarray, decimals: int) -> int:
+    """Return by how many units of their last place numbers are apart, or a multiple of it; at least 1."""
+    units = np.unique(numbers) * 10.0**decimals
+    if units[-1] - units[0] >= LARGEST:
+        return 1
+    return max(1, int(np.gcd.reduce(np.diff(units).round().astype(np.int64), initial=0)))
+
+
 def _numbers(name: str | int, values: np.ndarray, missing: np.ndarray) -> np.ndarray:
     """Return a column as float64, 0 where values are missing."""
     try:
@@ -417,7 +430,8 @@ def _ranked(numbers: np.ndarray) -> tuple[list[float], list[list[float]]]:
     knots, counts = np.unique(numbers, return_counts=True)
     upper = counts.cumsum()
     ranks = np.stack([upper - counts, upper], axis=1) / len(numbers)
-    alone = (counts <= max(1, len(numbers) / KNOTS)) & (len(knots) > FEW)
+    few = 1 if len(knots) <= KNOTS else max(1, len(numbers) / KNOTS)
+    alone = (counts <= few) & (len(knots) > FEW)
     ranks[alone] = ranks[alone].mean(1, keepdims=True)
     if len(knots) > KNOTS:
         spread = np.linspace(0, len(knots) - 1, KNOTS).round().astype(int)
@@ -431,7 +445,12 @@ def _from_scores(column: Column, scores: np.ndarray) -> np.ndarray:
     # The first and the last knot are also all that lies beyond their own scores.
     bounds = ndtri(column.ranks).clip(known[0], known[-1])
     numbers = np.interp(scores, bounds.ravel(), np.repeat(column.values, 2))
-    return numbers if column.decimals is None else numbers.round(column.decimals)
+    if column.decimals is None:
+        return numbers
+    if column.step > 1:
+        unit = column.step / 10**column.decimals
+        numbers = column.values[0] + unit * ((numbers - column.values[0]) / unit).round()
+    return numbers.round(column.decimals)
 
 
 def _frame(columns: list[Column], parts: list[tuple[np.ndarray, np.ndarray]]) -> Any:

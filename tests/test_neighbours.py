@@ -89,6 +89,21 @@ def test_a_few_rows_without_a_twin_set_no_limit(apart):
     assert neighbours.too_near(neighbours.by_class(X, np.zeros(len(X), int))) == -1
 
 
+def test_where_all_rows_lie_equally_far_a_copy_is_half_as_far():
+    """In many dimensions a hundredth of them lies hardly nearer than the others."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(2000, 40))
+    neighbours = Neighbours(X)
+    real = neighbours.by_class(X, np.zeros(2000, int))
+    limit = neighbours.too_near(real)
+    apart = neighbours.nearest(real[0], real[0], "rest")
+    assert limit == pytest.approx(float(apart.median()) / 2)
+    assert apart.min() > limit
+    moved = X + rng.normal(size=X.shape) * 0.1  # so little is a copy still
+    near = neighbours.nearest(neighbours.encode(moved), real[0]) <= limit
+    assert near.float().mean() > 0.95
+
+
 def test_some_rows_of_a_large_class_tell(monkeypatch):
     X = np.random.default_rng(0).normal(size=(2000, 3))
     neighbours = Neighbours(X)

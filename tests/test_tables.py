@@ -97,6 +97,23 @@ def test_a_number_that_many_rows_share_comes_as_often():
     assert (np.abs(drawn[:, 0] - 3.5) < 3.5).mean() < 0.002  # where there was nothing
 
 
+def test_between_numbers_that_are_all_shared_there_are_none():
+    values = np.random.default_rng(0).normal(size=900)
+    X = np.repeat(values, [5] * 600 + [7] * 300)[:, None]
+    assert set(TableCodec.fit(X).decode(torch.randn(2000, 1))[:, 0]) <= set(values)
+
+
+@pytest.mark.parametrize(("first", "step", "kind"), [(0, 25, int), (-7, 3, float), (0.5, 0.25, float)])
+def test_numbers_keep_their_step(first, step, kind):
+    X = (first + step * np.random.default_rng(0).integers(0, 5000, (900, 1))).astype(kind)
+    codec = TableCodec.fit(X)
+    drawn = TableCodec.from_config(codec.to_config()).decode(torch.randn(2000, 1))
+    steps = (drawn - first) / step
+    np.testing.assert_allclose(steps, steps.round(), atol=1e-6)
+    assert len(np.setdiff1d(drawn, X)) > 100
+    np.testing.assert_allclose(codec.decode(codec.encode(X)), X)
+
+
 def test_few_numbers_stay_few_and_integers_whole():
     rng = np.random.default_rng(0)
     X = np.stack([rng.choice([0.5, 1.0, 4.0], 500), rng.integers(0, 1000, 500)], axis=1)
