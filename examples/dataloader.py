@@ -24,13 +24,9 @@ def main(steps: int | str) -> None:
     gan = ConditionalGAN(steps=steps, random_state=0, verbose=True).fit(images, labels)
     augment = v2.Compose([GANAugment(gan), v2.Normalize(mean=[0.3], std=[0.35])])
 
-    weights = 1 / labels.bincount()[labels]  # every class equally often
-    loader = DataLoader(
-        TensorDataset(images, labels),
-        batch_size=64,
-        sampler=WeightedRandomSampler(weights.tolist(), num_samples=len(labels)),
-        collate_fn=partial(collate, augment),
-    )
+    data, weights = TensorDataset(images, labels), 1 / labels.bincount()[labels]
+    evenly = WeightedRandomSampler(weights.tolist(), num_samples=len(labels))  # every class equally often
+    loader = DataLoader(data, batch_size=64, sampler=evenly, collate_fn=partial(collate, augment))
     for batch, batch_labels in loader:
         print(tuple(batch.shape), batch_labels.bincount(minlength=10).tolist())
 

@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from PIL import Image
+from PIL import Image, ImageOps
 
 from ganaug import ConditionalGAN, as_arrays
 from ganaug.cli import main
@@ -247,14 +247,17 @@ def test_resample_resumes_only_what_it_can_make_again(tmp_path, image_folder):
 
 def test_images_are_brought_to_the_channels_of_a_model(tmp_path, image_folder):
     """Those of a folder depend on each of its files, and the last axis on the format."""
-    train, model = tmp_path / "train", tmp_path / "model"
-    shutil.copytree(image_folder, train)
+    train, test, model = tmp_path / "train", tmp_path / "test", tmp_path / "model"
+    for folder in (train, test):
+        shutil.copytree(image_folder, folder)
+    for path in test.rglob("*.png"):
+        ImageOps.invert(Image.open(path)).save(path)
     path = train / "cat" / "0.png"
     Image.open(path).convert("RGBA").save(path)
     report = tmp_path / "report.html"
     commands = [
         ("fit", train, "-o", model, "--size", 8, *SMALL),
-        ("report", model, train, "--test", image_folder, "-o", report),
+        ("report", model, train, "--test", test, "-o", report),
     ]
     grey = np.random.default_rng(0).integers(0, 256, (12, 8, 8), dtype=np.uint8)
     np.savez(tmp_path / "grey.npz", X=grey, y=np.arange(12) % 2)
@@ -301,7 +304,7 @@ def test_options_come_from_the_estimator():
         (["fit", "{}/none", "-o", "{}/m"], 1, "No such file or folder"),
         (["fit", "{}", "-o", "{}/m"], 1, "no image was found"),
         (["fit", "{}/pets", "-o", "{}/m", "--loss", "hing"], 1, "Did you mean 'hinge'?"),
-        (["fit", "{}/pets", "-o", "{}/m", "--steps", "x"], 1, "`steps` must be an int"),
+        (["fit", "{}/pets", "-o", "{}/m", "--steps", "x"], 1, "`steps` must be 'auto' or an int"),
         (["generate", "{}/none", "-o", "{}/x.h5", "--per-class", "3"], 1, "no config.json"),
         (["generate", "{}/none", "-o", "{}/x.h5"], 2, "either --per-class N or --balance DATA"),
         (["demo", "-o", "{}/none"], 1, "not a folder"),
