@@ -119,7 +119,7 @@ class ConditionalGAN(BaseEstimator):
     class_counts_ : ndarray of shape (n_classes,)
         Training rows of each class.
     n_features_in_ : int
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Of a DataFrame whose columns are all named by strings.
     history_ : list of dict
         Losses by step, and the "spread" of the class that varies least: 1 where generated rows
