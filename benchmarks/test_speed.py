@@ -246,7 +246,8 @@ def test_an_epoch_with_the_transform(tmp_path: Path) -> None:
 
 def test_drawing_from_the_pool_is_indexing() -> None:
     """A batch of 256 labels against `index_select` of as many rows."""
-    pool = Pool.filled(Ready(10240, (64, 64, 3)), 256)
+    sampler = Ready(10240, (64, 64, 3))
+    pool = Pool.filled(sampler, np.ones(len(sampler.classes_), bool), 256)
     classes = torch.arange(256) % 10
     drawn, bare = [], []
     for _ in range(200):
