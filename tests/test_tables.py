@@ -175,9 +175,7 @@ def test_dates_are_refused_in_words(dtype):
 @pytest.mark.parametrize(("known", "new"), [(["3", "4"], [3, 4]), ([True, False], ["True", "False"])])
 def test_categories_of_another_kind_are_refused(known, new):
     codec = TableCodec.fit(pd.DataFrame({"hour": known * 5}))
-    with pytest.raises(
-        ValueError, match=rf"Column 'hour' .* such as {known[-1]!r}|{known[0]!r}, .*, got {new[0]!r}"
-    ):
+    with pytest.raises(ValueError, match=rf"Column 'hour' .* such as {min(known)!r}, .* got {new[0]!r}"):
         codec.encode(pd.DataFrame({"hour": new}), strict=False)
 
 
