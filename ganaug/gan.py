@@ -429,7 +429,7 @@ class ConditionalGAN(BaseEstimator):
         check_mode("vary", strength, self)
         X = as_rows(X)
         self.codec_.check(X)
-        y = check_labels(y, len(X)) if len(X) else np.asarray(y)
+        y = check_labels(y, len(X)) if len(X) or np.size(y) else np.asarray(y)
         classes = torch.from_numpy(label_indices(y, self.classes_))
         generator = torch.Generator().manual_seed(_seed(random_state))
         varied = self._in_blocks(
@@ -590,22 +590,28 @@ class ConditionalGAN(BaseEstimator):
         return TrainedGenerator.from_tensors(tensors, networks, self.codec_, **settings)
 
 
-def _named(value: Any) -> str:
-    """Return what tells a callable from others: not its `repr`, which says where it lies in memory."""
+def _named(value: Any, within: tuple[Any, ...] = ()) -> str:
+    """Return what tells a callable from others: not its `repr`, which says where it lies in memory.
+
+    `within` are the callables that hold it, of which it may be one: a function may call itself.
+    """
     if isinstance(value, partial):
         return f"partial {_named(value.func)} {[*map(_told, value.args)]} {_told(value.keywords)}"
     name = getattr(value, "__qualname__", type(value).__qualname__)
     code = getattr(value, "__code__", None)
     if code is None:
         return f"{name} {_told(value)}"
+    if any(value is holder for holder in within):
+        return name
     held = [cell.cell_contents for cell in value.__closure__ or ()]
-    return f"{name} {joblib.hash([*map(_told, (code, *held, *(value.__defaults__ or ())))])}"
+    parts = (code, *held, *(value.__defaults__ or ()))
+    return f"{name} {joblib.hash([_told(part, (*within, value)) for part in parts])}"
 
 
-def _told(value: Any) -> str:
+def _told(value: Any, within: tuple[Any, ...] = ()) -> str:
     """Return what tells a value that a callable holds from others, as far as that is the same in each run."""
     if hasattr(value, "__code__") or isinstance(value, partial):
-        return _named(value)
+        return _named(value, within)
     if isinstance(value, CodeType):
         return joblib.hash([value.co_code, value.co_names, *map(_told, value.co_consts)])
     with suppress(Exception):  # what can't be pickled

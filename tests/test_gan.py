@@ -409,6 +409,8 @@ def test_bad_calls(fitted, stripes):
     with pytest.raises(ValueError, match=r"must be an ndarray of uint8 rows .* as in fit, got a DataFrame"):
         fitted.vary(mixed_table(), np.zeros(200, int))
     assert fitted.vary(X[:0], y[:0]).shape == (0, 8, 8)
+    with pytest.raises(ValueError, match="one label for each of the 0 rows"):
+        fitted.vary(X[:0], y)
 
 
 def test_scikit_learn_conventions(fitted):
@@ -583,8 +585,15 @@ def test_what_differs_in_each_run_is_no_difference(stripes, tmp_path):
         held = torch.ones(1)
         return lambda real, fake: scaled_hinge(held, real, fake)
 
-    for _ in range(2):
-        small(loss=loss()).fit(*stripes, checkpoint=tmp_path)
+    def itself():
+        def again(real, fake, times=2):
+            return again(real, fake, times - 1) if times else scaled_hinge(1.0, real, fake)
+
+        return again
+
+    for kind in (loss, itself):
+        for _ in range(2):
+            small(loss=kind()).fit(*stripes, checkpoint=tmp_path / kind.__name__)
 
 
 def test_rows_are_kept_and_saved_once(stripes, tmp_path):
