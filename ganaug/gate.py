@@ -41,9 +41,10 @@ class QualityGate(BaseEstimator):
       its own so little that no more than 985 of 1,000 real rows under a wrong label would be caught,
       and no more than a tenth of any class under their own (a class of fewer than 20 rows counts
       together with the others);
-    - *copied*, if it lies as near to a training row of its class as hardly any two real rows (one
-      in a hundred) lie to each other; images may be shifted by a pixel meanwhile, and in a table of
-      few categories, where real rows have twins, no row is a copy;
+    - *copied*, if it lies as near to a training row of its class as hardly any two real rows (one in a
+      hundred) lie to each other, and in a table nearer than half of their usual distance; images may be
+      shifted by a pixel meanwhile, and in a table of few categories, where real rows have twins, no row
+      is a copy;
     - *repeated*, if it lies so near to an earlier row of the same call.
 
     What was rejected is proposed anew until every label has its row. After `max_rounds` the best

@@ -305,7 +305,7 @@ def _synthetic_rows(
             check_labels(synthetic[1], len(rows), f"{name}[1]", f"{name}[0]"), classes, name
         )
         mask = getattr(synthetic, "synthetic", None)
-        if mask is not None:  # a file of real rows too
+        if mask is not None and mask.any():  # real rows may stand beside them
             rows, labels = take(rows, mask), labels[mask]
         kept = np.concatenate(_some_of_each(labels, len(classes), per_class, random))
         least = np.bincount(labels, minlength=len(classes)).min()

@@ -161,8 +161,9 @@ def test_real_rows_of_a_file_are_not_measured(digits):
         np.concatenate([y, y_new]),
         synthetic=np.arange(len(X) + len(X_new)) >= len(X),
     )
-    found, expected = (quality_report(made, X, y) for made in (both, (X_new, y_new)))
-    assert found["overall"] == expected["overall"]
+    unnamed = Arrays(X_new, y_new, synthetic=np.zeros(len(X_new), bool))  # images in a folder of another's
+    expected, *found = (quality_report(made, X, y) for made in ((X_new, y_new), both, unnamed))
+    assert all(report["overall"] == expected["overall"] for report in found)
 
 
 def test_without_held_out_rows_it_says_what_is_not_measurable(digits):
