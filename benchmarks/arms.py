@@ -17,6 +17,7 @@ from ganaug import ConditionalGAN, GANAugment, GANOverSampler, QualityGate
 
 SHARE = 0.8  # of the draws of a class that are synthetic, where an arm goes beyond balance
 BEYOND = 1000  # synthetic images added to each class there
+FEW = 30  # a class of so many images is drawn twice as often as a large one, where an arm leans to small ones
 QUICK_STEPS = 100  # of training a generator, where a run shall only show that it runs
 
 
@@ -158,8 +159,28 @@ def transform_mixup(context: Context) -> TrainingSet:
     return replace(transform(context), mixup=mixup(context).mixup)
 
 
+def leaning_mixup(context: Context) -> TrainingSet:
+    """`mixup`, the small classes more often than the large ones."""
+    return _leaning(mixup(context))
+
+
+def leaning_mixup_more(context: Context) -> TrainingSet:
+    """`mixup_more`, the small classes more often than the large ones."""
+    return _leaning(mixup_more(context))
+
+
+def leaning_transform_mixup(context: Context) -> TrainingSet:
+    """`transform_mixup`, the small classes more often than the large ones."""
+    return _leaning(transform_mixup(context))
+
+
 def _evenly(y: np.ndarray) -> np.ndarray:
     return 1 / np.bincount(y)[y]
+
+
+def _leaning(even: TrainingSet) -> TrainingSet:
+    """Draw a class of n rows (1 + FEW / n) times as often as a large one, in place of equally often."""
+    return replace(even, draw=even.draw * (1 + FEW / np.bincount(even.y)[even.y]))
 
 
 def _shared(y: np.ndarray, synthetic: np.ndarray) -> np.ndarray:
@@ -185,6 +206,9 @@ ARMS: dict[str, Callable[[Context], TrainingSet]] = {
     "GANAugment": transform,
     "GANAugment vary": transform_vary,
     "GANAugment + mixup": transform_mixup,
+    "leaning mixup": leaning_mixup,
+    "leaning mixup 0.8": leaning_mixup_more,
+    "leaning GANAugment + mixup": leaning_transform_mixup,
     "ganaug recommended": ganaug_recommended,
 }
 OURS = (
@@ -194,6 +218,7 @@ OURS = (
     "GANAugment",
     "GANAugment vary",
     "GANAugment + mixup",
+    "leaning GANAugment + mixup",
     "ganaug recommended",
 )
 ON_REQUEST = ("ganaug recommended",)  # takes several fits of the GAN

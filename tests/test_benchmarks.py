@@ -83,6 +83,9 @@ def test_arms(name, context, monkeypatch):
     assert data.X.shape[1:] == (8, 8)
     if name in ("as it is", "deferred weights"):
         np.testing.assert_allclose(share, counts / counts.sum())
+    elif name.startswith("leaning"):  # 4 to 20 images of a class
+        np.testing.assert_allclose(share / share[0], (1 + 30 / counts) / (1 + 30 / counts[0]))
+        assert share[9] > 2 * share[0]
     else:
         np.testing.assert_allclose(share, 0.1)
     if name in ("SMOTE", "DeepSMOTE", "ganaug"):
