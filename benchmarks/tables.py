@@ -41,10 +41,19 @@ def rival(arms: Arms) -> Key:
     return max(theirs, key=lambda key: np.mean([theirs[key][s]["validation"]["acsa"] for s in seeds]))
 
 
-def interval(ours: dict[int, dict], theirs: dict[int, dict], score: str = "acsa") -> tuple[float, float, int]:
-    """Return the mean paired difference on test data, the half-width of its 95 % t interval, and n."""
+def interval(
+    ours: dict[int, dict], theirs: dict[int, dict], of_class: int | None = None
+) -> tuple[float, float, int]:
+    """Return the mean paired difference of ACSA, or of the recall of a class, on test data.
+
+    With it the half-width of its 95 % t interval, and the number of seeds.
+    """
     seeds = sorted(ours.keys() & theirs.keys())
-    difference = np.array([ours[seed]["test"][score] - theirs[seed]["test"][score] for seed in seeds])
+
+    def score(run: dict) -> float:
+        return run["test"]["acsa"] if of_class is None else run["test"]["recall"][of_class]
+
+    difference = np.array([score(ours[seed]) - score(theirs[seed]) for seed in seeds])
     if len(seeds) < 2:
         return float(difference.mean()), float("nan"), len(seeds)
     half = stats.t.ppf(0.975, len(seeds) - 1) * difference.std(ddof=1) / np.sqrt(len(seeds))
@@ -83,6 +92,37 @@ def gain_table(result: dict[str, Any]) -> str:
             f" {_mean(runs, 'calibration_error'):.3f} | {seconds:.0f} |"
         )
     return "\n".join(lines)
+
+
+def smallest_table(result: dict[str, Any]) -> str:
+    """Return what arms, augmented, gain in the smallest class and lose in others, as a Markdown table."""
+    arms = by_arm([run for run in result["runs"] if run["augment"] and run["arm"] not in ON_REQUEST])
+    base = arms.pop(BALANCED)
+    last = len(result["counts"]) - 1
+    rows = []
+    for key, runs in arms.items():
+        seeds = sorted(runs.keys() & base.keys())
+        own, theirs = ([of[seed]["test"]["recall"] for seed in seeds] for of in (runs, base))
+        change = np.subtract(own, theirs).mean(0)
+        worst = int(change[:last].argmin())
+        title = f"**{key[0]}**" if key[0] in OURS else key[0]
+        rows.append(
+            (
+                change[last],
+                f"| {title} | {len(seeds)} | {np.mean(own, axis=0)[last]:.1f} |"
+                f" {_shown(interval(runs, base, last))} | {_shown(interval(runs, base))} |"
+                f" class {worst}: {change[worst]:+.2f} |",
+            )
+        )
+    lines = [
+        f"Recall of class {last}, {result['counts'][last]} images; balanced sampling has"
+        f" {_recall(base)[last]:.1f}.",
+        "",
+        "| arm, augmented | seeds | smallest class | minus balanced (95 % interval) | ACSA minus balanced |"
+        " what the worst of the others loses |",
+        "|---" * 6 + "|",
+    ]
+    return "\n".join(lines + [line for _, line in sorted(rows, key=lambda row: -row[0])])
 
 
 def generator_table(result: dict[str, Any]) -> str:
@@ -544,18 +584,19 @@ def main() -> None:
     page = ROOT / "benchmarks" / "README.md"
     insert(page, "recommended", recommended_table(gains))
     gains = {name: result for name, result in gains.items() if not VARIANT.search(name)}
-    insert(page, "gain", "\n\n".join(f"### {name}\n\n{text}" for name, text in gain_tables(gains).items()))
-    insert(
-        page,
-        "generators",
-        "\n\n".join(f"### {name}\n\n{generator_table(r)}" for name, r in generators.items()),
-    )
+    full = {name: result for name, result in gains.items() if not name.endswith("-quick")}
+    several = {
+        "gain": gain_tables(gains),
+        "smallest": {name: smallest_table(r) for name, r in full.items() if r["counts"]},
+        "generators": {name: generator_table(r) for name, r in generators.items()},
+    }
+    for name, texts in several.items():
+        insert(page, name, "\n\n".join(f"### {data}\n\n{text}" for data, text in texts.items()))
     runs = json.loads((RESULTS / "tables.json").read_text())["runs"]
     insert(page, "imbalanced tables", imbalanced_tables(runs))
     insert(ROOT / "README.md", "tables summary", tables_summary(runs))
     for name, table in SINGLE.items():
         insert(page, name, table(json.loads((RESULTS / f"{name.replace(' ', '_')}.json").read_text())))
-    full = {name: result for name, result in gains.items() if not name.endswith("-quick")}
     insert(ROOT / "README.md", "summary", summary_table(full))
     plot({k: v for k, v in full.items() if v["counts"]}, ROOT / "benchmarks" / "recall.png")
 

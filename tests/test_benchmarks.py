@@ -239,6 +239,18 @@ def test_the_recommended_table_counts_what_was_added():
     ]
 
 
+def test_the_table_of_the_smallest_class_names_who_pays():
+    runs = fake_runs("balanced", [90, 91]) + fake_runs("mixup", [92, 93]) + fake_runs("ganaug", [94, 97])
+    for run in runs[-2:]:
+        run["test"]["recall"][1] = 88
+    table = tables.smallest_table({"runs": runs, "counts": [5, 4, 3]})
+    assert table.startswith("Recall of class 2, 3 images; balanced sampling has 90.5.")
+    assert table.splitlines()[4:] == [
+        "| **ganaug** | 2 | 95.5 | +5.00 (-7.71 to +17.71) | +5.00 (-7.71 to +17.71) | class 1: -2.50 |",
+        "| mixup | 2 | 92.5 | +2.00 (+2.00 to +2.00) | +2.00 (+2.00 to +2.00) | class 0: +2.00 |",
+    ]
+
+
 def test_a_quick_run_shows_no_figures():
     quick = {"runs": fake_runs("balanced", [90, 91]) + fake_runs("ganaug", [92, 92])}
     for run in quick["runs"]:
@@ -266,6 +278,8 @@ def test_the_committed_tables_are_those_of_the_committed_results():
     for name, table in tables.SINGLE.items():
         assert table(json.loads((tables.RESULTS / f"{name.replace(' ', '_')}.json").read_text())) in page
     full = {name: result for name, result in gains.items() if not name.endswith("-quick")}
+    for result in full.values():
+        assert tables.smallest_table(result) in page
     assert tables.summary_table(full) in (tables.ROOT / "README.md").read_text()
 
 
