@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from scipy.special import ndtri
 from torch import Tensor
 from torch.nn import functional as F
 
+from ganaug.dependences import leaders
 from ganaug.kinds import (
     column_name,
     frame_of,
@@ -59,6 +60,11 @@ class Column:
         Whether that dtype is ordered.
     whole : bool
         Of a column of Python objects: whether all numbers are ints.
+    leader : int or None
+        The place of the column that this one follows from, and is decoded from.
+    given : list
+        What this column has where the leader has the first of its `values`, the second, and so on, and
+        where it is missing; None where this one is missing.
     """
 
     name: str | int
@@ -71,13 +77,20 @@ class Column:
     categories: list[Any] | None = None
     ordered: bool = False
     whole: bool = False
+    leader: int | None = None
+    given: list[Any] = field(default_factory=list)
+
+    @property
+    def n_kinds(self) -> int:
+        """How many values there are, missing ones taken for one."""
+        return len(self.values) + (self.missing is not None)
 
     @property
     def n_categories(self) -> int:
         """Encoded columns beside that of the number: of categories, or whether a number is missing."""
         if self.ranks:
             return 0 if self.missing is None else 2
-        return len(self.values) + (self.missing is not None)
+        return self.n_kinds
 
     @property
     def scores(self) -> np.ndarray:
@@ -92,7 +105,8 @@ class TableCodec:
     many rows share are kept, and nothing is generated beyond the least and the greatest that were
     seen, nor with more decimals, nor anything but multiples of 25 where all are. Columns of at most
     20 distinct numbers take no others. A category becomes as many columns of -1 and 1 as there are;
-    so does whether a number is missing.
+    so does whether a number is missing. A column that follows from another, as a name from its code, is
+    decoded from that one: left to itself it would contradict it.
 
     Attributes
     ----------
@@ -142,7 +156,7 @@ class TableCodec:
             raise ValueError(
                 f"Every column of `X` is constant, such as {columns[0].name!r}: give one that is not."
             )
-        return cls(columns, None if is_frame(X) else str(X.dtype))
+        return cls(_led(columns, X), None if is_frame(X) else str(X.dtype))
 
     def check(self, X: Any) -> None:
         """Raise ValueError unless the rows of `X` are of the kind this codec was fitted on."""
@@ -200,14 +214,14 @@ class TableCodec:
             end = first + column.n_categories
             which = encoded[:, first:end].argmax(1) if end > first else np.zeros(len(encoded), np.int64)
             if column.ranks:
-                missing = which == 1
-                values = _from_scores(column, encoded[:, start])
-                values = values.astype(np.int64).astype(object) if column.whole else values
+                parts.append((_in_kind(column, _from_scores(column, encoded[:, start])), which == 1))
             else:
-                missing = which == len(column.values)
                 values = np.array([*column.values, None], dtype=object)[which]
-            parts.append((values, missing))
+                parts.append((values, which == len(column.values)))
             start = end
+        for place, column in enumerate(self.columns):
+            if column.leader is not None:
+                parts[place] = _given(column, self.columns[column.leader], *parts[column.leader])
         if self.dtype is None:
             return _frame(self.columns, parts)
         X = np.empty((len(encoded), len(parts)), self.dtype)
@@ -292,6 +306,10 @@ class TableCodec:
                 raise ValueError(
                     f"column {column.name!r} has {len(column.values)} knots, {len(column.ranks)} ranks"
                 )
+            if column.leader is not None:
+                leader = columns[column.leader]
+                if leader.leader is not None or len(column.given) != leader.n_kinds:
+                    raise ValueError(f"column {column.name!r} does not follow from {leader.name!r}")
         return cls(columns, config["dtype"])
 
 
@@ -451,6 +469,57 @@ def _from_scores(column: Column, scores: np.ndarray) -> np.ndarray:
         unit = column.step / 10**column.decimals
         numbers = column.values[0] + unit * ((numbers - column.values[0]) / unit).round()
     return numbers.round(column.decimals)
+
+
+def _in_kind(column: Column, numbers: np.ndarray) -> np.ndarray:
+    return numbers.astype(np.int64).astype(object) if column.whole else numbers
+
+
+def _led(columns: list[Column], X: Any) -> list[Column]:
+    """Return the columns, and of each that follows from another which one, and what is given by it."""
+    parts = [(values, missing) for _, values, missing, _ in _columns(X)]
+    numbers = [_comparable(column, *part) for column, part in zip(columns, parts, strict=True)]
+    found = leaders(numbers, [not column.ranks or len(column.values) <= FEW for column in columns])
+    led = list(columns)
+    for place, leader in enumerate(found):
+        if leader is not None:
+            first = np.unique(numbers[leader], return_index=True)[1]  # a row of each of the leader's values
+            own, its = (_plain(columns[p], *(part[first] for part in parts[p])) for p in (place, leader))
+            given = dict(zip(its, own, strict=True))
+            kinds = [*columns[leader].values, None][: columns[leader].n_kinds]
+            led[place] = replace(columns[place], leader=leader, given=[given[kind] for kind in kinds])
+    return led
+
+
+def _comparable(column: Column, values: np.ndarray, missing: np.ndarray) -> np.ndarray:
+    """Return a column as numbers, alike where values are alike."""
+    if column.ranks:
+        return np.where(missing, np.inf, _numbers(column.name, values, missing))  # none of them is infinite
+    places = {value: place for place, value in enumerate([*column.values, None])}
+    return np.array([places[value] for value in _plain(column, values, missing)], np.float64)
+
+
+def _plain(column: Column, values: np.ndarray, missing: np.ndarray) -> list[Any]:
+    """Return values as a `Column` has them, None for those that are missing."""
+    own = _numbers(column.name, values, missing) if column.ranks else values
+    return [None if gone else value for value, gone in zip(_plain_values(own), missing, strict=True)]
+
+
+def _given(
+    column: Column, leader: Column, values: np.ndarray, missing: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the values of a column that follows from another, and which are missing."""
+    if leader.ranks:  # few numbers, and rounded since
+        which = np.abs(values.astype(float)[:, None] - leader.values).argmin(1)
+    else:
+        places = {value: place for place, value in enumerate([*leader.values, None])}
+        which = np.array([places[value] for value in values], np.int64)
+    which[missing] = len(leader.values)
+    gone = np.array([value is None for value in column.given])
+    if column.ranks:
+        given = np.array([0.0 if value is None else value for value in column.given])
+        return _in_kind(column, given[which]), gone[which]
+    return np.array(column.given, dtype=object)[which], gone[which]
 
 
 def _frame(columns: list[Column], parts: list[tuple[np.ndarray, np.ndarray]]) -> Any:

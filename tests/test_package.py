@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = Path(ganaug.__file__).parent
 # A room imports only from rooms in rows above its own.
 ROWS = [
-    ["kinds", "space", "torch_state"],
+    ["kinds", "dependences", "space", "torch_state"],
     ["columns"],
     ["hdf5", "networks", "losses", "watch", "measures", "saved"],
     ["data", "images", "tables", "rows"],
