@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -58,15 +60,15 @@ def test_synthetic_rows_do_not_contradict_themselves():
 
 
 def test_a_leader_of_numbers_that_floats_round():
-    level = 0.1 * np.random.default_rng(0).integers(1, 8, 200) + np.array([0.2] * 200)  # 0.3 in two ways
+    tenths = np.random.default_rng(0).integers(1, 9, 200)
     X = pd.DataFrame(
-        {"level": level, "grade": np.array(list("abcdefgh"))[(10 * level).round().astype(int) - 3]}
+        {"level": (tenths / 10).astype(np.float32), "grade": np.array(list("abcdefghi"))[tenths]}
     )
     X.loc[::9] = [np.nan, "none"]
     codec = TableCodec.fit(X)
     assert codec.columns[1].leader == 0
-    back = codec.decode(codec.encode(X))
-    pd.testing.assert_frame_equal(back, X)
+    assert codec.columns[0].decimals == 1
+    pd.testing.assert_frame_equal(codec.decode(codec.encode(X)), X)
 
 
 def test_what_contradicts_its_leader_takes_its_value_and_what_is_unknown_is_refused():
@@ -86,6 +88,21 @@ def test_a_leader_that_follows_itself_is_passed_over():
     assert leaders(columns, [True] * 4) == [None, 0, 0, 0]
     assert leaders(columns, [False, True, True, True]) == [1, None, 1, 1]
     assert leaders(columns, [False, False, True, True]) == [None, None, None, 2]
+
+
+def test_a_leader_that_is_led_by_one_from_which_nothing_is_shown_to_follow():
+    pairs = np.repeat(np.arange(100), 2)
+    fours, rare = pairs // 2, (pairs // 2 < 5).astype(int)
+    assert leaders([fours, rare], [True] * 2) == [None, 0]
+    assert leaders([pairs, rare], [True] * 2) == [None, None]  # of pairs more are alike by chance
+    assert leaders([pairs, fours, rare], [True] * 3) == [None, 0, None]
+
+
+def test_numbers_of_many_values_do_not_lead():
+    number = np.arange(200) % 40
+    X = pd.DataFrame({"number": number, "district": number // 10, "street": [f"{n} st" for n in number]})
+    assert [column.leader for column in TableCodec.fit(X).columns] == [2, 2, None]
+    assert [column.leader for column in TableCodec.fit(X[["number", "district"]]).columns] == [None, None]
 
 
 def test_what_chance_explains_is_no_dependence():
@@ -122,6 +139,9 @@ def test_rows_come_back_whatever_follows(X):
 def test_a_saved_dependence_is_checked():
     config = TableCodec.fit(dependent_table()[["name", "years"]]).to_config()
     assert config["columns"][1]["leader"] == 0
+    circle = copy.deepcopy(config)
+    circle["columns"][0] |= {"leader": 1, "given": [*config["columns"][0]["values"], None]}
     config["columns"][1]["given"].pop()
-    with pytest.raises(ValueError, match="'years' does not follow from 'name'"):
-        TableCodec.from_config(config)
+    for wrong in (config, circle):
+        with pytest.raises(ValueError, match="'(years|name)' does not follow from '(years|name)'"):
+            TableCodec.from_config(wrong)
