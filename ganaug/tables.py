@@ -193,9 +193,7 @@ class TableCodec:
                 parts.append(scores.astype(np.float32)[:, None])
             else:
                 _check_kind(column, values[~missing])
-                places = {value: place for place, value in enumerate(column.values)}
-                known = [places.get(value, -1) for value in values]
-                which = np.where(missing, len(places), known)
+                which = _places(column, values, missing)
                 if strict and -1 in which:
                     raise ValueError(
                         f"Column {column.name!r} of `X` must hold one of {column.values[:10]}, as in fit, got"
@@ -420,9 +418,9 @@ def _has_decimals(numbers: np.ndarray, decimals: int, dtype: Any) -> bool:
 def _step(numbers: np.ndarray, decimals: int) -> int:
     """Return by how many units of their last place numbers are apart, or a multiple of it; at least 1."""
     units = np.unique(numbers) * 10.0**decimals
-    if units[-1] - units[0] >= LARGEST:
+    if np.abs(units).max() >= LARGEST:
         return 1
-    return max(1, int(np.gcd.reduce(np.diff(units).round().astype(np.int64), initial=0)))
+    return max(1, int(np.gcd.reduce(np.diff(units.round().astype(np.int64)), initial=0)))
 
 
 def _numbers(name: str | int, values: np.ndarray, missing: np.ndarray) -> np.ndarray:
@@ -466,8 +464,10 @@ def _from_scores(column: Column, scores: np.ndarray) -> np.ndarray:
     if column.decimals is None:
         return numbers
     if column.step > 1:
-        unit = column.step / 10**column.decimals
-        numbers = column.values[0] + unit * ((numbers - column.values[0]) / unit).round()
+        # In whole units: beside a large number a small one would lose its last places.
+        scale = 10.0**column.decimals
+        first = round(column.values[0] * scale)
+        numbers = (first + column.step * ((numbers * scale - first) / column.step).round()) / scale
     return numbers.round(column.decimals)
 
 
@@ -495,8 +495,14 @@ def _comparable(column: Column, values: np.ndarray, missing: np.ndarray) -> np.n
     """Return a column as numbers, alike where values are alike."""
     if column.ranks:
         return np.where(missing, np.inf, _numbers(column.name, values, missing))  # none of them is infinite
-    places = {value: place for place, value in enumerate([*column.values, None])}
-    return np.array([places[value] for value in _plain(column, values, missing)], np.float64)
+    return _places(column, values, missing).astype(np.float64)
+
+
+def _places(column: Column, values: np.ndarray, missing: np.ndarray) -> np.ndarray:
+    """Return which of a column's categories values are: after the last if missing, -1 if unknown."""
+    places = {value: place for place, value in enumerate(column.values)}
+    known = np.array([places.get(value, -1) for value in values], np.int64)
+    return np.where(missing, len(places), known)
 
 
 def _plain(column: Column, values: np.ndarray, missing: np.ndarray) -> list[Any]:
@@ -510,11 +516,10 @@ def _given(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the values of a column that follows from another, and which are missing."""
     if leader.ranks:  # few numbers, and rounded since
-        which = np.abs(values.astype(float)[:, None] - leader.values).argmin(1)
+        nearest = np.abs(values.astype(float)[:, None] - leader.values).argmin(1)
+        which = np.where(missing, len(leader.values), nearest)
     else:
-        places = {value: place for place, value in enumerate([*leader.values, None])}
-        which = np.array([places[value] for value in values], np.int64)
-    which[missing] = len(leader.values)
+        which = _places(leader, values, missing)
     gone = np.array([value is None for value in column.given])
     if column.ranks:
         given = np.array([0.0 if value is None else value for value in column.given])

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from conftest import mixed_table
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -43,6 +43,7 @@ def test_missing_values_of_each_kind_come_back():
         elements=st.floats(-1e12, 1e12, width=64) | st.just(0.0),
     ).filter(lambda X: len(np.unique(X)) > 1)
 )
+@example(np.array([[0.0], [-274877906944.0668], [1.0]]))  # apart by steps, and of unlike size
 @settings(max_examples=60, deadline=None)
 def test_scores_keep_the_order_and_the_range(X):
     codec = TableCodec.fit(X)
