@@ -17,6 +17,7 @@ from ganaug import ConditionalGAN, GANAugment, GANOverSampler, QualityGate
 
 SHARE = 0.8  # of the draws of a class that are synthetic, where an arm goes beyond balance
 BEYOND = 1000  # synthetic images added to each class there
+ALONE = 4096  # synthetic images of each class, and no others, where mixup follows: as many as a pool has
 FEW = 30  # a class of so many images is drawn twice as often as a large one, where an arm leans to small ones
 QUICK_STEPS = 100  # of training a generator, where a run shall only show that it runs
 
@@ -135,9 +136,9 @@ def duplicates(context: Context) -> TrainingSet:
     return TrainingSet(context.X[rows], context.y[rows], _shared(context.y[rows], mask))
 
 
-def only(context: Context) -> TrainingSet:
+def only(context: Context, each: int = BEYOND) -> TrainingSet:
     """Synthetic images alone: train on synthetic, test on real."""
-    labels = np.repeat(np.unique(context.y), BEYOND)
+    labels = np.repeat(np.unique(context.y), each)
     X = context.gan.sample(labels, random_state=context.seed)
     return TrainingSet(X, labels, np.ones(len(labels)))
 
@@ -161,26 +162,31 @@ def transform_mixup(context: Context) -> TrainingSet:
 
 def leaning_mixup(context: Context) -> TrainingSet:
     """`mixup`, the small classes more often than the large ones."""
-    return _leaning(mixup(context))
+    return _leaning(mixup(context), context)
 
 
 def leaning_mixup_more(context: Context) -> TrainingSet:
     """`mixup_more`, the small classes more often than the large ones."""
-    return _leaning(mixup_more(context))
+    return _leaning(mixup_more(context), context)
 
 
 def leaning_transform_mixup(context: Context) -> TrainingSet:
     """`transform_mixup`, the small classes more often than the large ones."""
-    return _leaning(transform_mixup(context))
+    return _leaning(transform_mixup(context), context)
+
+
+def leaning_only_mixup(context: Context) -> TrainingSet:
+    """`leaning_mixup` with synthetic images in the place of the real ones, which it never sees."""
+    return _leaning(replace(only(context, ALONE), mixup=mixup(context).mixup), context)
 
 
 def _evenly(y: np.ndarray) -> np.ndarray:
     return 1 / np.bincount(y)[y]
 
 
-def _leaning(even: TrainingSet) -> TrainingSet:
-    """Draw a class of n rows (1 + FEW / n) times as often as a large one, in place of equally often."""
-    return replace(even, draw=even.draw * (1 + FEW / np.bincount(even.y)[even.y]))
+def _leaning(even: TrainingSet, context: Context) -> TrainingSet:
+    """Draw a class of n real rows (1 + FEW / n) times as often as a large one, in place of equally often."""
+    return replace(even, draw=even.draw * (1 + FEW / np.bincount(context.y)[even.y]))
 
 
 def _shared(y: np.ndarray, synthetic: np.ndarray) -> np.ndarray:
@@ -209,6 +215,7 @@ ARMS: dict[str, Callable[[Context], TrainingSet]] = {
     "leaning mixup": leaning_mixup,
     "leaning mixup 0.8": leaning_mixup_more,
     "leaning GANAugment + mixup": leaning_transform_mixup,
+    "leaning ganaug only + mixup": leaning_only_mixup,
     "ganaug recommended": ganaug_recommended,
 }
 OURS = (
@@ -219,6 +226,7 @@ OURS = (
     "GANAugment vary",
     "GANAugment + mixup",
     "leaning GANAugment + mixup",
+    "leaning ganaug only + mixup",
     "ganaug recommended",
 )
 ON_REQUEST = ("ganaug recommended",)  # takes several fits of the GAN
