@@ -19,6 +19,7 @@ SHARE = 0.8  # of the draws of a class that are synthetic, where an arm goes bey
 BEYOND = 1000  # synthetic images added to each class there
 ALONE = 4096  # synthetic images of each class, and no others, where mixup follows: as many as a pool has
 FEW = 30  # a class of so many images is drawn twice as often as a large one, where an arm leans to small ones
+FEWER = 10  # the same where it leans less
 QUICK_STEPS = 100  # of training a generator, where a run shall only show that it runs
 
 
@@ -175,6 +176,11 @@ def leaning_transform_mixup(context: Context) -> TrainingSet:
     return _leaning(transform_mixup(context), context)
 
 
+def leaning_less_transform_mixup(context: Context) -> TrainingSet:
+    """`transform_mixup`, the small classes more often than the large ones, but not as much more."""
+    return _leaning(transform_mixup(context), context, FEWER)
+
+
 def leaning_only_mixup(context: Context) -> TrainingSet:
     """`leaning_mixup` with synthetic images in the place of the real ones, which it never sees."""
     return _leaning(replace(only(context, ALONE), mixup=mixup(context).mixup), context)
@@ -184,9 +190,9 @@ def _evenly(y: np.ndarray) -> np.ndarray:
     return 1 / np.bincount(y)[y]
 
 
-def _leaning(even: TrainingSet, context: Context) -> TrainingSet:
-    """Draw a class of n real rows (1 + FEW / n) times as often as a large one, in place of equally often."""
-    return replace(even, draw=even.draw * (1 + FEW / np.bincount(context.y)[even.y]))
+def _leaning(even: TrainingSet, context: Context, few: int = FEW) -> TrainingSet:
+    """Draw a class of n real rows (1 + few / n) times as often as a large one, in place of equally often."""
+    return replace(even, draw=even.draw * (1 + few / np.bincount(context.y)[even.y]))
 
 
 def _shared(y: np.ndarray, synthetic: np.ndarray) -> np.ndarray:
@@ -215,6 +221,7 @@ ARMS: dict[str, Callable[[Context], TrainingSet]] = {
     "leaning mixup": leaning_mixup,
     "leaning mixup 0.8": leaning_mixup_more,
     "leaning GANAugment + mixup": leaning_transform_mixup,
+    "leaning 10 GANAugment + mixup": leaning_less_transform_mixup,
     "leaning ganaug only + mixup": leaning_only_mixup,
     "ganaug recommended": ganaug_recommended,
 }
@@ -226,6 +233,7 @@ OURS = (
     "GANAugment vary",
     "GANAugment + mixup",
     "leaning GANAugment + mixup",
+    "leaning 10 GANAugment + mixup",
     "leaning ganaug only + mixup",
     "ganaug recommended",
 )
