@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import copy
-import hashlib
 import itertools
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
-from functools import partial
+from contextlib import ExitStack
 from pathlib import Path
-from types import CodeType
 from typing import Any, Literal
 
-import joblib
 import numpy as np
 import torch
 from lightning_fabric import Fabric
@@ -26,6 +21,7 @@ from torch import Tensor
 from ganaug.data import as_arrays, as_random, check_labels, check_mode, encode_labels, label_indices
 from ganaug.game import Game
 from ganaug.generator import TrainedGenerator
+from ganaug.identity import run_identity
 from ganaug.images import ImageCodec
 from ganaug.kinds import as_rows, is_frame, join, take
 from ganaug.logs import tensorboard_callback
@@ -352,20 +348,9 @@ class ConditionalGAN(BaseEstimator):
     def _identity(
         self, X: Any, labels: np.ndarray, codec: ImageCodec | TableCodec, seed: int
     ) -> dict[str, str]:
-        """Return the data, by their digests, and all else that decides what training makes of them."""
-        auto = auto_for(codec)
-        settings = {k: v for k, v in self.get_params(deep=False).items() if k not in NOT_SAVED}
-        settings = {k: auto[k] if k in auto and is_auto(v) else v for k, v in settings.items()}
-        settings = {k: _named(v) if callable(v) else v for k, v in settings.items()}
-        digest = hashlib.sha256()
-        for i in range(0, len(labels), 256):
-            digest.update(np.ascontiguousarray(X[i : i + 256]).tobytes())
-        return {
-            **{k: str(v) for k, v in settings.items()},
-            "seed, which comes from random_state,": str(seed),
-            "X": f"{tuple(X.shape)} {digest.hexdigest()[:16]}",
-            "y": hashlib.sha256(labels.tobytes()).hexdigest()[:16],
-        }
+        settings = self.get_params(deep=False)
+        settings = {k: self._settled(k, codec) if k in auto_for(codec) else v for k, v in settings.items()}
+        return run_identity({k: v for k, v in settings.items() if k not in NOT_SAVED}, X, labels, seed)
 
     def expected_seconds(self, X: Any, y: Any) -> float:
         """Return about how long `fit` would take on such rows, by a few of its steps."""
@@ -588,37 +573,6 @@ class ConditionalGAN(BaseEstimator):
             networks.encoder.to(device)
         settings = self._generator_settings(self.codec_)
         return TrainedGenerator.from_tensors(tensors, networks, self.codec_, **settings)
-
-
-def _named(value: Any, within: tuple[Any, ...] = ()) -> str:
-    """Return what tells a callable from others: not its `repr`, which says where it lies in memory.
-
-    `within` are the callables that hold it, of which it may be one: a function may call itself.
-    """
-    if isinstance(value, partial):
-        return f"partial {_named(value.func)} {[*map(_told, value.args)]} {_told(value.keywords)}"
-    name = getattr(value, "__qualname__", type(value).__qualname__)
-    code = getattr(value, "__code__", None)
-    if code is None:
-        return f"{name} {_told(value)}"
-    if any(value is holder for holder in within):
-        return name
-    held = [cell.cell_contents for cell in value.__closure__ or ()]
-    parts = (code, *held, *(value.__defaults__ or ()))
-    return f"{name} {joblib.hash([_told(part, (*within, value)) for part in parts])}"
-
-
-def _told(value: Any, within: tuple[Any, ...] = ()) -> str:
-    """Return what tells a value that a callable holds from others, as far as that is the same in each run."""
-    if hasattr(value, "__code__") or isinstance(value, partial):
-        return _named(value, within)
-    if isinstance(value, CodeType):
-        return joblib.hash([value.co_code, value.co_names, *map(_told, value.co_consts)])
-    with suppress(Exception):  # what can't be pickled
-        found = joblib.hash(value)
-        if found == joblib.hash(copy.deepcopy(value)):
-            return found
-    return type(value).__qualname__
 
 
 def _shared(members: Sequence[TrainedGenerator]) -> bool:

@@ -19,7 +19,7 @@ PACKAGE = Path(ganaug.__file__).parent
 ROWS = [
     ["kinds", "dependences", "space", "torch_state"],
     ["columns"],
-    ["hdf5", "networks", "losses", "watch", "measures", "saved"],
+    ["hdf5", "networks", "losses", "watch", "measures", "saved", "identity"],
     ["data", "images", "tables", "rows"],
     ["writing", "game", "pool"],
     ["training", "generator", "probe", "neighbours", "aside"],
