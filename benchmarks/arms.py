@@ -17,9 +17,7 @@ from ganaug import ConditionalGAN, GANAugment, GANOverSampler, QualityGate
 
 SHARE = 0.8  # of the draws of a class that are synthetic, where an arm goes beyond balance
 BEYOND = 1000  # synthetic images added to each class there
-ALONE = 4096  # synthetic images of each class, and no others, where mixup follows: as many as a pool has
-FEW = 30  # a class of so many images is drawn twice as often as a large one, where an arm leans to small ones
-FEWER = 10  # the same where it leans less
+ALONE = 4096  # synthetic images of each class, and no real ones, where an arm trains as the rival does
 QUICK_STEPS = 100  # of training a generator, where a run shall only show that it runs
 
 
@@ -49,6 +47,9 @@ class Context:
     def use(self, gan: ConditionalGAN) -> None:
         """Take a fitted GAN in the place of the default one."""
         self._gan = gan
+
+
+Arm = Callable[[Context], TrainingSet]
 
 
 def as_it_is(context: Context) -> TrainingSet:
@@ -161,38 +162,23 @@ def transform_mixup(context: Context) -> TrainingSet:
     return replace(transform(context), mixup=mixup(context).mixup)
 
 
-def leaning_mixup(context: Context) -> TrainingSet:
-    """`mixup`, the small classes more often than the large ones."""
-    return _leaning(mixup(context), context)
+def only_mixup(context: Context) -> TrainingSet:
+    """`only` with as many images as a pool has, and with mixup, as the real ones it is compared with."""
+    return replace(only(context, ALONE), mixup=mixup(context).mixup)
 
 
-def leaning_mixup_more(context: Context) -> TrainingSet:
-    """`mixup_more`, the small classes more often than the large ones."""
-    return _leaning(mixup_more(context), context)
+def leaning(arm: Arm, few: int = 30) -> Arm:
+    """Return `arm`, drawing a class of n real images (1 + few / n) times as often as a large one."""
 
+    def lean(context: Context) -> TrainingSet:
+        even = arm(context)
+        return replace(even, draw=even.draw * (1 + few / np.bincount(context.y)[even.y]))
 
-def leaning_transform_mixup(context: Context) -> TrainingSet:
-    """`transform_mixup`, the small classes more often than the large ones."""
-    return _leaning(transform_mixup(context), context)
-
-
-def leaning_less_transform_mixup(context: Context) -> TrainingSet:
-    """`transform_mixup`, the small classes more often than the large ones, but not as much more."""
-    return _leaning(transform_mixup(context), context, FEWER)
-
-
-def leaning_only_mixup(context: Context) -> TrainingSet:
-    """`leaning_mixup` with synthetic images in the place of the real ones, which it never sees."""
-    return _leaning(replace(only(context, ALONE), mixup=mixup(context).mixup), context)
+    return lean
 
 
 def _evenly(y: np.ndarray) -> np.ndarray:
     return 1 / np.bincount(y)[y]
-
-
-def _leaning(even: TrainingSet, context: Context, few: int = FEW) -> TrainingSet:
-    """Draw a class of n real rows (1 + few / n) times as often as a large one, in place of equally often."""
-    return replace(even, draw=even.draw * (1 + few / np.bincount(context.y)[even.y]))
 
 
 def _shared(y: np.ndarray, synthetic: np.ndarray) -> np.ndarray:
@@ -203,7 +189,7 @@ def _shared(y: np.ndarray, synthetic: np.ndarray) -> np.ndarray:
     return draw
 
 
-ARMS: dict[str, Callable[[Context], TrainingSet]] = {
+ARMS: dict[str, Arm] = {
     "as it is": as_it_is,
     "balanced": balanced,
     "deferred weights": deferred_weights,
@@ -218,11 +204,13 @@ ARMS: dict[str, Callable[[Context], TrainingSet]] = {
     "GANAugment": transform,
     "GANAugment vary": transform_vary,
     "GANAugment + mixup": transform_mixup,
-    "leaning mixup": leaning_mixup,
-    "leaning mixup 0.8": leaning_mixup_more,
-    "leaning GANAugment + mixup": leaning_transform_mixup,
-    "leaning 10 GANAugment + mixup": leaning_less_transform_mixup,
-    "leaning ganaug only + mixup": leaning_only_mixup,
+    "leaning mixup": leaning(mixup),
+    "leaning mixup 0.8": leaning(mixup_more),
+    "leaning 10 mixup": leaning(mixup, 10),
+    "leaning 10 mixup 0.8": leaning(mixup_more, 10),
+    "leaning GANAugment + mixup": leaning(transform_mixup),
+    "leaning 10 GANAugment + mixup": leaning(transform_mixup, 10),
+    "leaning ganaug only + mixup": leaning(only_mixup),
     "ganaug recommended": ganaug_recommended,
 }
 OURS = (
