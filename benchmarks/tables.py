@@ -259,16 +259,6 @@ LEANING: Key = ("leaning GANAugment + mixup", True)
 ALONE: Key = ("leaning ganaug only + mixup", True)
 BALANCED: Key = ("balanced", True)
 RECOMMENDED: Key = ("ganaug recommended", True)
-PLOTTED: tuple[Key, ...] = (
-    ("as it is", True),
-    BALANCED,
-    ("mixup", True),
-    ("SMOTE", True),
-    ("DeepSMOTE", True),
-    ("ganaug", True),
-    ("ganaug only", True),
-    ("ganaug beyond", True),
-)
 
 
 def plot(results: dict[str, dict[str, Any]], path: Path) -> None:
@@ -279,7 +269,8 @@ def plot(results: dict[str, dict[str, Any]], path: Path) -> None:
     ):
         arms = by_arm(result["runs"])
         order = np.argsort(-np.array(result["counts"]))
-        for color, key in enumerate(PLOTTED):
+        others = [(name, True) for name in ("as it is", "SMOTE", "DeepSMOTE")]
+        for color, key in enumerate((*others, rival(arms), FILLED, HEADLINE, LEANING, ALONE)):
             if key in arms:
                 ours = key[0] in OURS
                 base = {seed: arms[BALANCED][seed] for seed in arms[key]}
