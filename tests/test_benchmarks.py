@@ -215,6 +215,15 @@ def test_the_rival_is_chosen_on_validation_data():
     assert half == pytest.approx(12.706 * 0.5, rel=1e-3)
 
 
+def test_a_rival_by_few_seeds_gives_way_to_one_that_is_above_it_on_more():
+    runs = (
+        fake_runs("as it is", [80]) + fake_runs("balanced", [92, 90, 90]) + fake_runs("mixup", [91, 93, 93])
+    )
+    assert tables.rival(tables.by_arm(runs)) == ("mixup", True)
+    runs += fake_runs("SMOTE", [93])  # above mixup on the one seed that it has
+    assert tables.rival(tables.by_arm(runs)) == ("SMOTE", True)
+
+
 def test_tables_show_losses_too():
     runs = fake_runs("as it is", [80, 81]) + fake_runs("balanced", [90, 91]) + fake_runs("ganaug", [88, 88])
     settings = dataclasses.asdict(QUICK)
