@@ -14,10 +14,10 @@ from sklearn.frozen import FrozenEstimator
 from benchmarks.classifier import TrainingSet
 from benchmarks.deepsmote import deep_smote
 from ganaug import ConditionalGAN, GANAugment, GANOverSampler, QualityGate
+from ganaug.pool import USUAL
 
 SHARE = 0.8  # of the draws of a class that are synthetic, where an arm goes beyond balance
 BEYOND = 1000  # synthetic images added to each class there
-ALONE = 4096  # synthetic images of each class, and no real ones, where an arm trains as the rival does
 QUICK_STEPS = 100  # of training a generator, where a run shall only show that it runs
 
 
@@ -163,8 +163,8 @@ def transform_mixup(context: Context) -> TrainingSet:
 
 
 def only_mixup(context: Context) -> TrainingSet:
-    """`only` with as many images as a pool has, and with mixup, as the real ones it is compared with."""
-    return replace(only(context, ALONE), mixup=mixup(context).mixup)
+    """`only` with as many images as `GANAugment` has in its pool, and mixup."""
+    return replace(only(context, USUAL), mixup=mixup(context).mixup)
 
 
 def leaning(arm: Arm, few: int = 30) -> Arm:

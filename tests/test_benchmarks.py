@@ -93,7 +93,9 @@ def test_arms(name, context, monkeypatch):
         assert set(counts) == {20}
     if name == "duplicates":
         assert n_real == len(data.y)
+    assert bool(data.mixup) == ("mixup" in name)
     if "ganaug only" in name:
+        assert set(counts) == {4096 if "mixup" in name else arms.BEYOND}
         assert n_real < len(data.y) * 0.01
     if name == "ganaug recommended":
         assert data.extra["recommendation"].startswith("Add nothing: class 9 has 4 rows")
