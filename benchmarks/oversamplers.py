@@ -1,0 +1,404 @@
+"""What synthetic rows do to classifiers of tables, against what users of imbalanced-learn do already.
+
+    python -m benchmarks.imbalanced_tables --path FOLDER
+    python -m benchmarks.imbalanced_tables --arms CTGAN --repeats 1     # needs the `ctgan` package
+
+FOLDER holds mammography.csv, phoneme.csv, oil-spill.csv, glass.csv, ecoli.csv, german.csv and
+adult-train.csv, without headers, the class last. Without one only scikit-learn's own tables are
+used. Each run of an arm is written to benchmarks/results/tables.json as it ends; runs that are
+there are not repeated. See benchmarks/README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from imblearn.over_sampling import ADASYN, SMOTE, SMOTENC, RandomOverSampler
+from sklearn.compose import ColumnTransformer, make_column_selector
+from sklearn.datasets import load_breast_cancer, load_wine
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score, balanced_accuracy_score, log_loss
+from sklearn.model_selection import RepeatedStratifiedKFold, train_test_split
+from sklearn.neighbors import NearestNeighbors
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
+from torchmetrics.functional.classification import multiclass_calibration_error
+
+from ganaug import GANOverSampler
+from ganaug.recommend import balanced_weights
+
+RESULTS = Path(__file__).parent / "results" / "tables.json"
+FILES = ("mammography", "phoneme", "oil-spill", "glass", "ecoli", "german", "adult-train")
+OWN = {"breast-cancer": load_breast_cancer, "wine": load_wine}
+LEAST = 20  # rows of a class; smaller ones are dropped
+VALIDATION = 0.25  # of a training half, for the threshold; the same rows for every arm
+POWERS = np.linspace(-1, 3, 65)  # of the class frequencies, by which "tuned" divides probabilities
+CTGAN_EPOCHS = 300  # its default
+
+Table = tuple[pd.DataFrame, np.ndarray]
+TrainingSet = tuple[pd.DataFrame, np.ndarray, np.ndarray | None]  # rows, labels, weights
+
+
+def load(name: str, folder: Path | None) -> Table:
+    """Return the rows and labels of a table, without classes of fewer than `LEAST` rows."""
+    if name in OWN:
+        X, y = OWN[name](return_X_y=True, as_frame=True)
+        y = y.to_numpy()
+    else:
+        if folder is None:
+            raise ValueError(f"{name}.csv needs `--path`; without it there are {list(OWN)}.")
+        table = pd.read_csv(folder / f"{name}.csv", header=None, na_values="?", skipinitialspace=True)
+        X, y = (
+            table.iloc[:, :-1].set_axis([f"c{i}" for i in range(table.shape[1] - 1)], axis=1),
+            table.iloc[:, -1],
+        )
+        y = y.astype(str).to_numpy()
+        X = X.apply(lambda column: column if column.dtype.kind in "if" else column.astype("category"))
+    labels, counts = np.unique(y, return_counts=True)
+    kept = np.isin(y, labels[counts >= LEAST])
+    return X[kept].reset_index(drop=True), y[kept]
+
+
+def codes(X: pd.DataFrame) -> ColumnTransformer:
+    """Return numbers in standard deviations and categories as integers, for what knows distances."""
+    return ColumnTransformer(
+        [
+            (
+                "numbers",
+                make_pipeline(SimpleImputer(), StandardScaler()),
+                make_column_selector(dtype_include="number"),
+            ),
+            (
+                "categories",
+                make_pipeline(SimpleImputer(strategy="most_frequent"), OrdinalEncoder()),
+                make_column_selector(dtype_include="category"),
+            ),
+        ]
+    ).fit(X)
+
+
+class InCodes:
+    """A sampler of imbalanced-learn, on scaled numbers and the codes of categories."""
+
+    def __init__(self, kind: str, seed: int) -> None:
+        self.kind, self.seed = kind, seed
+
+    def __call__(self, X: pd.DataFrame, y: np.ndarray, totals: Any = "auto") -> Table:
+        """Return rows and labels, `totals` of each class."""
+        transformer = codes(X)
+        rows = transformer.transform(X)
+        numbers, categories = (transformer.named_transformers_[part] for part in ("numbers", "categories"))
+        n_numbers = X.select_dtypes("number").shape[1]
+        neighbours = min(5, int(np.unique(y, return_counts=True)[1].min()) - 1)
+        settings: dict[str, Any] = {"sampling_strategy": totals, "random_state": self.seed}
+        if self.kind == "SMOTE" and n_numbers < X.shape[1]:
+            which = list(range(n_numbers, X.shape[1]))
+            sampler = SMOTENC(which, k_neighbors=neighbours, **settings)
+        elif self.kind == "SMOTE":
+            sampler = SMOTE(k_neighbors=neighbours, **settings)
+        else:
+            sampler = ADASYN(n_neighbors=neighbours, **settings)
+        rows, y = sampler.fit_resample(rows, y)
+        back = {}
+        if n_numbers:
+            values = numbers[-1].inverse_transform(rows[:, :n_numbers])
+            back |= dict(zip(X.select_dtypes("number").columns, values.T, strict=True))
+        if n_numbers < X.shape[1]:
+            values = categories[-1].inverse_transform(rows[:, n_numbers:])
+            names = X.select_dtypes("category").columns
+            back |= {
+                name: pd.Categorical(column, dtype=X[name].dtype)
+                for name, column in zip(names, values.T, strict=True)
+            }
+        return pd.DataFrame(back)[list(X.columns)], y
+
+
+def ctgan(X: pd.DataFrame, y: np.ndarray, seed: int, epochs: int) -> Callable[[np.ndarray], pd.DataFrame]:
+    """Fit CTGAN; return a function that gives one row for each label asked for."""
+    from ctgan import CTGAN
+
+    torch.manual_seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - the package draws from numpy's global state
+    table = X.copy()
+    for name in X.columns:
+        if X[name].dtype.kind in "if":
+            table[name] = X[name].fillna(X[name].median()).astype(float)
+        else:
+            table[name] = X[name].astype(object).fillna(X[name].mode()[0])
+    table["class"] = y
+    model = CTGAN(epochs=epochs)
+    model.fit(table, [*X.select_dtypes("category").columns, "class"])
+
+    def sample(labels: np.ndarray) -> pd.DataFrame:
+        parts = []
+        for label, n in zip(*np.unique(labels, return_counts=True), strict=True):
+            found: list[pd.DataFrame] = []
+            for _ in range(30):  # its condition only raises the probability of a class
+                rows = model.sample(max(100, 2 * n), "class", label)
+                found.append(rows[rows["class"] == label])
+                if sum(map(len, found)) >= n:
+                    break
+            rows = pd.concat(found)[:n]
+            if len(rows) < n:  # real rows of the class for those it did not find: to its advantage
+                rows = pd.concat(
+                    [
+                        rows,
+                        X[y == label]
+                        .assign(**{"class": label})
+                        .sample(n - len(rows), replace=True, random_state=seed),
+                    ]
+                )
+            parts.append(rows.drop(columns="class"))
+        return pd.concat(parts, ignore_index=True).astype(X.dtypes.to_dict())
+
+    return sample
+
+
+def prepare(
+    arm: str, X: pd.DataFrame, y: np.ndarray, seed: int
+) -> tuple[TrainingSet, Table | None, dict[str, Any]]:
+    """Return what an arm trains on, synthetic rows alone where it makes any, and notes."""
+    labels, counts = np.unique(y, return_counts=True)
+    lacking = np.repeat(labels, counts.max() - counts)
+    alone = np.repeat(labels, counts.max())
+    start = time.perf_counter()
+    if arm == "as it is":
+        return (X, y, None), None, {}
+    if arm == "class weights":
+        return (X, y, (len(y) / len(labels) / counts)[np.searchsorted(labels, y)]), None, {}
+    if arm == "random oversampling":
+        rows, targets = RandomOverSampler(random_state=seed).fit_resample(X, y)
+        return (rows, targets, None), None, {}
+    if arm in ("SMOTE", "ADASYN"):
+        sampler = InCodes(arm, seed)
+        rows, targets = sampler(X, y)
+        notes = {"seconds": time.perf_counter() - start}
+        only = None
+        if arm == "SMOTE":
+            more, labelled = sampler(X, y, dict(zip(labels, counts + counts.max(), strict=True)))
+            only = more[len(y) :], labelled[len(y) :]
+        return (rows, targets, None), only, notes
+    if arm == "CTGAN":
+        # Ten epochs first: where all would take over half an hour, they stand for all.
+        sample = ctgan(X, y, seed, 10)
+        seconds = (time.perf_counter() - start) * CTGAN_EPOCHS / 10
+        epochs = 10
+        if seconds < 1800:
+            start, epochs = time.perf_counter(), CTGAN_EPOCHS
+            sample = ctgan(X, y, seed, epochs)
+            seconds = time.perf_counter() - start
+        rows = pd.concat([X, sample(lacking)], ignore_index=True).astype(X.dtypes.to_dict())
+        notes = {"seconds": seconds, "epochs": epochs}
+        return (rows, np.concatenate([y, np.sort(lacking)]), None), (sample(alone), alone), notes
+    if arm == "ganaug":
+        oversampler = GANOverSampler(random_state=seed)
+        rows, targets = oversampler.fit_resample(X, y)
+        seconds = time.perf_counter() - start
+        only = oversampler.gan_.sample(alone, random_state=seed), alone
+        return (rows, targets, None), only, {"seconds": seconds}
+    if arm == "ganaug recommended":
+        oversampler = GANOverSampler(sampling_strategy="recommended", random_state=seed)
+        rows, targets = oversampler.fit_resample(X, y)
+        notes = {"seconds": time.perf_counter() - start, "recommendation": str(oversampler.recommendation_)}
+        if not oversampler.synthetic_mask_.any():
+            return (
+                (X, y, balanced_weights(y, np.zeros(len(y), bool), dict.fromkeys(labels, 0.0))),
+                None,
+                notes,
+            )
+        return (rows, targets, oversampler.sample_weight_), None, notes
+    raise ValueError(f"`--arms` must be among {list(ARMS)}, got {arm!r}.")
+
+
+ARMS = (
+    "as it is",
+    "class weights",
+    "random oversampling",
+    "SMOTE",
+    "ADASYN",
+    "ganaug",
+    "ganaug recommended",
+    "CTGAN",
+)
+
+
+def models(X: pd.DataFrame, seed: int) -> dict[str, Any]:
+    """Return the classifiers by name; all see numbers in standard deviations and one column a category."""
+    encode = ColumnTransformer(
+        [
+            (
+                "numbers",
+                make_pipeline(SimpleImputer(), StandardScaler()),
+                make_column_selector(dtype_include="number"),
+            ),
+            (
+                "categories",
+                OneHotEncoder(handle_unknown="ignore", sparse_output=False),
+                make_column_selector(dtype_include="category"),
+            ),
+        ]
+    )
+    return {
+        "logistic regression": make_pipeline(encode, LogisticRegression(max_iter=1000)),
+        "gradient boosting": make_pipeline(encode, HistGradientBoostingClassifier(random_state=seed)),
+        "MLP": make_pipeline(encode, MLPClassifier((64,), max_iter=50, random_state=seed)),
+    }
+
+
+def fitted(model: Any, X: pd.DataFrame, y: np.ndarray, weight: np.ndarray | None) -> Any:
+    """Return a fitted pipeline, whose last step gets the weights, if any."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        if weight is None:
+            return model.fit(X, y)
+        last = model.steps[-1][0]
+        return model.fit(X, y, **{f"{last}__sample_weight": weight})
+
+
+def scores(
+    proba: np.ndarray, y: np.ndarray, classes: np.ndarray, power: float, counts: np.ndarray
+) -> dict[str, float]:
+    """Return what a classifier is worth: predicted as it is, and with frequencies divided out."""
+    truth = np.searchsorted(classes, y)
+    one = truth[:, None] == np.arange(len(classes))
+    rare = int(counts.argmin())
+    precision = (
+        average_precision_score(one[:, rare], proba[:, rare])
+        if len(classes) == 2
+        else average_precision_score(one, proba, average="macro")
+    )
+    error = multiclass_calibration_error(torch.from_numpy(proba), torch.from_numpy(truth), len(classes))
+    return {
+        "balanced_accuracy": 100 * float(balanced_accuracy_score(truth, proba.argmax(1))),
+        "tuned_balanced_accuracy": 100
+        * float(balanced_accuracy_score(truth, (proba / counts**power).argmax(1))),
+        "average_precision": 100 * float(precision),
+        "log_loss": float(log_loss(truth, proba, labels=np.arange(len(classes)))),
+        "calibration_error": float(error),
+    }
+
+
+def best_power(proba: np.ndarray, y: np.ndarray, classes: np.ndarray, counts: np.ndarray) -> float:
+    """Return by which power of the class frequencies to divide: for two classes, a threshold."""
+    truth = np.searchsorted(classes, y)
+    found = [balanced_accuracy_score(truth, (proba / counts**power).argmax(1)) for power in POWERS]
+    best = np.flatnonzero(np.isclose(found, max(found)))
+    return float(POWERS[best[len(best) // 2]])
+
+
+def record_distance(rows: pd.DataFrame, X: pd.DataFrame) -> float:
+    """Return the median distance of rows to the nearest training row, by that of training rows to theirs."""
+    encode = models(X, 0)["MLP"][0].fit(X)
+    near = NearestNeighbors(n_neighbors=2).fit(encode.transform(X))
+    real = np.median(near.kneighbors()[0][:, 0])
+    made = np.median(near.kneighbors(encode.transform(rows), 1)[0])
+    return float(made / real) if real else float("nan")
+
+
+def run(
+    arm: str, X: pd.DataFrame, y: np.ndarray, inside: np.ndarray, outside: np.ndarray, seed: int
+) -> dict[str, Any]:
+    """Return all figures of an arm on one half of a table, tested on the other."""
+    train, validation = train_test_split(inside, test_size=VALIDATION, stratify=y[inside], random_state=seed)
+    X_train, y_train = X.iloc[train].reset_index(drop=True), y[train]
+    classes, counts = np.unique(y_train, return_counts=True)
+    start = time.perf_counter()
+    (rows, targets, weight), only, notes = prepare(arm, X_train, y_train, seed)
+    result: dict[str, Any] = {"seconds": time.perf_counter() - start, **notes, "models": {}, "only": {}}
+    for kind, (own_rows, own_targets, own_weight) in {
+        "models": (rows, targets, weight),
+        **({} if only is None else {"only": (*only, None)}),
+    }.items():
+        for name, model in models(X_train, seed).items():
+            model = fitted(model, own_rows, own_targets, own_weight)
+            power = best_power(model.predict_proba(X.iloc[validation]), y[validation], classes, counts)
+            proba = model.predict_proba(X.iloc[outside])
+            result[kind][name] = scores(proba, y[outside], classes, power, counts)
+    if only is not None:
+        result["distance"] = record_distance(only[0], X_train)
+    return result
+
+
+def applies(arm: str, X: pd.DataFrame) -> bool:
+    """Return whether an arm can be used on such a table."""
+    return arm != "ADASYN" or X.shape[1] == X.select_dtypes("number").shape[1]
+
+
+def record(result: dict[str, Any], path: Path) -> None:
+    """Add a run to the results, which several processes may do."""
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        runs = json.loads(path.read_text())["runs"] if path.exists() else []
+        runs = [r for r in runs if key(r) != key(result)] + [result]
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps({"runs": sorted(runs, key=key)}, indent=0) + "\n")
+        partial.replace(path)
+
+
+def key(result: dict[str, Any]) -> tuple[Any, ...]:
+    """Return what tells one run from another."""
+    return result["table"], result["repeat"], result["fold"], result["arm"]
+
+
+def main() -> None:
+    """Run what is asked for and not there yet."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--path", type=Path, help="folder of the CSV files")
+    parser.add_argument("--tables", help="comma-separated; default: all there are")
+    parser.add_argument("--arms", default=",".join(ARMS[:-1]), help="comma-separated")
+    parser.add_argument("--repeats", type=int, default=5, help="of two folds each")
+    parser.add_argument("--first-repeat", type=int, default=0)
+    parser.add_argument("--threads", type=int, help="of torch")
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    tables = options.tables.split(",") if options.tables else [*OWN, *(FILES if options.path else ())]
+    arms = options.arms.split(",")
+    for arm in arms:
+        if arm not in ARMS:
+            parser.error(f"--arms must be among {list(ARMS)}, got {arm!r}")
+    done = json.loads(options.output.read_text())["runs"] if options.output.exists() else []
+    known = {key(result) for result in done}
+    for repeat in range(options.first_repeat, options.repeats):
+        for table in tables:
+            X, y = load(table, options.path)
+            folds = RepeatedStratifiedKFold(n_splits=2, n_repeats=repeat + 1, random_state=0)
+            for fold, (inside, outside) in enumerate(list(folds.split(X, y))[-2:]):
+                for arm in arms:
+                    about = {"table": table, "repeat": repeat, "fold": fold, "arm": arm}
+                    if key(about) in known or not applies(arm, X):
+                        continue
+                    try:
+                        figures = run(arm, X, y, inside, outside, 10 * repeat + fold)
+                    except (ValueError, RuntimeError) as exc:
+                        if arm != "ADASYN":  # which gives up where it finds no borderline
+                            raise
+                        print(f"{table} {repeat}.{fold} {arm}: not possible ({exc})", flush=True)
+                        continue
+                    result = {**about, "n": len(y), **figures}
+                    record(result, options.output)
+                    mean = np.mean([m["balanced_accuracy"] for m in result["models"].values()])
+                    print(
+                        f"{table} {repeat}.{fold} {arm}: {mean:.2f} in {result['seconds']:.0f} s", flush=True
+                    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,464 @@
+"""The command line: one verb for each step."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from click.core import ParameterSource
+
+# Rooms that need torch are imported inside the commands: `ganaug --help` need not wait for it.
+
+NOT_OPTIONS = ("callbacks", "verbose")  # parameters of `ConditionalGAN` with no place on a command line
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+overwrite = click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
+size = click.option("--size", type=click.IntRange(min=1), help="Resize images to this height and width.")
+PATH = click.Path(path_type=Path)
+resume_writing = click.option("--resume", is_flag=True, help="Go on where the same command was stopped.")
+layout = click.option(
+    "--layout",
+    type=click.Choice(["nhwc", "nchw"]),
+    default="nhwc",
+    help="`images`, channels last; or `imgs`, channels first, for loaders of BigGAN's kind.",
+)
+compression = click.option("--compression", type=click.Choice(["gzip", "lzf"]), help="Of the file.")
+
+
+class OneLineErrors(click.Group):
+    """A group whose commands turn the errors of bad input into one line and exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except (click.exceptions.Exit, click.Abort, click.ClickException):
+            raise
+        except (ValueError, TypeError, OSError, RuntimeError, MemoryError, ImportError) as exc:
+            raise click.ClickException(" ".join(str(exc).split())) from exc
+
+
+class EstimatorCommand(click.Command):
+    """A command with an option for each parameter of `ConditionalGAN`."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Return the command's own options and the estimator's."""
+        from ganaug.gan import ConditionalGAN
+
+        options: list[click.Parameter] = []
+        for name, parameter in inspect.signature(ConditionalGAN).parameters.items():
+            if name not in NOT_OPTIONS:
+                flag = "--" + name.replace("_", "-")
+                # "auto" and None may stand for a number: numbers are recognised by their looks.
+                kind: Any = AUTO if name != "log_dir" else PATH
+                if isinstance(parameter.default, int | float):
+                    kind = type(parameter.default)
+                options.append(
+                    click.Option(
+                        [flag, name], type=kind, default=parameter.default, help="See ConditionalGAN."
+                    )
+                )
+        return [*super().get_params(ctx), *options]
+
+
+class _Auto(click.ParamType):
+    name = "text or number"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        for kind in (int, float):
+            try:
+                return kind(value)
+            except (TypeError, ValueError):
+                continue
+        return value
+
+
+AUTO = _Auto()
+
+
+@click.group(
+    cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"], "show_default": True}
+)
+@click.version_option(package_name="ganaug")
+def main() -> None:
+    """Augment data with conditional GANs, for classes with too few examples.
+
+    DATA is a folder with one folder of images for each class, an HDF5 file that ganaug wrote, or
+    an .npz file with arrays X and y. The latter two may hold tables.
+    """
+
+
+@main.command()
+@click.option(
+    "--seeds", type=click.IntRange(min=2), default=3, help="Repetitions, each with data drawn anew."
+)
+@click.option("--steps", type=AUTO, default="auto", help="Updates of the generator.")
+@click.option("--probe-steps", type=click.IntRange(min=1), default=600, help="Updates of each classifier.")
+@click.option("-o", "--output", type=PATH, default=Path(), help="Folder for the two files it writes.")
+@as_json
+def demo(seeds: int, steps: Any, probe_steps: int, output: Path, as_json: bool) -> None:
+    """Train on scikit-learn's digits, made long-tailed, and measure whether ganaug helps."""
+    from ganaug.demo import HDF5_FILE, PICTURE_FILE, run_demo
+
+    if not output.is_dir():
+        raise ValueError(f"{output} is not a folder: make it first.")
+    result = run_demo(output, seeds=seeds, gan_steps=steps, probe_steps=probe_steps, verbose=not as_json)
+    if as_json:
+        click.echo(json.dumps(result))
+        return
+    click.echo(f"\n{'trained on':<20}{'balanced accuracy':>18}   ganaug minus it (95 % interval)")
+    for arm, values in result["accuracy"].items():
+        line = f"{arm:<20}{np.mean(values):>17.2f}%"
+        if arm in result["difference"]:
+            mean, half = result["difference"][arm]["mean"], result["difference"][arm]["half_width"]
+            line += f"   {mean:+.2f} ({mean - half:+.2f} to {mean + half:+.2f})"
+        click.echo(line)
+    click.echo(f"\n{result['verdict']}\nWrote {output / HDF5_FILE} and {output / PICTURE_FILE}.")
+
+
+@main.command(cls=EstimatorCommand)
+@click.argument("data", type=PATH)
+@click.option("-o", "--output", type=PATH, required=True, help="Folder for the model.")
+@size
+@click.option("--resume", is_flag=True, help="Go on from the checkpoint of a run that was stopped.")
+@click.option("--use-all", is_flag=True, help="Set no images aside for the report.")
+@overwrite
+@as_json
+def fit(
+    data: Path,
+    output: Path,
+    size: int | None,
+    resume: bool,
+    use_all: bool,
+    overwrite: bool,
+    as_json: bool,
+    **parameters: Any,
+) -> None:
+    """Train a GAN on DATA and save it.
+
+    A tenth of each class of 200 images or more is set aside at random, for `ganaug report` to compare
+    with. Where images belong together, as the frames of a video do, pass --use-all, and whole groups
+    that you held out to the report. The model holds its training images: share it only as you would
+    share those.
+    """
+    import shutil
+
+    from ganaug.aside import remember, set_aside
+    from ganaug.gan import ConditionalGAN
+    from ganaug.kinds import take
+    from ganaug.saved import CONFIG_FILE
+
+    checkpoint = output / "checkpoint"
+    if checkpoint.exists() and not (resume or overwrite):
+        raise ValueError(
+            f"{checkpoint} is left of a run that was stopped: pass --resume to go on, or --overwrite."
+        )
+    if (output / CONFIG_FILE).exists() and not overwrite and not checkpoint.exists():
+        raise FileExistsError(f"{output} holds a trained model: pass --overwrite to replace it.")
+    X, y = _real_images(data, size)
+    aside = np.zeros(len(y), bool) if use_all else set_aside(X, y)
+    X_aside, X, y = take(X, aside), take(X, ~aside), y[~aside]
+    gan = ConditionalGAN(**parameters, verbose=not as_json)
+    if checkpoint.exists() and not resume:
+        shutil.rmtree(checkpoint)
+    gan.fit(X, y, checkpoint=checkpoint)
+    gan.save(output)
+    if aside.any():
+        remember(output, gan.digest(), X_aside)
+    shutil.rmtree(checkpoint)
+    classes = dict(zip(gan.classes_.tolist(), gan.class_counts_.tolist(), strict=True))
+    if as_json:
+        named = {str(label): n for label, n in classes.items()}
+        click.echo(json.dumps({"model": str(output), "classes": named, "set_aside": int(aside.sum())}))
+    else:
+        counts = ", ".join(f"{label}: {n}" for label, n in classes.items())
+        kept = f" Set {aside.sum()} aside for `ganaug report`." if aside.any() else ""
+        click.echo(f"Trained on {len(y)} {gan.codec_.rows} ({counts}).{kept} Wrote {output}.")
+
+
+@main.command()
+@click.argument("model", type=PATH)
+@click.option("-o", "--output", type=PATH, required=True, help="The HDF5 file to write.")
+@click.option("--per-class", type=click.IntRange(min=1), help="Images of each class.")
+@click.option(
+    "--balance", type=PATH, metavar="DATA", help="Write what each class of DATA lacks to the largest."
+)
+@click.option("--random-state", type=int, help="Seed: the same one writes the same images.")
+@click.option("--device", default="auto", help="As for fit.")
+@layout
+@compression
+@resume_writing
+@overwrite
+@as_json
+def generate(
+    model: Path,
+    output: Path,
+    per_class: int | None,
+    balance: Path | None,
+    random_state: int | None,
+    device: str,
+    layout: str,
+    compression: str | None,
+    resume: bool,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Write synthetic images of MODEL to an HDF5 file.
+
+    A run that was stopped, whatever stopped it, goes on with --resume, and ends with the same file.
+    """
+    from ganaug.gan import ConditionalGAN
+    from ganaug.writing import write_hdf5
+
+    if (per_class is None) == (balance is None):
+        raise click.UsageError("Pass either --per-class N or --balance DATA.")
+    gan = ConditionalGAN.load(model, device=device)
+    if balance is None:
+        counts = dict.fromkeys(gan.classes_.tolist(), per_class or 0)
+    else:
+        counts = _lacking(_real_images(balance, gan=gan)[1], gan.classes_)
+        if not any(counts.values()):
+            raise ValueError(f"Each class of {balance} has as many as the largest: there is nothing to add.")
+    write_hdf5(
+        gan,
+        output,
+        counts,
+        random_state=random_state,
+        layout=layout,
+        compression=compression,
+        resume=resume,
+        overwrite=overwrite,
+        verbose=not as_json,
+    )
+    total = sum(counts.values())
+    click.echo(
+        json.dumps({"file": str(output), "images": total})
+        if as_json
+        else f"Wrote {total} {gan.codec_.rows} to {output}."
+    )
+
+
+@main.command(cls=EstimatorCommand)
+@click.argument("data", type=PATH)
+@click.option("-o", "--output", type=PATH, required=True, help="The HDF5 file to write.")
+@click.option("--model", type=PATH, help="A model that was fitted on DATA; none: one is fitted now.")
+@click.option("--recommended", is_flag=True, help="Find out first how many to add to each class, if any.")
+@size
+@layout
+@compression
+@resume_writing
+@overwrite
+@as_json
+def resample(
+    data: Path,
+    output: Path,
+    model: Path | None,
+    recommended: bool,
+    size: int | None,
+    layout: str,
+    compression: str | None,
+    resume: bool,
+    overwrite: bool,
+    as_json: bool,
+    **parameters: Any,
+) -> None:
+    """Write DATA and what it lacks to balance to an HDF5 file.
+
+    Synthetic images pass a QualityGate; the file says which they are. With --recommended,
+    cross-validation decides how many are added to each class, and the file holds the weight of
+    each image too; expect it to take several times as long.
+
+    A run that was stopped while it wrote goes on with --resume; without --model, its GAN is trained
+    anew, so --random-state has to be the same.
+    """
+    from ganaug.data import label_indices
+    from ganaug.gan import ConditionalGAN
+    from ganaug.gate import QualityGate
+    from ganaug.recommend import recommend_counts
+    from ganaug.writing import check_target, write_hdf5
+
+    if model is not None:
+        _refuse_beside_model(recommended)
+    elif resume and parameters["random_state"] is None:
+        raise click.UsageError("--resume needs the --model or the --random-state of the run to go on with.")
+    check_target(output, overwrite, resume)
+    if model is None:
+        gan = ConditionalGAN(**parameters, verbose=not as_json)
+        X, y = _real_images(data, size)
+    else:
+        gan = ConditionalGAN.load(model, device=parameters["device"])
+        X, y = _real_images(data, gan=gan)
+        try:
+            gan.codec_.check(X)
+            label_indices(np.unique(y), gan.classes_, "DATA")
+        except ValueError as exc:
+            raise ValueError(f"{model} was fitted on other data than {data}: {exc}") from exc
+    gan.check_parameters()
+    seed = parameters["random_state"]
+    classes = np.unique(y)
+    to_add: dict[Any, int] = _lacking(y, classes)
+    sample_weight = reason = None
+    if recommended:
+        advice = recommend_counts(QualityGate(gan), X, y, random_state=seed, verbose=not as_json)
+        to_add, sample_weight, reason = advice.to_add, advice.sample_weight, advice.reason
+    # With nothing to add, nothing is trained.
+    idle: Any = _Idle(classes)
+    sampler = QualityGate(gan).fit(X, y) if any(to_add.values()) else idle
+    write_hdf5(
+        sampler,
+        output,
+        to_add,
+        real=(X, y),
+        sample_weight=sample_weight,
+        random_state=seed,
+        layout=layout,
+        compression=compression,
+        resume=resume,
+        overwrite=overwrite,
+        verbose=not as_json,
+    )
+    if as_json:
+        added = {str(label): n for label, n in to_add.items()}
+        click.echo(json.dumps({"file": str(output), "real": len(y), "added": added, "reason": reason}))
+        return
+    if reason is not None:
+        click.echo(reason)
+    counts = ", ".join(f"{label}: {n}" for label, n in to_add.items())
+    rows = "rows" if X.ndim == 2 else "images"
+    click.echo(f"Wrote {len(y)} {rows} and {sum(to_add.values())} synthetic ones ({counts}) to {output}.")
+
+
+@main.command()
+@click.argument("model", type=PATH)
+@click.argument("data", type=PATH)
+@click.option("-o", "--output", type=PATH, default=Path("report.html"), help="The page to write.")
+@click.option("--test", type=PATH, metavar="DATA", help="Data that the model never saw.")
+@click.option("--per-class", type=click.IntRange(min=10), default=500, help="Rows to sample of each class.")
+@click.option("--random-state", type=int, default=0)
+@as_json
+def report(
+    model: Path, data: Path, output: Path, test: Path | None, per_class: int, random_state: int, as_json: bool
+) -> None:
+    """Measure the synthetic rows of MODEL against DATA, which it was trained on, and write a page.
+
+    Whether it copies, and whether it helps a classifier, takes rows that it never saw: those of
+    --test, or those of DATA that `ganaug fit` set aside.
+    """
+    from ganaug.aside import was_set_aside
+    from ganaug.gan import ConditionalGAN
+    from ganaug.kinds import take
+    from ganaug.quality import quality_report
+
+    if not output.absolute().parent.is_dir():
+        raise ValueError(f"{output.parent} is not a folder: make it first.")
+    if output.is_dir():
+        raise ValueError(f"{output} is a folder: name a file.")
+    gan = ConditionalGAN.load(model)
+    X, y = _real_images(data, gan=gan)
+    aside = was_set_aside(model, gan.digest(), X)
+    held_out: tuple[Any, Any] = (take(X, aside), y[aside]) if aside.any() else (None, None)
+    if test is not None:
+        held_out = _real_images(test, gan=gan)
+    X, y = take(X, ~aside), y[~aside]
+    found = quality_report(gan, X, y, *held_out, per_class=per_class, random_state=random_state)
+    found.to_html(output)
+    if as_json:
+        click.echo(found.to_json())
+    else:
+        click.echo("\n".join([*found["verdict"], f"Wrote {output}."]))
+
+
+@main.command()
+@click.argument("file", type=PATH)
+@click.option("--to", "folder", type=PATH, required=True, help="Folder to make.")
+@as_json
+def export(file: Path, folder: Path, as_json: bool) -> None:
+    """Write the images of an HDF5 FILE as PNG files, one folder for each class."""
+    from ganaug.export import export_images
+
+    n = export_images(file, folder)
+    text = f"Wrote {n} images to {folder}."
+    click.echo(json.dumps({"folder": str(folder), "images": n}) if as_json else text)
+
+
+def _lacking(y: np.ndarray, classes: np.ndarray) -> dict[Any, int]:
+    """Return what each of `classes` lacks to the largest."""
+    from ganaug.data import label_indices
+
+    n = np.bincount(label_indices(y, classes, "DATA"), minlength=len(classes))
+    return dict(zip(classes.tolist(), (n.max() - n).tolist(), strict=True))
+
+
+class _Idle:
+    """A sampler that is asked for nothing."""
+
+    def __init__(self, classes: np.ndarray) -> None:
+        self.classes_, self.sample = classes, None
+
+    def __repr__(self) -> str:
+        return "none"
+
+
+def _real_images(
+    data: Path, size: int | tuple[int, int] | None = None, gan: Any = None
+) -> tuple[Any, np.ndarray]:
+    """Return images and labels; those of a folder by their names, which mean more than their order.
+
+    Where a fitted `gan` is given, with the size and the channels of its own. Synthetic images that
+    stand beside real ones are left out: a GAN shall not learn from itself.
+    """
+    from ganaug.data import as_arrays
+    from ganaug.kinds import take
+
+    if gan is not None and gan.codec_.name != "table":
+        size = gan.codec_.shape[1:]
+    X, y = arrays = as_arrays(data, size=size)
+    if isinstance(X, np.ndarray) and X.dtype.kind in "SU":
+        raise ValueError(
+            f"{data} holds a table of dtype {X.dtype}, whose columns are all strings: for columns of several"
+            " kinds write a DataFrame by write_hdf5(..., real=(X, y))."
+        )
+    if arrays.class_names is not None and y.dtype.kind in "iu":
+        y = np.array(arrays.class_names)[y]
+    synthetic = arrays.synthetic
+    if synthetic is not None and synthetic.any() and not synthetic.all():
+        rows = "rows" if X.ndim == 2 else "images"
+        click.echo(f"Leaving out {synthetic.sum()} synthetic {rows} of {data}.", err=True)
+        X, y = take(X, ~synthetic), y[~synthetic]
+    return X if gan is None else _with_channels(X, gan.codec_), y
+
+
+def _with_channels(X: Any, codec: Any) -> Any:
+    """Return images with the channels of a model's: grey ones as colour, and opaque where those have alpha.
+
+    How many a folder has depends on each of its files, and whether the last axis is there on its format.
+    """
+    if X.ndim not in (3, 4) or codec.name == "table" or codec.tensor:
+        return X
+    images = X[..., None] if X.ndim == 3 else X
+    channels, flat = codec.shape[0], len(codec.row_shape) == 2
+    if images.shape[3] == 1 and channels > 1:
+        images = images.repeat(3, axis=3)
+    if images.shape[3] == 3 and channels == 4:
+        opaque = 255 if images.dtype == np.uint8 else 1
+        images = np.concatenate([images, np.full_like(images[..., :1], opaque)], axis=3)
+    return images[..., 0] if flat and images.shape[3] == 1 else images
+
+
+def _refuse_beside_model(recommended: bool) -> None:
+    """Raise UsageError if an option was given that a fitted model has no use for."""
+    if recommended:
+        raise click.UsageError("--recommended fits GANs of its own on parts of DATA: drop --model.")
+    context = click.get_current_context()
+    used = {"data", "output", "model", "recommended", "random_state", "device"}
+    used |= {"layout", "compression", "resume", "overwrite", "as_json"}
+    given = [
+        "--" + name.replace("_", "-")
+        for name in context.params
+        if name not in used and context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    ]
+    if given:
+        raise click.UsageError(f"--model is fitted already: drop {', '.join(given)}, or --model.")
