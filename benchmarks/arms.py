@@ -14,7 +14,7 @@ from sklearn.frozen import FrozenEstimator
 from benchmarks.classifier import TrainingSet
 from benchmarks.deepsmote import deep_smote
 from ganaug import ConditionalGAN, GANAugment, GANOverSampler, QualityGate
-from ganaug.pool import USUAL
+from ganaug.adapters.pool import USUAL
 
 SHARE = 0.8  # of the draws of a class that are synthetic, where an arm goes beyond balance
 BEYOND = 1000  # synthetic images added to each class there

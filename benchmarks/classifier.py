@@ -13,8 +13,8 @@ import torchvision
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ganaug.images import ImageCodec
-from ganaug.kinds import channels_first
+from ganaug.data.containers import channels_first
+from ganaug.data.images import ImageCodec
 
 DEFERRED = 0.8  # the share of the updates after which deferred class weights set in
 

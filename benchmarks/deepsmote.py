@@ -15,7 +15,7 @@ from imblearn.over_sampling import SMOTE
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ganaug.images import ImageCodec
+from ganaug.data.images import ImageCodec
 
 BLOCK = 500  # rows that go through a network at once outside training
 WARM_UP = 50  # steps over which the learning rate rises

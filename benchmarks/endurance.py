@@ -22,6 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import ganaug.writing
 import numpy as np
 import pandas as pd
 import torch
@@ -29,10 +30,9 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 import ganaug.training
-import ganaug.writing
 from benchmarks.gain import RESULTS
 from ganaug import ConditionalGAN, HDF5Dataset, as_arrays, write_hdf5
-from ganaug.export import export_images
+from ganaug.io.export import export_images
 
 OUTPUT = RESULTS / "endurance.json"
 FORK = multiprocessing.get_context("fork")
@@ -65,7 +65,7 @@ def kill_generation(folder: Path) -> dict[str, Any]:
     """Kill runs of `write_hdf5` at random moments, and resume them, until there were enough kills."""
     gan = ConditionalGAN(steps=20, random_state=0).fit(*digits())
     # A run that is killed every half second shall get on; by default a kill can cost ten seconds.
-    ganaug.writing.SYNC_SECONDS = 0.02
+    ganaug.io.writing.SYNC_SECONDS = 0.02
     options = {"counts": 3000, "random_state": 0, "block_size": 128}
     start = time.monotonic()
     whole = write_hdf5(gan, folder / "whole.h5", **options).read_bytes()
@@ -86,7 +86,7 @@ def kill_generation(folder: Path) -> dict[str, Any]:
 def kill_training(folder: Path) -> dict[str, Any]:
     """Kill trainings at random moments, and resume them."""
     X, y = digits()
-    ganaug.training.SAVE_EVERY = ganaug.training.REPORT_EVERY
+    ganaug.training.loop.SAVE_EVERY = ganaug.training.loop.REPORT_EVERY
 
     def train(checkpoint: Path, result: Path) -> None:
         gan = ConditionalGAN(steps=200, random_state=0).fit(X, y, checkpoint=checkpoint)

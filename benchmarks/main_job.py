@@ -23,7 +23,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import balanced_accuracy_score
 
 from ganaug import ConditionalGAN, GANOverSampler, QualityGate, quality_report
-from ganaug.probe import ProbeClassifier
+from ganaug.evaluation.classifiers import ProbeClassifier
 
 COUNTS = (4000, 2000, 1000, 750, 500, 350, 200, 100, 60, 40)
 PER_CLASS = 1000  # images of each class that are measured

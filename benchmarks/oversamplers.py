@@ -1,23 +1,9 @@
-"""What synthetic rows do to classifiers of tables, against what users of imbalanced-learn do already.
-
-    python -m benchmarks.imbalanced_tables --path FOLDER
-    python -m benchmarks.imbalanced_tables --arms CTGAN --repeats 1     # needs the `ctgan` package
-
-FOLDER holds mammography.csv, phoneme.csv, oil-spill.csv, glass.csv, ecoli.csv, german.csv and
-adult-train.csv, without headers, the class last. Without one only scikit-learn's own tables are
-used. Each run of an arm is written to benchmarks/results/tables.json as it ends; runs that are
-there are not repeated. See benchmarks/README.md.
-"""
+"""The arms of the benchmark of tables: what may be done to a training half before a classifier sees it."""
 
 from __future__ import annotations
 
-import argparse
-import fcntl
-import json
 import time
-import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,52 +11,17 @@ import pandas as pd
 import torch
 from imblearn.over_sampling import ADASYN, SMOTE, SMOTENC, RandomOverSampler
 from sklearn.compose import ColumnTransformer, make_column_selector
-from sklearn.datasets import load_breast_cancer, load_wine
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import average_precision_score, balanced_accuracy_score, log_loss
-from sklearn.model_selection import RepeatedStratifiedKFold, train_test_split
-from sklearn.neighbors import NearestNeighbors
-from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
-from torchmetrics.functional.classification import multiclass_calibration_error
+from sklearn.preprocessing import OrdinalEncoder, StandardScaler
 
 from ganaug import GANOverSampler
-from ganaug.recommend import balanced_weights
+from ganaug.data.weights import balanced_weights
 
-RESULTS = Path(__file__).parent / "results" / "tables.json"
-FILES = ("mammography", "phoneme", "oil-spill", "glass", "ecoli", "german", "adult-train")
-OWN = {"breast-cancer": load_breast_cancer, "wine": load_wine}
-LEAST = 20  # rows of a class; smaller ones are dropped
-VALIDATION = 0.25  # of a training half, for the threshold; the same rows for every arm
-POWERS = np.linspace(-1, 3, 65)  # of the class frequencies, by which "tuned" divides probabilities
 CTGAN_EPOCHS = 300  # its default
 
 Table = tuple[pd.DataFrame, np.ndarray]
 TrainingSet = tuple[pd.DataFrame, np.ndarray, np.ndarray | None]  # rows, labels, weights
-
-
-def load(name: str, folder: Path | None) -> Table:
-    """Return the rows and labels of a table, without classes of fewer than `LEAST` rows."""
-    if name in OWN:
-        X, y = OWN[name](return_X_y=True, as_frame=True)
-        y = y.to_numpy()
-    else:
-        if folder is None:
-            raise ValueError(f"{name}.csv needs `--path`; without it there are {list(OWN)}.")
-        table = pd.read_csv(folder / f"{name}.csv", header=None, na_values="?", skipinitialspace=True)
-        X, y = (
-            table.iloc[:, :-1].set_axis([f"c{i}" for i in range(table.shape[1] - 1)], axis=1),
-            table.iloc[:, -1],
-        )
-        y = y.astype(str).to_numpy()
-        X = X.apply(lambda column: column if column.dtype.kind in "if" else column.astype("category"))
-    labels, counts = np.unique(y, return_counts=True)
-    kept = np.isin(y, labels[counts >= LEAST])
-    return X[kept].reset_index(drop=True), y[kept]
 
 
 def codes(X: pd.DataFrame) -> ColumnTransformer:
@@ -234,171 +185,3 @@ ARMS = (
     "ganaug recommended",
     "CTGAN",
 )
-
-
-def models(X: pd.DataFrame, seed: int) -> dict[str, Any]:
-    """Return the classifiers by name; all see numbers in standard deviations and one column a category."""
-    encode = ColumnTransformer(
-        [
-            (
-                "numbers",
-                make_pipeline(SimpleImputer(), StandardScaler()),
-                make_column_selector(dtype_include="number"),
-            ),
-            (
-                "categories",
-                OneHotEncoder(handle_unknown="ignore", sparse_output=False),
-                make_column_selector(dtype_include="category"),
-            ),
-        ]
-    )
-    return {
-        "logistic regression": make_pipeline(encode, LogisticRegression(max_iter=1000)),
-        "gradient boosting": make_pipeline(encode, HistGradientBoostingClassifier(random_state=seed)),
-        "MLP": make_pipeline(encode, MLPClassifier((64,), max_iter=50, random_state=seed)),
-    }
-
-
-def fitted(model: Any, X: pd.DataFrame, y: np.ndarray, weight: np.ndarray | None) -> Any:
-    """Return a fitted pipeline, whose last step gets the weights, if any."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        if weight is None:
-            return model.fit(X, y)
-        last = model.steps[-1][0]
-        return model.fit(X, y, **{f"{last}__sample_weight": weight})
-
-
-def scores(
-    proba: np.ndarray, y: np.ndarray, classes: np.ndarray, power: float, counts: np.ndarray
-) -> dict[str, float]:
-    """Return what a classifier is worth: predicted as it is, and with frequencies divided out."""
-    truth = np.searchsorted(classes, y)
-    one = truth[:, None] == np.arange(len(classes))
-    rare = int(counts.argmin())
-    precision = (
-        average_precision_score(one[:, rare], proba[:, rare])
-        if len(classes) == 2
-        else average_precision_score(one, proba, average="macro")
-    )
-    error = multiclass_calibration_error(torch.from_numpy(proba), torch.from_numpy(truth), len(classes))
-    return {
-        "balanced_accuracy": 100 * float(balanced_accuracy_score(truth, proba.argmax(1))),
-        "tuned_balanced_accuracy": 100
-        * float(balanced_accuracy_score(truth, (proba / counts**power).argmax(1))),
-        "average_precision": 100 * float(precision),
-        "log_loss": float(log_loss(truth, proba, labels=np.arange(len(classes)))),
-        "calibration_error": float(error),
-    }
-
-
-def best_power(proba: np.ndarray, y: np.ndarray, classes: np.ndarray, counts: np.ndarray) -> float:
-    """Return by which power of the class frequencies to divide: for two classes, a threshold."""
-    truth = np.searchsorted(classes, y)
-    found = [balanced_accuracy_score(truth, (proba / counts**power).argmax(1)) for power in POWERS]
-    best = np.flatnonzero(np.isclose(found, max(found)))
-    return float(POWERS[best[len(best) // 2]])
-
-
-def record_distance(rows: pd.DataFrame, X: pd.DataFrame) -> float:
-    """Return the median distance of rows to the nearest training row, by that of training rows to theirs."""
-    encode = models(X, 0)["MLP"][0].fit(X)
-    near = NearestNeighbors(n_neighbors=2).fit(encode.transform(X))
-    real = np.median(near.kneighbors()[0][:, 0])
-    made = np.median(near.kneighbors(encode.transform(rows), 1)[0])
-    return float(made / real) if real else float("nan")
-
-
-def run(
-    arm: str, X: pd.DataFrame, y: np.ndarray, inside: np.ndarray, outside: np.ndarray, seed: int
-) -> dict[str, Any]:
-    """Return all figures of an arm on one half of a table, tested on the other."""
-    train, validation = train_test_split(inside, test_size=VALIDATION, stratify=y[inside], random_state=seed)
-    X_train, y_train = X.iloc[train].reset_index(drop=True), y[train]
-    classes, counts = np.unique(y_train, return_counts=True)
-    start = time.perf_counter()
-    (rows, targets, weight), only, notes = prepare(arm, X_train, y_train, seed)
-    result: dict[str, Any] = {"seconds": time.perf_counter() - start, **notes, "models": {}, "only": {}}
-    for kind, (own_rows, own_targets, own_weight) in {
-        "models": (rows, targets, weight),
-        **({} if only is None else {"only": (*only, None)}),
-    }.items():
-        for name, model in models(X_train, seed).items():
-            model = fitted(model, own_rows, own_targets, own_weight)
-            power = best_power(model.predict_proba(X.iloc[validation]), y[validation], classes, counts)
-            proba = model.predict_proba(X.iloc[outside])
-            result[kind][name] = scores(proba, y[outside], classes, power, counts)
-    if only is not None:
-        result["distance"] = record_distance(only[0], X_train)
-    return result
-
-
-def applies(arm: str, X: pd.DataFrame) -> bool:
-    """Return whether an arm can be used on such a table."""
-    return arm != "ADASYN" or X.shape[1] == X.select_dtypes("number").shape[1]
-
-
-def record(result: dict[str, Any], path: Path) -> None:
-    """Add a run to the results, which several processes may do."""
-    with path.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        runs = json.loads(path.read_text())["runs"] if path.exists() else []
-        runs = [r for r in runs if key(r) != key(result)] + [result]
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps({"runs": sorted(runs, key=key)}, indent=0) + "\n")
-        partial.replace(path)
-
-
-def key(result: dict[str, Any]) -> tuple[Any, ...]:
-    """Return what tells one run from another."""
-    return result["table"], result["repeat"], result["fold"], result["arm"]
-
-
-def main() -> None:
-    """Run what is asked for and not there yet."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--path", type=Path, help="folder of the CSV files")
-    parser.add_argument("--tables", help="comma-separated; default: all there are")
-    parser.add_argument("--arms", default=",".join(ARMS[:-1]), help="comma-separated")
-    parser.add_argument("--repeats", type=int, default=5, help="of two folds each")
-    parser.add_argument("--first-repeat", type=int, default=0)
-    parser.add_argument("--threads", type=int, help="of torch")
-    parser.add_argument("--output", type=Path, default=RESULTS)
-    options = parser.parse_args()
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    tables = options.tables.split(",") if options.tables else [*OWN, *(FILES if options.path else ())]
-    arms = options.arms.split(",")
-    for arm in arms:
-        if arm not in ARMS:
-            parser.error(f"--arms must be among {list(ARMS)}, got {arm!r}")
-    done = json.loads(options.output.read_text())["runs"] if options.output.exists() else []
-    known = {key(result) for result in done}
-    for repeat in range(options.first_repeat, options.repeats):
-        for table in tables:
-            X, y = load(table, options.path)
-            folds = RepeatedStratifiedKFold(n_splits=2, n_repeats=repeat + 1, random_state=0)
-            for fold, (inside, outside) in enumerate(list(folds.split(X, y))[-2:]):
-                for arm in arms:
-                    about = {"table": table, "repeat": repeat, "fold": fold, "arm": arm}
-                    if key(about) in known or not applies(arm, X):
-                        continue
-                    try:
-                        figures = run(arm, X, y, inside, outside, 10 * repeat + fold)
-                    except (ValueError, RuntimeError) as exc:
-                        if arm != "ADASYN":  # which gives up where it finds no borderline
-                            raise
-                        print(f"{table} {repeat}.{fold} {arm}: not possible ({exc})", flush=True)
-                        continue
-                    result = {**about, "n": len(y), **figures}
-                    record(result, options.output)
-                    mean = np.mean([m["balanced_accuracy"] for m in result["models"].values()])
-                    print(
-                        f"{table} {repeat}.{fold} {arm}: {mean:.2f} in {result['seconds']:.0f} s", flush=True
-                    )
-
-
-if __name__ == "__main__":
-    main()

@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import ganaug.game
 import h5py
 import numpy as np
 import pytest
@@ -19,11 +20,10 @@ from sklearn.datasets import load_digits
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
-import ganaug.game
 from ganaug import ConditionalGAN, GANAugment, HDF5Dataset, QualityGate, write_hdf5
-from ganaug.images import ImageCodec
-from ganaug.pool import Pool
-from ganaug.watch import Watch
+from ganaug.adapters.pool import Pool
+from ganaug.data.images import ImageCodec
+from ganaug.training.monitor import Watch
 
 ROUNDS, STEPS, EPOCHS = 7, 20, 9
 STARTS = 5  # of the workers: the same ones are up to a tenth faster or slower each time
@@ -57,7 +57,7 @@ def test_a_training_step_is_its_passes(shape, monkeypatch):
             patch.setattr(ImageCodec, "augment", lambda self, rows, generator: rows)
             patch.setattr(ImageCodec, "encode", lambda self, rows: batch[: len(rows)])
             patch.setattr(ganaug.game, "take", lambda X, indices: indices)
-            patch.setattr(ganaug.game.Game, "_average", lambda *_: None)
+            patch.setattr(ganaug.training.trainer.Game, "_average", lambda *_: None)
             patch.setattr(torch.optim.Adam, "step", lambda *_, **__: None)
             patch.setattr(Watch, "see", lambda *_: None)
             patch.setattr(Watch, "report", lambda _: ({}, None))

@@ -6,34 +6,34 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ganaug.data import as_arrays
-    from ganaug.dataset import AugmentedDataset
-    from ganaug.gan import ConditionalGAN
-    from ganaug.gate import QualityGate
-    from ganaug.hdf5 import HDF5Dataset
-    from ganaug.losses import LOSSES, PENALTIES
+    from ganaug.adapters.dataset import AugmentedDataset
+    from ganaug.adapters.resample import GANOverSampler
+    from ganaug.adapters.transform import GANAugment
+    from ganaug.evaluation.quality import quality_report
+    from ganaug.io.arrays import as_arrays
+    from ganaug.io.hdf5 import HDF5Dataset
+    from ganaug.io.writing import write_hdf5
+    from ganaug.model.gan import ConditionalGAN
     from ganaug.networks import ARCHITECTURES
-    from ganaug.quality import quality_report
-    from ganaug.recommend import recommend_counts
-    from ganaug.resample import GANOverSampler
-    from ganaug.transform import GANAugment
-    from ganaug.writing import write_hdf5
+    from ganaug.selection.gate import QualityGate
+    from ganaug.selection.recommend import recommend_counts
+    from ganaug.training.losses import LOSSES, PENALTIES
 
 # Where each public name lives. Imported when first asked for: torch alone takes seconds.
-_ROOMS = {
+_MODULES = {
     "ARCHITECTURES": "networks",
-    "AugmentedDataset": "dataset",
-    "ConditionalGAN": "gan",
-    "GANAugment": "transform",
-    "GANOverSampler": "resample",
-    "HDF5Dataset": "hdf5",
-    "LOSSES": "losses",
-    "PENALTIES": "losses",
-    "QualityGate": "gate",
-    "as_arrays": "data",
-    "quality_report": "quality",
-    "recommend_counts": "recommend",
-    "write_hdf5": "writing",
+    "AugmentedDataset": "adapters.dataset",
+    "ConditionalGAN": "model.gan",
+    "GANAugment": "adapters.transform",
+    "GANOverSampler": "adapters.resample",
+    "HDF5Dataset": "io.hdf5",
+    "LOSSES": "training.losses",
+    "PENALTIES": "training.losses",
+    "QualityGate": "selection.gate",
+    "as_arrays": "io.arrays",
+    "quality_report": "evaluation.quality",
+    "recommend_counts": "selection.recommend",
+    "write_hdf5": "io.writing",
 }
 
 __all__ = [
@@ -54,9 +54,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _ROOMS:
+    if name not in _MODULES:
         raise AttributeError(f"module 'ganaug' has no attribute {name!r}")
-    value = getattr(import_module(f"ganaug.{_ROOMS[name]}"), name)
+    value = getattr(import_module(f"ganaug.{_MODULES[name]}"), name)
     globals()[name] = value
     return value
 

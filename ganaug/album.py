@@ -12,9 +12,9 @@ from albumentations import ImageOnlyTransform
 from albumentations.core.transforms_interface import BaseTransformInitSchema
 from torchvision.transforms.v2 import functional as tvf
 
-from ganaug.data import class_rates, label_indices
-from ganaug.kinds import check_pixels
-from ganaug.pool import Pool
+from ganaug.adapters.pool import Pool
+from ganaug.data.containers import check_pixels
+from ganaug.data.labels import class_rates, label_indices
 
 # What belongs to the image that came in, and would no longer fit. So do additional targets of any kind.
 REFUSED = ("mask", "masks", "bboxes", "keypoints", "images", "volume", "volumes", "mask3d", "masks3d")

@@ -2,81 +2,31 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
-from click.core import ParameterSource
+
+from ganaug.cli_options import (
+    AUTO,
+    PATH,
+    EstimatorCommand,
+    OneLineErrors,
+    _Idle,
+    _lacking,
+    _real_images,
+    _refuse_beside_model,
+    as_json,
+    compression,
+    layout,
+    overwrite,
+    resume_writing,
+    size,
+)
 
 # Rooms that need torch are imported inside the commands: `ganaug --help` need not wait for it.
-
-NOT_OPTIONS = ("callbacks", "verbose")  # parameters of `ConditionalGAN` with no place on a command line
-as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
-overwrite = click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
-size = click.option("--size", type=click.IntRange(min=1), help="Resize images to this height and width.")
-PATH = click.Path(path_type=Path)
-resume_writing = click.option("--resume", is_flag=True, help="Go on where the same command was stopped.")
-layout = click.option(
-    "--layout",
-    type=click.Choice(["nhwc", "nchw"]),
-    default="nhwc",
-    help="`images`, channels last; or `imgs`, channels first, for loaders of BigGAN's kind.",
-)
-compression = click.option("--compression", type=click.Choice(["gzip", "lzf"]), help="Of the file.")
-
-
-class OneLineErrors(click.Group):
-    """A group whose commands turn the errors of bad input into one line and exit code 1."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command."""
-        try:
-            return super().invoke(ctx)
-        except (click.exceptions.Exit, click.Abort, click.ClickException):
-            raise
-        except (ValueError, TypeError, OSError, RuntimeError, MemoryError, ImportError) as exc:
-            raise click.ClickException(" ".join(str(exc).split())) from exc
-
-
-class EstimatorCommand(click.Command):
-    """A command with an option for each parameter of `ConditionalGAN`."""
-
-    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        """Return the command's own options and the estimator's."""
-        from ganaug.gan import ConditionalGAN
-
-        options: list[click.Parameter] = []
-        for name, parameter in inspect.signature(ConditionalGAN).parameters.items():
-            if name not in NOT_OPTIONS:
-                flag = "--" + name.replace("_", "-")
-                # "auto" and None may stand for a number: numbers are recognised by their looks.
-                kind: Any = AUTO if name != "log_dir" else PATH
-                if isinstance(parameter.default, int | float):
-                    kind = type(parameter.default)
-                options.append(
-                    click.Option(
-                        [flag, name], type=kind, default=parameter.default, help="See ConditionalGAN."
-                    )
-                )
-        return [*super().get_params(ctx), *options]
-
-
-class _Auto(click.ParamType):
-    name = "text or number"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        for kind in (int, float):
-            try:
-                return kind(value)
-            except (TypeError, ValueError):
-                continue
-        return value
-
-
-AUTO = _Auto()
 
 
 @click.group(
@@ -146,10 +96,10 @@ def fit(
     """
     import shutil
 
-    from ganaug.aside import remember, set_aside
-    from ganaug.gan import ConditionalGAN
-    from ganaug.kinds import take
-    from ganaug.saved import CONFIG_FILE
+    from ganaug.data.containers import take
+    from ganaug.data.holdout import remember, set_aside
+    from ganaug.model.gan import ConditionalGAN
+    from ganaug.model.serialization import CONFIG_FILE
 
     checkpoint = output / "checkpoint"
     if checkpoint.exists() and not (resume or overwrite):
@@ -210,8 +160,8 @@ def generate(
 
     A run that was stopped, whatever stopped it, goes on with --resume, and ends with the same file.
     """
-    from ganaug.gan import ConditionalGAN
-    from ganaug.writing import write_hdf5
+    from ganaug.io.writing import write_hdf5
+    from ganaug.model.gan import ConditionalGAN
 
     if (per_class is None) == (balance is None):
         raise click.UsageError("Pass either --per-class N or --balance DATA.")
@@ -274,11 +224,11 @@ def resample(
     A run that was stopped while it wrote goes on with --resume; without --model, its GAN is trained
     anew, so --random-state has to be the same.
     """
-    from ganaug.data import label_indices
-    from ganaug.gan import ConditionalGAN
-    from ganaug.gate import QualityGate
-    from ganaug.recommend import recommend_counts
-    from ganaug.writing import check_target, write_hdf5
+    from ganaug.data.labels import label_indices
+    from ganaug.io.writing import check_target, write_hdf5
+    from ganaug.model.gan import ConditionalGAN
+    from ganaug.selection.gate import QualityGate
+    from ganaug.selection.recommend import recommend_counts
 
     if model is not None:
         _refuse_beside_model(recommended)
@@ -347,10 +297,10 @@ def report(
     Whether it copies, and whether it helps a classifier, takes rows that it never saw: those of
     --test, or those of DATA that `ganaug fit` set aside.
     """
-    from ganaug.aside import was_set_aside
-    from ganaug.gan import ConditionalGAN
-    from ganaug.kinds import take
-    from ganaug.quality import quality_report
+    from ganaug.data.containers import take
+    from ganaug.data.holdout import was_set_aside
+    from ganaug.evaluation.quality import quality_report
+    from ganaug.model.gan import ConditionalGAN
 
     if not output.absolute().parent.is_dir():
         raise ValueError(f"{output.parent} is not a folder: make it first.")
@@ -377,88 +327,8 @@ def report(
 @as_json
 def export(file: Path, folder: Path, as_json: bool) -> None:
     """Write the images of an HDF5 FILE as PNG files, one folder for each class."""
-    from ganaug.export import export_images
+    from ganaug.io.export import export_images
 
     n = export_images(file, folder)
     text = f"Wrote {n} images to {folder}."
     click.echo(json.dumps({"folder": str(folder), "images": n}) if as_json else text)
-
-
-def _lacking(y: np.ndarray, classes: np.ndarray) -> dict[Any, int]:
-    """Return what each of `classes` lacks to the largest."""
-    from ganaug.data import label_indices
-
-    n = np.bincount(label_indices(y, classes, "DATA"), minlength=len(classes))
-    return dict(zip(classes.tolist(), (n.max() - n).tolist(), strict=True))
-
-
-class _Idle:
-    """A sampler that is asked for nothing."""
-
-    def __init__(self, classes: np.ndarray) -> None:
-        self.classes_, self.sample = classes, None
-
-    def __repr__(self) -> str:
-        return "none"
-
-
-def _real_images(
-    data: Path, size: int | tuple[int, int] | None = None, gan: Any = None
-) -> tuple[Any, np.ndarray]:
-    """Return images and labels; those of a folder by their names, which mean more than their order.
-
-    Where a fitted `gan` is given, with the size and the channels of its own. Synthetic images that
-    stand beside real ones are left out: a GAN shall not learn from itself.
-    """
-    from ganaug.data import as_arrays
-    from ganaug.kinds import take
-
-    if gan is not None and gan.codec_.name != "table":
-        size = gan.codec_.shape[1:]
-    X, y = arrays = as_arrays(data, size=size)
-    if isinstance(X, np.ndarray) and X.dtype.kind in "SU":
-        raise ValueError(
-            f"{data} holds a table of dtype {X.dtype}, whose columns are all strings: for columns of several"
-            " kinds write a DataFrame by write_hdf5(..., real=(X, y))."
-        )
-    if arrays.class_names is not None and y.dtype.kind in "iu":
-        y = np.array(arrays.class_names)[y]
-    synthetic = arrays.synthetic
-    if synthetic is not None and synthetic.any() and not synthetic.all():
-        rows = "rows" if X.ndim == 2 else "images"
-        click.echo(f"Leaving out {synthetic.sum()} synthetic {rows} of {data}.", err=True)
-        X, y = take(X, ~synthetic), y[~synthetic]
-    return X if gan is None else _with_channels(X, gan.codec_), y
-
-
-def _with_channels(X: Any, codec: Any) -> Any:
-    """Return images with the channels of a model's: grey ones as colour, and opaque where those have alpha.
-
-    How many a folder has depends on each of its files, and whether the last axis is there on its format.
-    """
-    if X.ndim not in (3, 4) or codec.name == "table" or codec.tensor:
-        return X
-    images = X[..., None] if X.ndim == 3 else X
-    channels, flat = codec.shape[0], len(codec.row_shape) == 2
-    if images.shape[3] == 1 and channels > 1:
-        images = images.repeat(3, axis=3)
-    if images.shape[3] == 3 and channels == 4:
-        opaque = 255 if images.dtype == np.uint8 else 1
-        images = np.concatenate([images, np.full_like(images[..., :1], opaque)], axis=3)
-    return images[..., 0] if flat and images.shape[3] == 1 else images
-
-
-def _refuse_beside_model(recommended: bool) -> None:
-    """Raise UsageError if an option was given that a fitted model has no use for."""
-    if recommended:
-        raise click.UsageError("--recommended fits GANs of its own on parts of DATA: drop --model.")
-    context = click.get_current_context()
-    used = {"data", "output", "model", "recommended", "random_state", "device"}
-    used |= {"layout", "compression", "resume", "overwrite", "as_json"}
-    given = [
-        "--" + name.replace("_", "-")
-        for name in context.params
-        if name not in used and context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-    ]
-    if given:
-        raise click.UsageError(f"--model is fitted already: drop {', '.join(given)}, or --model.")

@@ -13,12 +13,12 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import balanced_accuracy_score
 from tqdm.auto import tqdm
 
-from ganaug.data import as_arrays
-from ganaug.gan import ConditionalGAN
-from ganaug.probe import ProbeClassifier
-from ganaug.report import contact_sheet
-from ganaug.resample import GANOverSampler
-from ganaug.writing import write_hdf5
+from ganaug.adapters.resample import GANOverSampler
+from ganaug.evaluation.classifiers import ProbeClassifier
+from ganaug.evaluation.pictures import contact_sheet
+from ganaug.io.arrays import as_arrays
+from ganaug.io.writing import write_hdf5
+from ganaug.model.gan import ConditionalGAN
 
 COUNTS = (120, 90, 70, 50, 40, 30, 25, 20, 15, 10)  # training images of the digits 0 to 9
 ARMS = ("as it is", "balanced sampling", "SMOTE", "ganaug")

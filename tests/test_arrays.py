@@ -21,7 +21,8 @@ from torch.utils.data import Dataset, TensorDataset
 from torchvision.datasets import FakeData, ImageFolder
 
 from ganaug import HDF5Dataset, write_hdf5
-from ganaug.data import as_arrays, encode_labels, label_indices
+from ganaug.data.labels import encode_labels, label_indices
+from ganaug.io.arrays import as_arrays
 
 
 class Items(Dataset):

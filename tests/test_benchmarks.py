@@ -10,10 +10,19 @@ import numpy as np
 import pytest
 from conftest import mixed_table
 
-from benchmarks import arms, bad_generators, gain, generators, imbalanced_tables, tables
+from benchmarks import arms, bad_generators, gain, generators, imbalanced_tables, oversamplers
 from benchmarks.arms import ARMS, SHARE, Context
 from benchmarks.classifier import Settings, TrainingSet, train
 from benchmarks.datasets import Pool, load
+from benchmarks.gain import RESULTS
+from benchmarks.tables.__main__ import SINGLE, VARIANT, read
+from benchmarks.tables.gain import gain_table, gain_tables
+from benchmarks.tables.generators import generator_table
+from benchmarks.tables.imbalanced import cells, compared, ranks
+from benchmarks.tables.recommended import recommended_table
+from benchmarks.tables.shared import ROOT, by_arm, interval, rival
+from benchmarks.tables.smallest import smallest_table
+from benchmarks.tables.summary import summary_table
 from ganaug import ConditionalGAN
 
 QUICK = Settings("small", updates=20, learning_rate=2e-3)
@@ -210,9 +219,9 @@ def fake_runs(arm, scores, validation=None):
 def test_the_rival_is_chosen_on_validation_data():
     runs = fake_runs("balanced", [90, 91], validation=95) + fake_runs("SMOTE", [94, 94], validation=90)
     runs += fake_runs("ganaug", [99, 99]) + fake_runs("duplicates", [98, 98])
-    runs_of = tables.by_arm(runs)
-    assert tables.rival(runs_of) == ("balanced", True)
-    mean, half, n = tables.interval(runs_of[("ganaug", True)], runs_of[("balanced", True)])
+    runs_of = by_arm(runs)
+    assert rival(runs_of) == ("balanced", True)
+    mean, half, n = interval(runs_of[("ganaug", True)], runs_of[("balanced", True)])
     assert (mean, n) == (8.5, 2)
     assert half == pytest.approx(12.706 * 0.5, rel=1e-3)
 
@@ -221,15 +230,15 @@ def test_a_rival_by_few_seeds_gives_way_to_one_that_is_above_it_on_more():
     runs = (
         fake_runs("as it is", [80]) + fake_runs("balanced", [92, 90, 90]) + fake_runs("mixup", [91, 93, 93])
     )
-    assert tables.rival(tables.by_arm(runs)) == ("mixup", True)
+    assert rival(by_arm(runs)) == ("mixup", True)
     runs += fake_runs("SMOTE", [93])  # above mixup on the one seed that it has
-    assert tables.rival(tables.by_arm(runs)) == ("SMOTE", True)
+    assert rival(by_arm(runs)) == ("SMOTE", True)
 
 
 def test_tables_show_losses_too():
     runs = fake_runs("as it is", [80, 81]) + fake_runs("balanced", [90, 91]) + fake_runs("ganaug", [88, 88])
     settings = dataclasses.asdict(QUICK)
-    table = tables.gain_table({"runs": runs, "settings": settings, "counts": [5, 4, 3], "data": "x"})
+    table = gain_table({"runs": runs, "settings": settings, "counts": [5, 4, 3], "data": "x"})
     assert "**ganaug, augmented** | 2 | 88.00 | -2.50 (" in table
     assert table.index("balanced, augmented | 2") < table.index("ganaug, augmented")
 
@@ -243,7 +252,7 @@ def test_the_recommended_table_counts_what_was_added():
             note = {"recommendation": reason, "recommend_seconds": 30.0, "prepare_seconds": 40.0}
             runs.append(run | (note if arm != "balanced" else {}))
     cats, one = {"runs": runs, "counts": [9, 3]}, {"runs": runs[3:], "counts": [9, 2]}
-    table = tables.recommended_table({"cats": cats, "cats-to-2": one, "dogs": {"runs": runs[:1]}})
+    table = recommended_table({"cats": cats, "cats-to-2": one, "dogs": {"runs": runs[:1]}})
     assert table.splitlines()[2:] == [
         "| cats (9 to 3) | 2 | 1 | 90.00 | 91.00 | +1.00 (-11.71 to +13.71) | +1.00 (+1.00 to +1.00) | 3.0 |",
         "| cats-to-2 (9 to 2) | 1 | 1 | 90.00 | 92.00 | +2.00 (one seed) | +1.00 (one seed) | 3.0 |",
@@ -255,7 +264,7 @@ def test_the_table_of_the_smallest_class_names_who_pays():
     runs = fake_runs("balanced", [90, 91]) + fake_runs("mixup", [92, 93]) + fake_runs("ganaug", [94, 97])
     for run in runs[-2:]:
         run["test"]["recall"][1] = 88
-    table = tables.smallest_table({"runs": runs, "counts": [5, 4, 3]})
+    table = smallest_table({"runs": runs, "counts": [5, 4, 3]})
     assert table.startswith("Recall of class 2, 3 images; balanced sampling has 90.5.")
     assert table.splitlines()[4:] == [
         "| **ganaug** | 2 | 95.5 | +5.00 (-7.71 to +17.71) | +5.00 (-7.71 to +17.71) | class 1: -2.50 |",
@@ -267,32 +276,32 @@ def test_a_quick_run_shows_no_figures():
     quick = {"runs": fake_runs("balanced", [90, 91]) + fake_runs("ganaug", [92, 92])}
     for run in quick["runs"]:
         run |= {"prepare_seconds": 30.0, "train_seconds": 15.0}
-    text = tables.gain_tables({"cats-quick": quick})["cats"]
+    text = gain_tables({"cats-quick": quick})["cats"]
     assert text.startswith("Not shown. Only `--quick` was run, 2 arms in 3 minutes")
     assert "9" not in text
     own = {"runs": quick["runs"], "settings": dataclasses.asdict(QUICK), "counts": None, "data": "cats"}
-    assert "| **ganaug" in tables.gain_tables({"cats-quick": quick, "cats": own})["cats"]
+    assert "| **ganaug" in gain_tables({"cats-quick": quick, "cats": own})["cats"]
 
 
 def test_the_committed_tables_are_those_of_the_committed_results():
-    page = (tables.ROOT / "benchmarks" / "README.md").read_text()
-    gains = tables.read("gain")
-    assert tables.recommended_table(gains) in page
-    gains = {name: result for name, result in gains.items() if not tables.VARIANT.search(name)}
+    page = (ROOT / "benchmarks" / "README.md").read_text()
+    gains = read("gain")
+    assert recommended_table(gains) in page
+    gains = {name: result for name, result in gains.items() if not VARIANT.search(name)}
     assert gains
-    for table in tables.gain_tables(gains).values():
+    for table in gain_tables(gains).values():
         assert table in page
     for result in gains.values():
         for run in result["runs"]:
             assert run["updates"] == result["settings"]["updates"]
-    for result in tables.read("generators").values():
-        assert tables.generator_table(result) in page
-    for name, table in tables.SINGLE.items():
-        assert table(json.loads((tables.RESULTS / f"{name.replace(' ', '_')}.json").read_text())) in page
+    for result in read("generators").values():
+        assert generator_table(result) in page
+    for name, table in SINGLE.items():
+        assert table(json.loads((RESULTS / f"{name.replace(' ', '_')}.json").read_text())) in page
     full = {name: result for name, result in gains.items() if not name.endswith("-quick")}
     for result in full.values():
-        assert tables.smallest_table(result) in page
-    assert tables.summary_table(full) in (tables.ROOT / "README.md").read_text()
+        assert smallest_table(result) in page
+    assert summary_table(full) in (ROOT / "README.md").read_text()
 
 
 @pytest.mark.parametrize(
@@ -312,7 +321,7 @@ def test_arms_of_tables(arm):
 def test_smote_of_mixed_columns_gives_them_back():
     X = mixed_table()[["income", "age", "code", "size"]]
     y = np.repeat([0, 1], [160, 40])
-    rows, targets = imbalanced_tables.InCodes("SMOTE", 0)(X, y)
+    rows, targets = oversamplers.InCodes("SMOTE", 0)(X, y)
     assert rows["size"].dtype == X["size"].dtype
     assert set(rows["code"].dropna()) == {10, 20}
     assert np.bincount(targets).tolist() == [160, 160]
@@ -353,9 +362,9 @@ def test_ranks_and_differences_of_tables():
         for arm, own in (("ganaug", 2.0), ("SMOTE", 1.0), ("ADASYN", 0.0))
         if (table, arm) != ("b", "ADASYN")
     ]
-    found = tables.cells(runs, "balanced_accuracy")
-    assert tables.ranks(found) == {"ganaug": 1.0, "SMOTE": 2.0}
-    difference, _ = tables.compared(found["ganaug"], found["SMOTE"])
+    found = cells(runs, "balanced_accuracy")
+    assert ranks(found) == {"ganaug": 1.0, "SMOTE": 2.0}
+    difference, _ = compared(found["ganaug"], found["SMOTE"])
     assert difference.tolist() == [1.0, 1.0]
 
 
@@ -368,7 +377,7 @@ def test_bad_generators_are_bad(pool, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(bad_generators, "OUTPUT", tmp_path / "x.json")
     monkeypatch.setattr(bad_generators, "KINDS", {"noise": bad_generators.Noise()})
     monkeypatch.setattr(bad_generators, "load", lambda *_: pool)
-    monkeypatch.setattr("ganaug.recommend.PROBE_STEPS", 2)
+    monkeypatch.setattr("ganaug.selection.trials.PROBE_STEPS", 2)
     monkeypatch.setattr("sys.argv", ["", "--data", "little", "--seeds", "1"])
     for _ in range(2):  # what is there is not run again
         bad_generators.main()

@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.exceptions import NotFittedError
 
-from ganaug.probe import ProbeClassifier, TableProbe
+from ganaug.evaluation.classifiers import ProbeClassifier, TableProbe
 
 
 def test_it_learns(stripes):

@@ -11,7 +11,9 @@ from PIL import Image, ImageOps
 
 from ganaug import ConditionalGAN, as_arrays
 from ganaug.cli import main
-from ganaug.recommend import Candidate, Recommendation, Trial
+from ganaug.selection.candidates import Candidate
+from ganaug.selection.recommend import Recommendation
+from ganaug.selection.trials import Trial
 
 SMALL = ["--steps", "2", "--width", "4", "--code-size", "4", "--random-state", "0"]
 
@@ -81,7 +83,7 @@ def test_resample_as_recommended(tmp_path, image_folder, stripes, monkeypatch):
     np.savez(tmp_path / "d.npz", X=X, y=y)
     trial = Trial(Candidate("1x", 0.5), 0.1, 0.05, 0.15)
     advice = Recommendation(np.unique(y), np.bincount(y), trial.candidate, [trial], "Add.", 1.0)
-    monkeypatch.setattr("ganaug.recommend.recommend_counts", lambda *_, **__: advice)
+    monkeypatch.setattr("ganaug.selection.recommend.recommend_counts", lambda *_, **__: advice)
     result = run("resample", tmp_path / "d.npz", "-o", file, "--recommended", "--overwrite", *SMALL)
     assert result.exit_code == 0, result.output
     assert result.output.startswith("Add.")
@@ -123,7 +125,7 @@ def test_numbers_for_options_that_may_be_auto(tmp_path, image_folder):
 
 
 def test_resume(tmp_path, stripes, monkeypatch):
-    monkeypatch.setattr("ganaug.training.SAVE_EVERY", 1)
+    monkeypatch.setattr("ganaug.training.loop.SAVE_EVERY", 1)
     X, y = stripes
     np.savez(tmp_path / "d.npz", X=X, y=y)
     fit = ("fit", tmp_path / "d.npz", "-o", tmp_path / "m", "--use-all", *SMALL)
@@ -161,12 +163,12 @@ def test_a_trained_model_is_not_replaced_unasked(tmp_path, stripes):
 
 
 def test_a_stopped_run_is_found_before_anything_is_trained(tmp_path, image_folder, monkeypatch):
-    monkeypatch.setattr("ganaug.writing.SYNC_SECONDS", 0)
+    monkeypatch.setattr("ganaug.io.writing.SYNC_SECONDS", 0)
     (image_folder / "dog" / "2.png").unlink()
     command = ("resample", image_folder, "-o", tmp_path / "x.h5", "--size", 8, *SMALL)
     with monkeypatch.context() as patch:
-        patch.setattr("ganaug.writing.Path.replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-        patch.setattr("ganaug.writing._note", lambda journal, left: journal.write_text(json.dumps(left)))
+        patch.setattr("ganaug.io.writing.Path.replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr("ganaug.io.writing._note", lambda journal, left: journal.write_text(json.dumps(left)))
         assert run(*command).exit_code == 1
     monkeypatch.setattr(ConditionalGAN, "fit", None)
     result = run(*command)
@@ -224,7 +226,7 @@ def test_writing_is_resumed(tmp_path, fitted, monkeypatch):
         return sample(*arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr("ganaug.writing.SYNC_SECONDS", 0)
+        patch.setattr("ganaug.io.writing.SYNC_SECONDS", 0)
         patch.setattr(ConditionalGAN, "sample", breaks)
         assert "no space left" in run(*command, "-o", tmp_path / "x.h5").output
     assert "pass resume=True (--resume)" in run(*command, "-o", tmp_path / "x.h5").output

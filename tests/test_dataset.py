@@ -21,7 +21,8 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 from ganaug import AugmentedDataset, ConditionalGAN, HDF5Dataset, write_hdf5
-from ganaug.recommend import Candidate, Recommendation
+from ganaug.selection.candidates import Candidate
+from ganaug.selection.recommend import Recommendation
 
 N_REAL = [9, 3]
 

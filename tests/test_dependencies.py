@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from ganaug import ConditionalGAN
-from ganaug.dependences import leaders
-from ganaug.tables import TableCodec
+from ganaug.data.dependencies import leaders
+from ganaug.data.tables import TableCodec
 
 
 def dependent_table(n: int = 300) -> pd.DataFrame:

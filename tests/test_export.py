@@ -6,7 +6,7 @@ import pytest
 from conftest import StripeSampler
 
 from ganaug import as_arrays, write_hdf5
-from ganaug.export import export_images
+from ganaug.io.export import export_images
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (8, 9, 3), (8, 8, 4)])

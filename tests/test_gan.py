@@ -15,14 +15,14 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from ganaug import ARCHITECTURES, LOSSES, PENALTIES, ConditionalGAN
-from ganaug.images import ImageCodec
-from ganaug.losses import hinge, r1
-from ganaug.networks import Networks
+from ganaug.data.images import ImageCodec
 from ganaug.networks.dcgan import dcgan
 from ganaug.networks.instance import CodeGenerator
+from ganaug.networks.layers import Networks
 from ganaug.networks.tinting import TintGenerator
 from ganaug.networks.warping import WarpGenerator
-from ganaug.training import train_gan
+from ganaug.training.loop import train_gan
+from ganaug.training.losses import hinge, r1
 
 
 def small(**parameters):
@@ -137,7 +137,7 @@ def test_auto_goes_by_the_shorter_side_and_colour(shape, architectures, strength
     weights = []
     train = train_gan
     monkeypatch.setattr(
-        "ganaug.gan.train_gan",
+        "ganaug.model.fitting.train_gan",
         lambda game, *args, **options: (weights.append(game.detail_weight), train(game, *args, **options))[1],
     )
     X = np.random.default_rng(0).integers(0, 256, (8, *shape), dtype=np.uint8)
@@ -490,7 +490,7 @@ def test_expected_seconds_of_a_machine_that_is_busy_for_a_while(stripes, monkeyp
         return self
 
     monkeypatch.setattr(ConditionalGAN, "fit", fit)
-    monkeypatch.setattr("ganaug.gan.time.perf_counter", lambda: clock[0])
+    monkeypatch.setattr("ganaug.model.fitting.time.perf_counter", lambda: clock[0])
     assert small(steps=80).expected_seconds(*stripes) == pytest.approx(20)
 
 

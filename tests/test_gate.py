@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
 from ganaug import ConditionalGAN, QualityGate
-from ganaug.probe import ProbeClassifier
+from ganaug.evaluation.classifiers import ProbeClassifier
 
 
 class Planted:

@@ -11,9 +11,9 @@ from click.testing import CliRunner
 from conftest import mixed_table
 
 from ganaug import ConditionalGAN
-from ganaug.aside import ASIDE_FILE, row_digests, set_aside, was_set_aside
 from ganaug.cli import main
-from ganaug.tables import TableCodec
+from ganaug.data.holdout import ASIDE_FILE, row_digests, set_aside, was_set_aside
+from ganaug.data.tables import TableCodec
 
 SMALL = ["--steps", "2", "--width", "4", "--code-size", "4", "--random-state", "0"]
 
@@ -85,7 +85,7 @@ def test_rows_of_tables_have_digests(kind):
 
 
 def test_the_report_finds_what_fit_set_aside(images, tmp_path, monkeypatch):
-    monkeypatch.setattr("ganaug.quality.PROBE_STEPS", 5)
+    monkeypatch.setattr("ganaug.evaluation.quality.PROBE_STEPS", 5)
     X, y = images
     data, model = tmp_path / "d.npz", tmp_path / "m"
     np.savez(data, X=X, y=y)

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ganaug.images import ImageCodec
-from ganaug.losses import sliced_wasserstein
+from ganaug.data.images import ImageCodec
+from ganaug.training.losses import sliced_wasserstein
 
 SHAPES = [(8, 8), (9, 11), (16, 8, 1), (32, 32, 3), (10, 64, 4)]
 

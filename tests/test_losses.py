@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from ganaug.losses import LOSSES, PENALTIES, r1_r2, sliced_wasserstein, weight_clipping, wgan_gp
+from ganaug.training.losses import LOSSES, PENALTIES, r1_r2, sliced_wasserstein, weight_clipping, wgan_gp
 
 CLOSED_FORMS = {  # at logits 0 for real and 0 for fake
     "relativistic": (math.log(2), math.log(2)),

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from ganaug.neighbours import CANDIDATES, Neighbours
+from ganaug.evaluation.neighbours import CANDIDATES, Neighbours
 
 
 def images(n, shape=(12, 10), seed=0):
@@ -109,7 +109,7 @@ def test_some_rows_of_a_large_class_tell(monkeypatch):
     neighbours = Neighbours(X)
     real = neighbours.by_class(X, np.arange(2000) % 2)
     limit = neighbours.too_near(real)
-    monkeypatch.setattr("ganaug.neighbours.LOOKED_AT", 300)
+    monkeypatch.setattr("ganaug.evaluation.neighbours.LOOKED_AT", 300)
     looked_at = []
     distance = neighbours._distance
     monkeypatch.setattr(neighbours, "_distance", lambda a, b: (looked_at.append(len(a)), distance(a, b))[1])
@@ -141,5 +141,5 @@ def test_a_category_that_no_row_had_is_far_from_all():
 def test_pairs_are_measured_a_few_at_a_time(monkeypatch):
     points = Neighbours(images(60)).encode(images(60))
     whole = Neighbours(images(60)).nearest(points, points, "rest")
-    monkeypatch.setattr("ganaug.neighbours.BLOCK", 7)
+    monkeypatch.setattr("ganaug.evaluation.neighbours.BLOCK", 7)
     assert torch.equal(Neighbours(images(60)).nearest(points, points, "rest"), whole)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ganaug.networks import ARCHITECTURES
-from ganaug.networks._parts import warp
+from ganaug.networks.layers import warp
 from ganaug.networks.r3gan import Residual
 
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 9, 15), (4, 33, 32), (3, 64, 64)]

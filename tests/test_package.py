@@ -11,27 +11,13 @@ from pathlib import Path
 import pytest
 
 import ganaug
-from ganaug.parameters import AUTO_SMALL
+from ganaug.model.parameters import AUTO_SMALL
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path(ganaug.__file__).parent
-# A room imports only from rooms in rows above its own.
-ROWS = [
-    ["kinds", "dependences", "space", "torch_state"],
-    ["columns"],
-    ["hdf5", "networks", "losses", "watch", "measures", "saved", "identity"],
-    ["data", "images", "tables", "rows"],
-    ["writing", "game", "pool"],
-    ["training", "generator", "probe", "neighbours", "aside"],
-    ["logs", "parameters", "sound"],
-    ["gan"],
-    ["gate", "recommend"],
-    ["transform", "album", "resample", "report"],
-    ["demo", "dataset", "export", "quality"],
-    ["cli"],
-    ["__main__"],
-]
-LEVEL = {room: level for level, row in enumerate(ROWS) for room in row}
+# A file may import from its own wing, and from those that stand before it here.
+WINGS = ["data", "networks", "io", "training", "model", "evaluation", "selection", "adapters"]
+TOP = ["album", "cli_options", "demo", "cli", "__main__"]  # files beside the wings, in the same order
 SURFACE = [
     "ARCHITECTURES",
     "LOSSES",
@@ -49,29 +35,50 @@ SURFACE = [
 ]
 
 
-def rooms_imported(path):
+def modules_imported(path):
     for node in ast.walk(ast.parse(path.read_text())):
-        names = []
-        if isinstance(node, ast.ImportFrom) and node.module:
-            names = [node.module]
+        if isinstance(node, ast.ImportFrom) and node.module == "ganaug":
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module.removeprefix("ganaug.") if node.module.startswith("ganaug.") else ""
         elif isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        yield from (name.split(".")[1] for name in names if name.startswith("ganaug."))
+            yield from (a.name.removeprefix("ganaug.") for a in node.names if a.name.startswith("ganaug."))
+
+
+def package_files():
+    return [path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py"]
 
 
 def test_layering():
-    files = [path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py"]
-    rooms = {path: path.relative_to(PACKAGE).with_suffix("").parts[0] for path in files}
-    assert set(rooms.values()) == set(LEVEL)
-    for path, room in rooms.items():
-        for other in rooms_imported(path):
-            assert other == room or LEVEL[other] < LEVEL[room], f"{path.name} imports {other}"
+    """No import climbs from a wing to one above it."""
+    order = [*WINGS, *TOP]
+    wings = {path: path.relative_to(PACKAGE).with_suffix("").parts[0] for path in package_files()}
+    assert set(wings.values()) == set(order)
+    for path, wing in wings.items():
+        for module in filter(None, modules_imported(path)):
+            other = module.partition(".")[0]
+            assert order.index(other) <= order.index(wing), f"{path.relative_to(PACKAGE)} imports {module}"
 
 
-def test_the_readme_names_each_room():
-    named = re.findall(r"`ganaug/(\w+)(?:\.py|/)`", (ROOT / "README.md").read_text().partition("## Files")[2])
-    there = [path for path in PACKAGE.iterdir() if path.name[0] != "_" and path.suffix in ("", ".py")]
-    assert sorted(named) == sorted(path.stem for path in there)
+@pytest.mark.parametrize("wing", WINGS)
+def test_each_wing_says_what_it_may_import(wing):
+    """In two sentences: what lives there, then the wings it may import, which are all below it."""
+    docstring = ast.get_docstring(ast.parse((PACKAGE / wing / "__init__.py").read_text()))
+    what, may_import = docstring.split("\n\n")
+    assert what.endswith(".")
+    assert re.match(r"It may import [^.]+\.$", may_import)
+    named = set(re.findall(r"`(\w+)`", may_import))
+    assert named <= set(WINGS[: WINGS.index(wing)])
+    modules = [module for path in (PACKAGE / wing).glob("*.py") for module in modules_imported(path)]
+    assert {module.partition(".")[0] for module in modules if module} - {wing} == named
+
+
+def test_no_import_of_private_names():
+    """What another file needs is named without an underscore."""
+    for path in package_files():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ganaug"):
+                assert not [alias.name for alias in node.names if alias.name.startswith("_")], path
 
 
 def test_surface():
@@ -124,7 +131,7 @@ def test_readme_snippets(tmp_path, monkeypatch):
     assert snippets
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(AUTO_SMALL, "steps", 2)
-    monkeypatch.setattr("ganaug.gate.PROBE_STEPS", 5)
+    monkeypatch.setattr("ganaug.selection.gate.PROBE_STEPS", 5)
     names: dict = {}
     for snippet in snippets:
         exec(compile(snippet, "README.md", "exec"), names)

@@ -18,10 +18,10 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 
 from ganaug import ConditionalGAN, quality_report
 from ganaug.cli import main
-from ganaug.data import Arrays
-from ganaug.measures import frechet_distance, kernel_distance, prdc
-from ganaug.quality import verdict
-from ganaug.report import MEANINGS
+from ganaug.evaluation.measures import frechet_distance, kernel_distance, prdc
+from ganaug.evaluation.report import MEANINGS
+from ganaug.evaluation.verdict import verdict
+from ganaug.io.arrays import Arrays
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def digits():
 def quick(digits):
     """Return a function that reports on rows, with a classifier that trains for few steps."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ganaug.quality.PROBE_STEPS", 150)
+        patch.setattr("ganaug.evaluation.quality.PROBE_STEPS", 150)
         yield lambda made, **settings: quality_report(made, *digits[0], *digits[1], **settings)
 
 
@@ -138,7 +138,7 @@ def test_held_out_images_of_the_training_set_are_left_out(digits):
     """Else copies would be taken for what new images are like."""
     (X, y), (X_test, y_test), _ = digits
     with pytest.MonkeyPatch.context() as patch, pytest.warns(UserWarning, match="60 of the .* left out"):
-        patch.setattr("ganaug.quality.PROBE_STEPS", 20)
+        patch.setattr("ganaug.evaluation.quality.PROBE_STEPS", 20)
         mixed = np.concatenate([X_test, X[:60]]), np.concatenate([y_test, y[:60]])
         report = quality_report((X, y), X, y, *mixed)
     assert value(report, "memorised") == 1
@@ -243,7 +243,7 @@ def test_a_class_with_few_held_out_rows_is_not_measurable(digits, tmp_path):
     some = (y_test != 4) | (np.cumsum(y_test == 4) < 20)
     assert np.sum(y_test[some] == 4) == 19
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ganaug.quality.PROBE_STEPS", 20)
+        patch.setattr("ganaug.evaluation.quality.PROBE_STEPS", 20)
         report = quality_report(digits[0], *digits[0], X_test[some], y_test[some])
     for measure in ("memorised", "tstr", "usefulness"):
         assert report["per_class"][4][measure]["value"] is None
@@ -357,7 +357,7 @@ def test_pictures_of_unequal_classes_and_odd_names(digits, tmp_path):
 
 
 def test_the_command(digits, tmp_path, monkeypatch):
-    monkeypatch.setattr("ganaug.quality.PROBE_STEPS", 20)
+    monkeypatch.setattr("ganaug.evaluation.quality.PROBE_STEPS", 20)
     for name, (X, y) in zip(("train", "test"), digits[:2], strict=True):
         np.savez(tmp_path / f"{name}.npz", X=X, y=y)
     ConditionalGAN(steps=3, random_state=0).fit(*digits[0]).save(tmp_path / "model")

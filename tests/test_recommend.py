@@ -20,19 +20,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import shuffle
 
 from ganaug import ConditionalGAN, QualityGate
-from ganaug.recommend import (
-    ALONE,
-    CANDIDATES,
-    NOTHING,
-    USUAL,
-    Candidate,
-    Soundness,
-    Trial,
-    _decided,
-    _repeated,
-    _trial,
-    recommend_counts,
-)
+from ganaug.selection.candidates import ALONE, CANDIDATES, NOTHING, USUAL, Candidate
+from ganaug.selection.recommend import Soundness, _decided, recommend_counts
+from ganaug.selection.trials import Trial, _repeated, _trial
 
 COUNTS = [60, 30, 12]
 
@@ -116,7 +106,8 @@ def test_a_gain_in_doubt_is_not_taken(low, added, monkeypatch):
     gains = iter([0.02, 0.03, 0.02])
     lows = iter([low, -0.02, -0.03])
     monkeypatch.setattr(
-        "ganaug.recommend._trial", lambda candidate, *_: Trial(candidate, next(gains), next(lows), 0.05)
+        "ganaug.selection.recommend._trial",
+        lambda candidate, *_: Trial(candidate, next(gains), next(lows), 0.05),
     )
     result = recommend(Generator())
     assert result.candidate == (result.trials[0].candidate if added else NOTHING)
@@ -222,7 +213,7 @@ def test_any_classifier_and_scorer():
 
 
 def test_a_small_pool_weighs_as_much_as_all_that_is_to_be_added(monkeypatch):
-    monkeypatch.setattr("ganaug.recommend.POOLED", 4)
+    monkeypatch.setattr("ganaug.selection.trials.POOLED", 4)
     shares = []
 
     def train(X, y, sample_weight):
@@ -239,7 +230,7 @@ def test_a_small_pool_weighs_as_much_as_all_that_is_to_be_added(monkeypatch):
 
 @pytest.mark.filterwarnings("ignore:Class")  # two steps make few images that pass a gate
 def test_a_gated_gan_on_images(capsys, monkeypatch):
-    monkeypatch.setattr("ganaug.sound.PROBE_STEPS", 10)
+    monkeypatch.setattr("ganaug.evaluation.two_sample.PROBE_STEPS", 10)
 
     def train(X, y, sample_weight):
         assert X.shape[1:] == (8, 8)
@@ -293,10 +284,10 @@ def test_where_no_gain_is_shown_images_must_be_sound(kind, gain, doubt, monkeypa
     def trial(candidate, *rest):
         return true_trial(candidate, *rest) if candidate == ALONE else Trial(candidate, gain, -1.0, 1.0)
 
-    from ganaug.recommend import _trial as true_trial
+    from ganaug.selection.trials import _trial as true_trial
 
-    monkeypatch.setattr("ganaug.recommend._trial", trial)
-    monkeypatch.setattr("ganaug.sound.PROBE_STEPS", 100)
+    monkeypatch.setattr("ganaug.selection.recommend._trial", trial)
+    monkeypatch.setattr("ganaug.evaluation.two_sample.PROBE_STEPS", 100)
     classifier = Flat(C=1, max_iter=200)
     result = recommend_counts(Images(kind), IMAGES, IMAGES_Y, classifier=classifier, random_state=0)
     if doubt is None:
@@ -372,9 +363,9 @@ def test_what_is_shown_to_be_better_than_the_usual_way_is_preferred(monkeypatch)
         return Trial(candidate, 0.01, 0.01 if shown else -1.0, 1.0)
 
     seen = {}
-    monkeypatch.setattr("ganaug.recommend._trial", trial)
-    monkeypatch.setattr("ganaug.recommend.CANDIDATES", (USUAL, BALANCE, better))
-    monkeypatch.setattr("ganaug.sound.PROBE_STEPS", 100)
+    monkeypatch.setattr("ganaug.selection.recommend._trial", trial)
+    monkeypatch.setattr("ganaug.selection.recommend.CANDIDATES", (USUAL, BALANCE, better))
+    monkeypatch.setattr("ganaug.evaluation.two_sample.PROBE_STEPS", 100)
     classifier = Flat(C=1, max_iter=200)
     result = recommend_counts(Images(), IMAGES, IMAGES_Y, classifier=classifier, random_state=0)
     assert result.candidate == better

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from ganaug.report import _embedding, contact_sheet
+from ganaug.evaluation.pictures import _embedding, contact_sheet
 
 
 def test_contact_sheet_shows_both_sides(tmp_path):
@@ -20,7 +20,7 @@ def test_contact_sheet_shows_both_sides(tmp_path):
 
 def test_the_legend_names_each_class(monkeypatch):
     """Also those that matplotlib takes for hidden."""
-    monkeypatch.setattr("ganaug.report._saved", lambda figure: figure)
+    monkeypatch.setattr("ganaug.evaluation.pictures._saved", lambda figure: figure)
     rows, labels = np.random.default_rng(0).normal(size=(20, 3)), np.arange(20) % 2
     figure = _embedding(rows, labels, rows + 1, labels, np.array(["_background_", "cat"]))
     shown = [text.get_text().strip("\u200b") for text in figure.axes[0].get_legend().get_texts()]

@@ -12,8 +12,9 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.preprocessing import FunctionTransformer
 
 from ganaug import ConditionalGAN, GANOverSampler, QualityGate
-from ganaug.probe import ProbeClassifier
-from ganaug.recommend import Candidate, Trial
+from ganaug.evaluation.classifiers import ProbeClassifier
+from ganaug.selection.candidates import Candidate
+from ganaug.selection.trials import Trial
 
 
 def quick():
@@ -54,8 +55,8 @@ def test_rows_come_from_their_class(stripes):
 
 @pytest.mark.filterwarnings("ignore:Class")
 def test_the_default_is_a_gated_gan(stripes, monkeypatch):
-    monkeypatch.setattr("ganaug.resample.ConditionalGAN", quick)
-    monkeypatch.setattr("ganaug.gate.PROBE_STEPS", 5)
+    monkeypatch.setattr("ganaug.adapters.resample.ConditionalGAN", quick)
+    monkeypatch.setattr("ganaug.selection.gate.PROBE_STEPS", 5)
     sampler = GANOverSampler(random_state=7).fit(*stripes)
     first, again = (sampler.fit_resample(*stripes)[0] for _ in range(2))
     assert isinstance(sampler.gan_, QualityGate)
@@ -88,13 +89,15 @@ class Recommendable(BaseEstimator):
 )
 def test_recommended(low, expected, wrap, unwrap, stripes, monkeypatch):
     X, y = np.concatenate([stripes[0], stripes[0][-1:]]), np.append(stripes[1], 2)
-    monkeypatch.setattr("ganaug.recommend.CANDIDATES", (Candidate("balance", None), Candidate("beyond", 0.8)))
-    monkeypatch.setattr("ganaug.recommend.ProbeClassifier", lambda **_: ProbeClassifier(steps=5))
     monkeypatch.setattr(
-        "ganaug.recommend._trial",
+        "ganaug.selection.recommend.CANDIDATES", (Candidate("balance", None), Candidate("beyond", 0.8))
+    )
+    monkeypatch.setattr("ganaug.selection.trials.ProbeClassifier", lambda **_: ProbeClassifier(steps=5))
+    monkeypatch.setattr(
+        "ganaug.selection.recommend._trial",
         lambda candidate, *_: Trial(candidate, 1.0, low if candidate.rule == "beyond" else low - 0.05, 2.0),
     )
-    monkeypatch.setattr("ganaug.recommend.BEYOND", 960)
+    monkeypatch.setattr("ganaug.selection.candidates.BEYOND", 960)
     sampler = GANOverSampler(Recommendable(), sampling_strategy="recommended", random_state=0)
     y_out = unwrap(sampler.fit_resample(X, wrap(y))[1])
     assert np.bincount(y_out).tolist() == expected

@@ -11,7 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from ganaug.tables import FEW, TableCodec
+from ganaug.data.columns import FEW
+from ganaug.data.tables import TableCodec
 
 
 def test_a_table_comes_back_as_it_was():

@@ -23,7 +23,7 @@ def fit(X, y, **settings):
 
 
 def test_losses_and_samples(stripes, tmp_path, monkeypatch):
-    monkeypatch.setattr("ganaug.logs.SAVE_EVERY", 25)
+    monkeypatch.setattr("ganaug.model.tensorboard.SAVE_EVERY", 25)
     X, y = stripes
     plain = fit(X, y, architecture="warping+instance")
     seen = fit(X, y, architecture="warping+instance", log_dir=tmp_path)
@@ -75,7 +75,7 @@ def test_each_fit_has_a_folder_of_its_own_inside(stripes, tmp_path):
 )
 def test_bad_log_dir(log_dir, installed, message, stripes, tmp_path, monkeypatch):
     if not installed:
-        monkeypatch.setattr("ganaug.parameters.find_spec", lambda name: None)
+        monkeypatch.setattr("ganaug.model.parameters.find_spec", lambda name: None)
     with pytest.raises(ValueError, match=message):
         ConditionalGAN(log_dir=log_dir).fit(*stripes, checkpoint=tmp_path / "checkpoint")
     assert not (tmp_path / "checkpoint").exists()

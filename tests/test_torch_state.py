@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from ganaug import ConditionalGAN, GANAugment, QualityGate
-from ganaug.probe import ProbeClassifier
-from ganaug.torch_state import plain
+from ganaug.evaluation.classifiers import ProbeClassifier
+from ganaug.training.torch_state import plain
 
 
 @contextmanager

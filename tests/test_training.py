@@ -13,12 +13,12 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import nn
 
 from ganaug import ConditionalGAN
-from ganaug.game import Game
-from ganaug.losses import LOSSES, PENALTIES
-from ganaug.networks import Networks
-from ganaug.rows import ClassRows, loosen
-from ganaug.training import train_gan
-from ganaug.watch import LEAST_PAIRS, Watch
+from ganaug.networks.layers import Networks
+from ganaug.training.loop import train_gan
+from ganaug.training.losses import LOSSES, PENALTIES
+from ganaug.training.monitor import LEAST_PAIRS, Watch
+from ganaug.training.pairs import ClassRows, loosen
+from ganaug.training.trainer import Game
 
 
 class NumberCodec:
@@ -190,7 +190,7 @@ def test_global_states_are_left_alone():
 
 
 def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path, monkeypatch):
-    monkeypatch.setattr("ganaug.training.SAVE_EVERY", 25)
+    monkeypatch.setattr("ganaug.training.loop.SAVE_EVERY", 25)
 
     class Stop(Exception):
         pass

@@ -16,7 +16,8 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from ganaug import ConditionalGAN, GANAugment, HDF5Dataset, write_hdf5
-from ganaug.recommend import Candidate, Recommendation
+from ganaug.selection.candidates import Candidate
+from ganaug.selection.recommend import Recommendation
 
 
 class Shades(Dataset):
@@ -171,7 +172,7 @@ def test_a_fitted_gan(fitted, stripes):
     ],
 )
 def test_size_of_the_pool(monkeypatch, p, room, counts):
-    monkeypatch.setattr("ganaug.pool.MOST_BYTES", room)
+    monkeypatch.setattr("ganaug.adapters.pool.MOST_BYTES", room)
     if p == "nothing":
         p = Recommendation(np.arange(2), np.array([5, 9]), Candidate("nothing", None), [], "", 0.0)
     augment = GANAugment(sampler(), p=p)

@@ -5,8 +5,8 @@ import pytest
 from sklearn.datasets import load_digits
 from sklearn.utils import shuffle
 
-from ganaug.probe import ProbeClassifier
-from ganaug.sound import copied_share, told_from_real
+from ganaug.evaluation.classifiers import ProbeClassifier
+from ganaug.evaluation.two_sample import copied_share, told_from_real
 
 RNG = np.random.default_rng(0)
 X, Y = shuffle(*load_digits(n_class=2, return_X_y=True), random_state=0)  # they come writer by writer
@@ -24,7 +24,7 @@ MADE = {kind: (made[np.argsort(y, kind="stable")], np.sort(y)) for kind, (made, 
 
 @pytest.fixture(autouse=True)
 def _few_steps(monkeypatch):
-    monkeypatch.setattr("ganaug.sound.PROBE_STEPS", 200)
+    monkeypatch.setattr("ganaug.evaluation.two_sample.PROBE_STEPS", 200)
 
 
 @pytest.mark.parametrize(
@@ -49,8 +49,8 @@ def test_classes_weigh_alike_in_training(monkeypatch):
                 weights.append([sample_weight[part][labels == c].sum() for c in (0, 1)])
             return super().fit(X, y, sample_weight)
 
-    monkeypatch.setattr("ganaug.sound.ProbeClassifier", Spy)
-    monkeypatch.setattr("ganaug.sound.TOLD_BY", 10**6)
+    monkeypatch.setattr("ganaug.evaluation.two_sample.ProbeClassifier", Spy)
+    monkeypatch.setattr("ganaug.evaluation.two_sample.TOLD_BY", 10**6)
     few = np.concatenate([np.flatnonzero(Y[:120] == 0), np.flatnonzero(Y[:120] == 1)[:5]])
     few_labels = Y[few]
     made, made_labels = (a[::2] for a in MADE["fresh"])

@@ -19,9 +19,9 @@ from click.testing import CliRunner
 from conftest import StripeSampler, mixed_table
 
 from ganaug import ConditionalGAN, HDF5Dataset, as_arrays, write_hdf5
+from ganaug.adapters.pool import Pool
 from ganaug.cli import main
-from ganaug.columns import Columns
-from ganaug.pool import Pool
+from ganaug.io.records import Columns
 
 
 def test_schema(tmp_path):
@@ -221,7 +221,7 @@ class Blocks(StripeSampler):
 @pytest.fixture
 def stopped(tmp_path, monkeypatch):
     """Return a function that starts a run of ten blocks and stops it."""
-    monkeypatch.setattr("ganaug.writing.SYNC_SECONDS", 0)
+    monkeypatch.setattr("ganaug.io.writing.SYNC_SECONDS", 0)
 
     def start(blocks=4, error=KeyboardInterrupt, **options):
         sampler = Blocks([0, 1], blocks, error)
@@ -408,7 +408,7 @@ def test_two_runs_at_once(tmp_path):
 
 
 def test_a_killed_run_goes_on_to_the_same_file(tmp_path, monkeypatch):
-    monkeypatch.setattr("ganaug.writing.SYNC_SECONDS", 0)
+    monkeypatch.setattr("ganaug.io.writing.SYNC_SECONDS", 0)
 
     class Slow(StripeSampler):
         def sample(self, labels, random_state=None):
@@ -514,7 +514,7 @@ class Dies:
 
 @pytest.mark.parametrize("compression", [None, "gzip"])
 def test_a_table_goes_on_where_it_stopped(compression, tmp_path, monkeypatch):
-    monkeypatch.setattr("ganaug.writing.SYNC_SECONDS", 0.0)
+    monkeypatch.setattr("ganaug.io.writing.SYNC_SECONDS", 0.0)
     gan, *_ = table_gan()
     arguments = {"random_state": 0, "block_size": 50, "compression": compression}
     whole = write_hdf5(gan, tmp_path / "whole.h5", 200, **arguments)
@@ -538,10 +538,10 @@ def test_strings_that_need_too_much_room_and_rows_of_objects(tmp_path, monkeypat
     gan, X, y = table_gan()
     columns = Columns.of(X)
     columns.pack(X)
-    monkeypatch.setattr("ganaug.writing.ROOM", 200 - 2 * len(columns.to_bytes()))
+    monkeypatch.setattr("ganaug.io.writing.ROOM", 200 - 2 * len(columns.to_bytes()))
     with pytest.raises(ValueError, match="more than the .* set aside"):
         write_hdf5(gan, tmp_path / "x.h5", 50)
-    monkeypatch.setattr("ganaug.writing._note_columns", None)  # at the first block, not at the end
+    monkeypatch.setattr("ganaug.io.writing._note_columns", None)  # at the first block, not at the end
     with pytest.raises(ValueError, match="more than the .* set aside"):
         write_hdf5(gan, tmp_path / "x.h5", 50)
     with pytest.raises(ValueError, match="dtype object"):

@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganaug.data import Sampler, as_random
-from ganaug.hdf5 import LAYOUTS, file_digest, opened, read_header
-from ganaug.kinds import channels_first
-from ganaug.space import take_space
+from ganaug.data.containers import channels_first
+from ganaug.data.labels import as_random
+from ganaug.data.protocol import Sampler
+from ganaug.io.disk import take_space
+from ganaug.io.hdf5 import LAYOUTS, file_digest, opened, read_header
 
 BLOCK = 1024  # images made at once
 USUAL, LEAST = 4096, 256  # images of each class, and how few they may become for

@@ -14,11 +14,12 @@ from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.validation import validate_data
 from torch import Tensor
 
-from ganaug.data import Sampler, as_random, check_labels
-from ganaug.gan import ConditionalGAN
-from ganaug.gate import QualityGate
-from ganaug.kinds import as_rows, is_frame, join
-from ganaug.recommend import Recommendation, fit_clone, recommend_counts
+from ganaug.data.containers import as_rows, is_frame, join
+from ganaug.data.labels import as_random, check_labels, fit_clone
+from ganaug.data.protocol import Sampler
+from ganaug.model.gan import ConditionalGAN
+from ganaug.selection.gate import QualityGate
+from ganaug.selection.recommend import Recommendation, recommend_counts
 
 
 class GANOverSampler(BaseOverSampler):

@@ -3,151 +3,23 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
-from numbers import Real
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import Dataset, Subset
+from torch.utils.data import Subset
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional as tvf
 
-from ganaug.data import (
-    Sampler,
-    check_mode,
-    check_sampler,
-    label_indices,
-    per_class,
-)
-from ganaug.hdf5 import HDF5Dataset
-from ganaug.kinds import channels_first, is_pixels, rows_like
-from ganaug.recommend import Recommendation, balanced_weights
-from ganaug.torch_state import seeded
+from ganaug.data.containers import channels_first, is_pixels, rows_like
+from ganaug.data.labels import label_indices
+from ganaug.io.hdf5 import HDF5Dataset
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # of PIL, by number of channels
-
-
-class AugmentedDataset(Dataset):
-    """Append synthetic images to a data set, such as one whose transform never sees a label.
-
-    The real items stay what and where they were. The synthetic images are made once, here, and go
-    through the data set's own ``transform`` and ``target_transform``, if it (or what it is a
-    ``Subset`` of) has them, as PIL images, which is what torchvision's data sets hand to theirs.
-    They are held in memory, in the dtype of the sampler; for more than fit, write them with
-    `write_hdf5` and concatenate an `HDF5Dataset`.
-
-    Parameters
-    ----------
-    dataset : Dataset
-        Of (image, label), with a length: ``ImageFolder``, ``CIFAR10``, ``TensorDataset``, ...
-        Labels are taken from its ``targets`` or ``labels``, or else from its items.
-    sampler : Sampler
-        A fitted `ConditionalGAN`, a `QualityGate`, or anything with ``classes_`` and ``sample``.
-        If it knows classes by name, and the data set by number, the data set's ``classes`` tell
-        which is which.
-    counts : "balance", int, dict of label to int, or Recommendation
-        Synthetic images to add to each class. "balance": what it lacks to the largest.
-    synthetic_share : float or dict of label to float, optional
-        The share of a class's draws that is synthetic, by `sample_weight`. None: as `counts`
-        recommends, or else, as for classes that a dict leaves out, every item of a class alike.
-    mode : {"replace", "vary"}
-        What a synthetic image is: another one of its class; or, by the sampler's ``vary``, a
-        variation of one of `dataset`, of which each of a class has its turn.
-    strength : float
-        In mode "vary", how far a variation may go: 1 as far as ``sample``; see `ConditionalGAN.vary`.
-    random_state : int, RandomState or None
-        Of the synthetic images.
-
-    Attributes
-    ----------
-    labels : ndarray of shape (n,)
-        The label of each item, as the sampler knows it.
-    synthetic : ndarray of shape (n,), bool
-        True for the synthetic items, which come last.
-    source : ndarray of shape (n,), int64
-        The item of `dataset` that an item is, or is a variation of; -1 for other synthetic ones.
-    sample_weight : ndarray of shape (n,)
-        Draws by which every class is equally likely, for ``WeightedRandomSampler``.
-    classes : sequence or None
-        That of `dataset`, if it has one.
-
-    Raises
-    ------
-    ValueError
-        If a parameter is not of the kind described, a label is unknown to the sampler, or synthetic
-        images would differ from the real ones in kind or shape.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from torch.utils.data import TensorDataset
-    >>> from ganaug import AugmentedDataset, ConditionalGAN
-    >>> X, y = torch.rand(50, 1, 8, 8), torch.arange(50) % 5 // 4
-    >>> gan = ConditionalGAN(steps=2, random_state=0).fit(X, y)
-    >>> data = AugmentedDataset(TensorDataset(X, y), gan, random_state=0)
-    >>> len(data), int(data.synthetic.sum()), data[-1][0].shape, data[-1][1]
-    (80, 30, torch.Size([1, 8, 8]), tensor(1))
-    """
-
-    def __init__(
-        self,
-        dataset: Any,
-        sampler: Sampler,
-        counts: int | Mapping[Any, int] | Recommendation | Literal["balance"] = "balance",
-        synthetic_share: float | Mapping[Any, float] | None = None,
-        *,
-        mode: Literal["replace", "vary"] = "replace",
-        strength: float = 1.0,
-        random_state: int | np.random.RandomState | None = None,
-    ) -> None:
-        check_sampler(sampler)
-        check_mode(mode, strength, sampler)
-        self.dataset = dataset
-        # Transforms may draw random numbers: put the state back as the user had it.
-        with seeded():
-            source = _Source(dataset)
-            classes = sampler.classes_
-            known = label_indices(source.names_for(classes), classes, "dataset")
-            present, first, n_real = np.unique(known, return_index=True, return_counts=True)
-            n_new = _to_add(counts, classes, present, n_real)
-            added = np.repeat(np.arange(len(classes)), n_new)
-            if isinstance(counts, Recommendation) and synthetic_share is None:
-                synthetic_share = counts.synthetic_share
-            share = _shares(synthetic_share, classes, np.bincount(known, minlength=len(classes)), n_new)
-            self.labels = classes[np.concatenate([known, added])]
-            self.synthetic = np.arange(len(self.labels)) >= len(known)
-            self.sample_weight = balanced_weights(self.labels, self.synthetic, share)
-            self._added, self._source, self.classes = added, source, source.classes
-            self._own = dict(zip(present.tolist(), source.targets[first].tolist(), strict=True))
-            origin = np.full(len(added), -1)
-            if mode == "vary":
-                for c in np.flatnonzero(n_new):
-                    origin[added == c] = np.resize(np.flatnonzero(known == c), n_new[c])
-            self.source = np.concatenate([np.arange(len(known)), origin])
-            self._pool = channels_first(
-                sampler.sample(classes[added], random_state=random_state)
-                if mode == "replace" or not len(added)
-                else _variations(sampler, source, origin, classes[added], strength, random_state)
-            )
-            if len(added):
-                source.check_alike(self._pool[0])
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, index: int) -> tuple[Any, Any]:
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"index {index} is out of range for {len(self)} items")
-        index = int(index) % len(self)
-        n_real = len(self) - len(self._added)
-        if index < n_real:
-            return self.dataset[index]
-        i = index - n_real
-        return self._source.image(self._pool[i]), self._source.label(self._own[int(self._added[i])])
 
 
 class _Source:
@@ -182,8 +54,6 @@ class _Source:
         self.mode: str | None = None  # of PIL images, where it is not that of the synthetic ones
         self.classes = getattr(base, "classes", None)
         targets = getattr(base, "targets", getattr(base, "labels", None))
-        if isinstance(base, AugmentedDataset):  # whose labels are those of its sampler, not of its items
-            targets = None
         if targets is not None and len(targets) == len(base):
             self.targets = (targets.numpy() if isinstance(targets, Tensor) else np.asarray(targets))[chosen]
         if targets is None or len(targets) != len(base) or not self._items_have_them():
@@ -340,40 +210,6 @@ def _all_among(labels: np.ndarray, classes: np.ndarray) -> bool:
 
 def _as_it_is(value: Any) -> Any:
     return value
-
-
-def _to_add(counts: Any, classes: np.ndarray, present: np.ndarray, n_real: np.ndarray) -> np.ndarray:
-    """Return how many synthetic images go to each class, (n_classes,)."""
-    if isinstance(counts, Recommendation):
-        counts = counts.to_add
-    elif isinstance(counts, str) and counts == "balance":
-        counts = dict(zip(classes[present].tolist(), (n_real.max() - n_real).tolist(), strict=True))
-    elif isinstance(counts, str):
-        raise ValueError(f"`counts` must be 'balance', an int, a dict or a Recommendation, got {counts!r}.")
-    elif not isinstance(counts, Mapping):
-        counts = dict.fromkeys(classes[present].tolist(), counts)
-    added = per_class(counts, classes)
-    absent = sorted(set(np.flatnonzero(added).tolist()) - set(present.tolist()))
-    if absent:
-        raise ValueError(
-            f"`counts` asks for class {classes.tolist()[absent[0]]!r}, of which `dataset` has no image."
-        )
-    return added
-
-
-def _shares(share: Any, classes: np.ndarray, n_real: np.ndarray, n_new: np.ndarray) -> dict[Any, float]:
-    """Return the share of a class's draws that is synthetic, by label; 0 where none was added."""
-    natural = n_new / np.maximum(1, n_real + n_new)
-    given = share if isinstance(share, Mapping) else dict.fromkeys(classes.tolist(), share)
-    shares = natural.copy()
-    for label, value in given.items():
-        if value is None:
-            continue
-        if not isinstance(value, Real) or not 0 <= float(value) <= 1:
-            raise ValueError(f"`synthetic_share` must lie in [0, 1] or be a dict of such, got {value!r}.")
-        c = label_indices([label], classes, "synthetic_share")[0]
-        shares[c] = value if n_new[c] else 0.0
-    return dict(zip(classes.tolist(), shares.tolist(), strict=True))
 
 
 def _kind(image: Any) -> str:

@@ -16,10 +16,11 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as tvf
 
-from ganaug.data import Sampler, check_mode, check_sampler, class_rates, label_indices
-from ganaug.kinds import channels_first, check_pixels, rows_like
-from ganaug.pool import Pool, an_image
-from ganaug.recommend import Recommendation
+from ganaug.adapters.pool import Pool, an_image
+from ganaug.data.containers import channels_first, check_pixels, rows_like
+from ganaug.data.labels import class_rates, label_indices
+from ganaug.data.protocol import Sampler, check_mode, check_sampler
+from ganaug.selection.recommend import Recommendation
 
 AUTO_RATE = 0.8
 CPU, PLAIN = torch.device("cpu"), (int, str)  # made once: a call takes a few microseconds

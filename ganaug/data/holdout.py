@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ganaug.kinds import is_frame
-from ganaug.tables import kinds_by_column
+from ganaug.data.columns import kinds_by_column
+from ganaug.data.containers import is_frame
 
 ASIDE_FILE = "set_aside.json"  # beside a model
 # A tenth of each class of so many rows: fewer than twenty held-out rows would say nothing of a

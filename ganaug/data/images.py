@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ganaug.kinds import is_frame
+from ganaug.data.containers import is_frame
 
 MIN_SIDE, MAX_SIDE = 8, 64
 PATCHES, FILTERS, PLACES = (1, 3, 5), 14, 64  # of `ImageCodec.project`

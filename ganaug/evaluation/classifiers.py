@@ -13,11 +13,11 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ganaug.data import check_labels, encode_labels
-from ganaug.images import ImageCodec
-from ganaug.kinds import take
-from ganaug.tables import TableCodec
-from ganaug.torch_state import plain, seeded
+from ganaug.data.containers import take
+from ganaug.data.images import ImageCodec
+from ganaug.data.labels import check_labels, encode_labels
+from ganaug.data.tables import TableCodec
+from ganaug.training.torch_state import plain, seeded
 
 BLOCK = 256  # rows that go through the network at once outside training
 LEAF = 5  # rows, at least, by which a tree gives a probability

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
-from ganaug.torch_state import seeded
+from ganaug.training.torch_state import seeded
 
 K = 5  # neighbours that make the surroundings of a row
 BLOCK = 512  # rows compared at once with all others

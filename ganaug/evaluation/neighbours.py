@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ganaug.images import ImageCodec
-from ganaug.kinds import take
-from ganaug.tables import TableCodec
+from ganaug.data.containers import take
+from ganaug.data.images import ImageCodec
+from ganaug.data.tables import TableCodec
 
 CANDIDATES = 8  # rows that are near at first sight, of which the nearest is looked for
 BLOCK = 256  # rows, or pairs of them, looked at together

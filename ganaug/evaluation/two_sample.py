@@ -8,9 +8,9 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 from sklearn.utils.class_weight import compute_sample_weight
 
-from ganaug.kinds import join, take
-from ganaug.neighbours import Neighbours
-from ganaug.probe import ProbeClassifier
+from ganaug.data.containers import join, take
+from ganaug.evaluation.classifiers import ProbeClassifier
+from ganaug.evaluation.neighbours import Neighbours
 
 PROBE_STEPS = 600  # of the classifier that tells synthetic images from real ones
 TOLD_BY = 400  # images of each class, at most: half to learn from, half to be tested on

@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from ganaug.data import SYNTHETIC_NAME
-from ganaug.hdf5 import HDF5Dataset, check_images
+from ganaug.io.arrays import SYNTHETIC_NAME
+from ganaug.io.hdf5 import HDF5Dataset, check_images
 
 BATCH = 256  # images read at once
 

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from ganaug.columns import Columns
+from ganaug.io.records import Columns
 
 SUFFIXES = (".h5", ".hdf5")
 LAYOUTS = {"nhwc": "images", "nchw": "imgs", "table": "rows"}  # the second: as loaders of BigGAN's kind

@@ -7,7 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from ganaug.kinds import column_name, frame_of, missing_name, missing_value, numpy_dtype, pandas_dtype
+from ganaug.data.containers import (
+    column_name,
+    frame_of,
+    missing_name,
+    missing_value,
+    numpy_dtype,
+    pandas_dtype,
+)
 
 MISSING = -1  # the code of a category that is missing
 MOST_FIELDS = 500  # that HDF5 is told of: it has 64 KiB for all

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ganaug.game import Codec
-from ganaug.kinds import take
-from ganaug.networks import Networks
-from ganaug.rows import ClassRows, loosen
+from ganaug.data.containers import join, take
+from ganaug.networks.layers import Networks
+from ganaug.training.pairs import ClassRows, loosen
+from ganaug.training.trainer import Codec
 
 
 class TrainedGenerator:
@@ -28,7 +29,7 @@ class TrainedGenerator:
         The training rows, as the user has them; None for a generator from noise.
     code_size : int
     noise : float
-        Of `ganaug.rows.loosen`.
+        Of `ganaug.training.pairs.loosen`.
     strength : float
         By how much farther a row may be changed than in training.
     """
@@ -132,3 +133,41 @@ class TrainedGenerator:
 
 def _makers(generator: nn.Module, encoder: nn.Module | None) -> dict[str, nn.Module]:
     return {"generator": generator} if encoder is None else {"generator": generator, "encoder": encoder}
+
+
+def per_architecture(members: Sequence[TrainedGenerator], n_classes: int) -> int:
+    """Return how many of them are of one architecture: one for all classes, or one for each."""
+    shared = len(members[0].rows.counts) > 1
+    return 1 if shared else n_classes
+
+
+def in_blocks(
+    members: Sequence[TrainedGenerator],
+    codec: Any,
+    n_classes: int,
+    classes: Tensor,
+    generator: torch.Generator,
+    generate: Callable[[TrainedGenerator, Tensor, Tensor], Tensor],
+) -> Any:
+    """Return decoded rows of `classes`, made by ``generate(member, its classes, indices of the rows)``.
+
+    Where there are several architectures, chance decides which one makes a row.
+    """
+    each = per_architecture(members, n_classes)
+    architectures = len(members) // each
+    blocks = []
+    for start in range(0, len(classes), codec.block):
+        own = classes[start : start + codec.block]
+        rows = torch.arange(start, start + len(own))
+        makers = torch.zeros_like(own)
+        if architectures > 1:
+            makers = torch.randint(architectures, own.shape, generator=generator)
+        if each > 1:
+            makers = makers * each + own
+            own = torch.zeros_like(own)
+        encoded = torch.empty(len(own), *codec.shape)
+        for maker in makers.unique():
+            mine = makers == maker
+            encoded[mine] = generate(members[maker], own[mine], rows[mine])
+        blocks.append(codec.decode(encoded))
+    return join(blocks or [codec.decode(torch.empty(0, *codec.shape))])

@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from ganaug.images import ImageCodec
-from ganaug.losses import LOSSES, PENALTIES
-from ganaug.networks import ARCHITECTURES, FOR_TABLES, Architecture
-from ganaug.tables import TableCodec
+from ganaug.data.containers import is_frame
+from ganaug.data.images import ImageCodec
+from ganaug.data.tables import TableCodec
+from ganaug.networks import ARCHITECTURES, FOR_TABLES
+from ganaug.networks.layers import Architecture
+from ganaug.training.losses import LOSSES, PENALTIES
 
 SMALL = 16  # pixels: images with a shorter side are too coarse to be bent
 # What "auto" stands for; docs/recipe.md says why.
@@ -28,7 +30,9 @@ AUTO: dict[str, Any] = {
 AUTO_COLOUR = AUTO | {"architecture": "tinting", "strength": 0.5}
 AUTO_SMALL = AUTO | {"architecture": "warping+instance", "steps": 1500, "detail_weight": 0.0, "strength": 1.0}
 AUTO_TABLE = AUTO | {"architecture": "tabular", "steps": 400, "strength": 1.0}
+AnyCodec = ImageCodec | TableCodec
 CODECS: dict[str, type[ImageCodec] | type[TableCodec]] = {"images": ImageCodec, "table": TableCodec}
+NOT_SAVED = ("callbacks", "log_dir", "device", "verbose", "random_state")  # with a model or a checkpoint
 NAMED: dict[str, Mapping[str, Any]] = {
     "architecture": ARCHITECTURES,
     "loss": LOSSES,
@@ -50,7 +54,7 @@ def is_auto(value: Any) -> bool:
     return isinstance(value, str) and value == "auto"
 
 
-def auto_for(codec: ImageCodec | TableCodec) -> dict[str, Any]:
+def auto_for(codec: AnyCodec) -> dict[str, Any]:
     """Return what "auto" stands for, by parameter, with rows of such a kind."""
     if isinstance(codec, TableCodec):
         return AUTO_TABLE
@@ -58,6 +62,21 @@ def auto_for(codec: ImageCodec | TableCodec) -> dict[str, Any]:
     if min(sides) < SMALL:
         return AUTO_SMALL
     return AUTO if channels == 1 else AUTO_COLOUR
+
+
+def resolved(parameters: Mapping[str, Any], codec: AnyCodec) -> dict[str, Any]:
+    """Return the parameters, with what "auto" stands for in its place."""
+    auto = auto_for(codec)
+    return {k: auto[k] if k in auto and is_auto(value) else value for k, value in parameters.items()}
+
+
+def fit_codec(modality: str, X: Any) -> AnyCodec:
+    """Return a codec of the kind that `modality` names, fitted; "auto": a table if `X` is two-dimensional."""
+    if modality == "auto":
+        modality = "table" if X.ndim == 2 else "images"
+    if modality == "images" and is_frame(X):
+        raise ValueError("`modality` must be 'auto' or 'table' for a DataFrame, got 'images'.")
+    return CODECS[modality].fit(X)
 
 
 def check_parameters(parameters: Mapping[str, Any]) -> None:

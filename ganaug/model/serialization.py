@@ -8,13 +8,22 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors
 import safetensors.torch
 import torch
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
+
+from ganaug.data.tables import TableCodec
+from ganaug.model.fitting import build_networks, generator_settings, make_fabric
+from ganaug.model.generator import TrainedGenerator, per_architecture
+from ganaug.model.parameters import CODECS, NOT_SAVED, AnyCodec, choose_architectures, resolved
+from ganaug.networks import Architecture
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
 FORMAT = 5  # of what is written
+COMMON = ("labels", "rows")  # what generators of several architectures have in common
 # What reading a damaged or foreign file, or making a model of it, may raise.
 DAMAGE = (ValueError, LookupError, TypeError, AttributeError, RuntimeError, safetensors.SafetensorError)
 
@@ -68,3 +77,70 @@ def read_model(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if config["format"] != FORMAT:
         raise ValueError(f"format {config['format']} instead of {FORMAT}")
     return config, safetensors.torch.load_file(folder / WEIGHTS_FILE)
+
+
+def model_content(gan: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return what is written of a fitted `ConditionalGAN`: JSON, and tensors by name."""
+    check_is_fitted(gan)
+    parameters = {k: v for k, v in gan._parameters.items() if k not in NOT_SAVED}
+    for name, value in parameters.items():
+        if callable(value):
+            raise ValueError(
+                f"`{name}` is a callable, which can't be saved: give it a name in ganaug's"
+                " ARCHITECTURES, LOSSES or PENALTIES, before fit."
+            )
+    config = {
+        "format": FORMAT,
+        "parameters": {k: v.item() if isinstance(v, np.generic) else v for k, v in parameters.items()},
+        "classes": gan.classes_.tolist(),
+        "classes_dtype": "str" if gan.classes_.dtype.kind == "U" else gan.classes_.dtype.name,
+        "modality": gan.codec_.name,
+        "codec": gan.codec_.to_config(),
+        "members": len(gan.members_),
+        "history": gan.history_,
+    }
+    tensors: dict[str, Tensor] = {}
+    each = per_architecture(gan.members_, len(gan.classes_))
+    for i, member in enumerate(gan.members_):
+        for name, tensor in member.tensors().items():
+            # What architectures have in common, their rows, is written once.
+            if i < each or name not in COMMON or f"{i % each}.{name}" not in tensors:
+                tensors[f"{i}.{name}"] = tensor
+    return config, tensors
+
+
+def restore(gan: Any, config: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+    """Set the fitted attributes of a `ConditionalGAN` from its saved content, or raise one of `DAMAGE`."""
+    gan.codec_ = CODECS[config["modality"]].from_config(config["codec"])
+    gan.classes_ = np.array(config["classes"], dtype=config["classes_dtype"])
+    groups: list[dict[str, Tensor]] = [{} for _ in range(config["members"])]
+    for name, tensor in tensors.items():
+        member, _, name = name.partition(".")
+        groups[int(member)][name] = tensor
+    settings = resolved(gan.get_params(deep=False), gan.codec_)
+    table = isinstance(gan.codec_, TableCodec)
+    architectures = choose_architectures(settings["architecture"], table=table)
+    each, rest = divmod(len(groups), len(architectures))
+    if rest or not each:
+        raise ValueError(f"{len(groups)} networks for {len(architectures)} architectures")
+    for i, group in enumerate(groups):
+        group.update({k: v for k, v in groups[i % each].items() if k in COMMON and k not in group})
+    gan.members_ = [
+        _restored(group, architectures[i // each], gan.codec_, settings) for i, group in enumerate(groups)
+    ]
+    counts = [member.rows.counts.numpy() for member in gan.members_]
+    gan.class_counts_ = np.concatenate(counts[: per_architecture(gan.members_, len(gan.classes_))])
+    n_classes = len(gan.class_counts_)
+    if len(gan.classes_) != n_classes or not np.array_equal(gan.classes_, np.unique(gan.classes_)):
+        raise ValueError(f"classes {gan.classes_.tolist()} for weights of {n_classes}")
+
+
+def _restored(
+    tensors: dict[str, Tensor], build: Architecture, codec: AnyCodec, settings: dict[str, Any]
+) -> TrainedGenerator:
+    networks = build_networks(build, codec, int(tensors["labels"].max()) + 1, settings, seed=0)
+    device = make_fabric(settings["device"]).device
+    networks.generator.to(device)
+    if networks.encoder is not None:
+        networks.encoder.to(device)
+    return TrainedGenerator.from_tensors(tensors, networks, codec, **generator_settings(settings))

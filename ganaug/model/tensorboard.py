@@ -13,11 +13,11 @@ from lightning_fabric.loggers import TensorBoardLogger
 from torch import Tensor
 from torchvision.utils import make_grid
 
-from ganaug.game import Game
-from ganaug.generator import TrainedGenerator
-from ganaug.images import ImageCodec
-from ganaug.kinds import take
-from ganaug.training import SAVE_EVERY, Callback
+from ganaug.data.containers import take
+from ganaug.data.images import ImageCodec
+from ganaug.model.generator import TrainedGenerator
+from ganaug.training.loop import SAVE_EVERY, Callback
+from ganaug.training.trainer import Game
 
 CLASSES, SAMPLES = 16, 8  # in a picture: classes, a row for each, and samples of each
 STARTS = 64  # rows of a class, at most, that they start from

@@ -1,9 +1,12 @@
-"""Network architectures, one file for each; ``ARCHITECTURES`` names them."""
+"""Network architectures, one file for each; ``ARCHITECTURES`` names them.
 
-from ganaug.networks._parts import Architecture, Networks
+It may import no other wing.
+"""
+
 from ganaug.networks.dcgan import dcgan
 from ganaug.networks.fully_connected import fully_connected
 from ganaug.networks.instance import instance
+from ganaug.networks.layers import Architecture, Networks
 from ganaug.networks.r3gan import r3gan
 from ganaug.networks.sngan import sngan
 from ganaug.networks.tabular import tabular

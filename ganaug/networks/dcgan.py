@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ganaug.networks._parts import Activate, ConvDiscriminator, Networks, NoiseGenerator
+from ganaug.networks.layers import Activate, ConvDiscriminator, Networks, NoiseGenerator
 
 
 def dcgan(shape: tuple[int, ...], n_classes: int, code_size: int, width: int, activate: Activate) -> Networks:

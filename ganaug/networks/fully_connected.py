@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ganaug.networks._parts import EMBED_SIZE, Activate, Networks
+from ganaug.networks.layers import EMBED_SIZE, Activate, Networks
 
 
 class LinearGenerator(nn.Module):

@@ -5,14 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ganaug.networks._parts import (
-    EMBED_SIZE,
-    Activate,
-    ConvDecoder,
-    ConvDiscriminator,
-    ConvEncoder,
-    Networks,
-)
+from ganaug.networks.layers import EMBED_SIZE, Activate, ConvDecoder, ConvDiscriminator, ConvEncoder, Networks
 
 
 class CodeGenerator(nn.Module):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ganaug.networks._parts import EMBED_SIZE, Activate, Networks
+from ganaug.networks.layers import EMBED_SIZE, Activate, Networks
 
 SLOPE = 0.2  # of the leaky ReLUs
 GROUP = 16  # channels that a 3x3 convolution mixes

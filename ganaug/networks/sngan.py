@@ -7,7 +7,7 @@ import itertools
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from ganaug.networks._parts import Activate, Networks, NoiseGenerator, halvings
+from ganaug.networks.layers import Activate, Networks, NoiseGenerator, halvings
 
 
 class SpectralDiscriminator(nn.Module):

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ganaug.networks._parts import EMBED_SIZE, Activate, Networks, ProjectionHead
+from ganaug.networks.layers import EMBED_SIZE, Activate, Networks, ProjectionHead
 
 HIDDEN = 4  # units of a hidden layer, as a multiple of `width`
 

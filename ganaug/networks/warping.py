@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ganaug.networks._parts import (
+from ganaug.networks.layers import (
     EMBED_SIZE,
     REACH,
     Activate,

@@ -15,12 +15,13 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from ganaug.data import Sampler, as_random, check_labels, encode_labels, label_indices, seeded_clone
-from ganaug.kinds import as_rows, is_frame, join, take
-from ganaug.neighbours import Neighbours, Points
-from ganaug.probe import ProbeClassifier, TableProbe
-from ganaug.tables import TableCodec
-from ganaug.torch_state import plain
+from ganaug.data.containers import as_rows, is_frame, join, take
+from ganaug.data.labels import as_random, check_labels, encode_labels, label_indices, seeded_clone
+from ganaug.data.protocol import Sampler
+from ganaug.data.tables import TableCodec
+from ganaug.evaluation.classifiers import ProbeClassifier, TableProbe
+from ganaug.evaluation.neighbours import Neighbours, Points
+from ganaug.training.torch_state import plain
 
 FOLDS = 3  # of the data, each judged by a classifier that never saw it
 PROBE_STEPS = 333  # of the classifier of a fold: together they cost one ProbeClassifier

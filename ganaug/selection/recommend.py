@@ -4,94 +4,26 @@ from __future__ import annotations
 
 import numbers
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
-from sklearn import get_config
-from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import StratifiedKFold
-from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import has_fit_parameter
 
-from ganaug.data import as_random, check_labels, encode_labels, seeded_clone
-from ganaug.kinds import as_rows, join, take
-from ganaug.probe import ProbeClassifier, TableProbe
-from ganaug.sound import copied_share, told_from_real
-
-Scorer = Callable[[np.ndarray, np.ndarray], float]
+from ganaug.data.containers import as_rows, take
+from ganaug.data.labels import as_random, check_labels, encode_labels
+from ganaug.data.weights import balanced_weights
+from ganaug.evaluation.two_sample import copied_share, told_from_real
+from ganaug.selection.candidates import ALONE, CANDIDATES, NOTHING, USUAL, Candidate
+from ganaug.selection.trials import FINALISTS, Scorer, Trial, _Model, _Pool, _trial, balanced_log_likelihood
 
 INSTEAD = "Draw every class equally often, and augment classically."
 LEAST_ROWS = 6  # of a class: with fewer, a fold leaves too little to learn from and to test on
-BEYOND = 1000  # rows added to every class by the rule "beyond", once it is filled up to the largest
-POOLED = 1000  # samples of each class that a fold draws; more of them taught a classifier no more
-PROBE_STEPS = 600  # of the default classifier, which is trained two dozen times
-FINALISTS = 3  # candidates that the first fold lets through to the others
-RESAMPLES = 1000  # of the rows, for an interval
 # Where a data set is too small to show a gain, images count as sound up to these.
 MOST_TOLD = 0.9  # area under the ROC curve of a classifier that tells them from real ones
 MOST_COPIED = 0.5  # share of copies
-LEAST_PROBABILITY = 1e-3  # that counts: one row that a classifier is sure to misplace shall not decide
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A way to add: how many rows to each class, and the share of a class's draws that is synthetic."""
-
-    rule: str
-    share: float | None  # None: every row of a class weighs the same
-
-    def __str__(self) -> str:
-        share = "" if self.share is None else f" at {self.share:g} of the draws of a class"
-        return f"{self.rule}{share}"
-
-    def to_add(self, counts: np.ndarray) -> np.ndarray:
-        """Return how many rows go to each class, (n_classes,)."""
-        largest = int(counts.max())
-        if self.rule == "nothing":
-            return np.zeros_like(counts)
-        if self.rule == "balance":
-            return largest - counts
-        if self.rule == "beyond":
-            return largest - counts + BEYOND
-        times = float(self.rule.removesuffix("x"))
-        return np.minimum(np.ceil(times * counts).astype(int), max(largest, BEYOND))
-
-    def shares(self, counts: np.ndarray) -> np.ndarray:
-        """Return the share of the draws of each class that is synthetic, (n_classes,)."""
-        added = self.to_add(counts)
-        natural = added / (counts + added)
-        return natural if self.share is None else np.where(added > 0, self.share, 0.0)
-
-
-NOTHING = Candidate("nothing", None)
-ALONE = Candidate("alone", None)  # synthetic rows without real ones: measured, never recommended
-USUAL = Candidate("beyond", 0.8)  # best where rows are fewest: tried by all folds, and preferred
-CANDIDATES = (
-    Candidate("0.5x", 0.5),
-    Candidate("1x", 0.5),
-    Candidate("2x", 0.5),
-    Candidate("2x", 0.8),
-    Candidate("5x", 0.5),
-    Candidate("5x", 0.8),
-    Candidate("10x", 0.8),
-    Candidate("balance", None),
-    Candidate("beyond", 0.5),
-    USUAL,
-)
-
-
-@dataclass(frozen=True)
-class Trial:
-    """What a candidate gained over adding nothing, with a 95 % interval, in units of the score."""
-
-    candidate: Candidate
-    gain: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -200,44 +132,6 @@ class Recommendation:
         ]
         lines += [f"  The images themselves: {self.soundness}"] if self.soundness else []
         return "\n".join(lines)
-
-
-def balanced_weights(y: np.ndarray, synthetic: np.ndarray, share: Mapping[Any, float]) -> np.ndarray:
-    """Return weights by which classes weigh alike, and synthetic rows their share of each.
-
-    All together weigh as much as the real rows did, so that a classifier is regularised as it was
-    without the others.
-
-    Parameters
-    ----------
-    y : ndarray of shape (n,)
-    synthetic : ndarray of shape (n,), bool
-    share : dict of label to float
-    """
-    weight = np.zeros(len(y))
-    for label, part in share.items():
-        for kind, size in ((synthetic, part), (~synthetic, 1 - part)):
-            rows = kind & (y == label)
-            weight[rows] = size / max(1, rows.sum())
-    return weight * (~synthetic).sum() / weight.sum()
-
-
-def balanced_log_likelihood(y: np.ndarray, proba: np.ndarray) -> float:
-    """Return the mean log-probability of the true class, every class weighing the same.
-
-    Parameters
-    ----------
-    y : ndarray of shape (n,)
-        Class indices.
-    proba : ndarray of shape (n, n_classes)
-
-    Notes
-    -----
-    The default score: it moves with every row, where accuracy moves with the few on the border,
-    so that a class of ten rows can tell something.
-    """
-    own = np.log(np.maximum(proba[np.arange(len(y)), y], LEAST_PROBABILITY))
-    return float(np.mean([own[y == c].mean() for c in np.unique(y)]))
 
 
 def recommend_counts(
@@ -406,109 +300,6 @@ def _decided(
         f"Add {best.candidate}: it did better in cross-validation, though not beyond doubt, and the images"
         " themselves are sound.",
     )
-
-
-def fit_clone(gan: Any, X: Any, y: np.ndarray, seed: int | None) -> Any:
-    """Return a clone of `gan`, fitted; `seed`, if not None, is set on it and on what it holds."""
-    return (clone(gan) if seed is None else seeded_clone(gan, seed)).fit(X, y)
-
-
-class _Model:
-    """The classifier that judges, whatever its kind."""
-
-    def __init__(self, classifier: Any, *, images: bool, counts: np.ndarray, seed: int) -> None:
-        if classifier is None:
-            classifier = ProbeClassifier(steps=PROBE_STEPS) if images else TableProbe(balanced=False)
-        if not callable(classifier) and not hasattr(classifier, "predict_proba"):
-            raise ValueError(
-                "`classifier` must have predict_proba, or be a callable (X, y, sample_weight), got"
-                f" {classifier!r}."
-            )
-        self.classifier, self.seed = classifier, seed
-        # Where rows are drawn: as many for each candidate, and so many that adding nothing leaves none
-        # out. One that was, but that synthetic rows are like, would count as their gain.
-        self.drawn = len(counts) * int(counts.max())
-
-    def fit(self, X: Any, y: np.ndarray, weight: np.ndarray) -> Any:
-        """Return a classifier fitted on weighted rows."""
-        if not hasattr(self.classifier, "fit"):
-            return self.classifier(X, y, weight)
-        model = seeded_clone(self.classifier, self.seed)
-        name = _weight_name(model)
-        if name is not None:
-            return model.fit(X, y, **{name: weight})
-        rows = _repeated(weight, self.drawn, self.seed)
-        return model.fit(take(X, rows), y[rows])
-
-
-class _Pool:
-    """A GAN fitted on the rows of a fold, and its samples, of which each candidate takes the first.
-
-    A candidate that adds more than `POOLED` to a class gives those it gets as much weight.
-    """
-
-    def __init__(
-        self, gan: Any, X: Any, labels: np.ndarray, classes: np.ndarray, tried: Sequence[Candidate], seed: int
-    ) -> None:
-        self.X, self.labels = X, labels
-        self.counts = np.bincount(labels)
-        self.most = np.max([candidate.to_add(self.counts) for candidate in tried], axis=0).clip(max=POOLED)
-        sampler = fit_clone(gan, X, classes[labels], seed)
-        self.synthetic = sampler.sample(np.repeat(classes, self.most), random_state=seed)
-        self.made = np.repeat(np.arange(len(classes)), self.most)  # their class indices
-        self.starts = np.cumsum(self.most) - self.most
-
-    def training_set(self, candidate: Candidate) -> tuple[Any, np.ndarray, np.ndarray]:
-        """Return rows, class indices and weights."""
-        if candidate == ALONE:
-            return self.synthetic, self.made, np.full(len(self.made), len(self.labels) / len(self.made))
-        added = np.minimum(candidate.to_add(self.counts), self.most)
-        taken = np.concatenate([start + np.arange(n) for start, n in zip(self.starts, added, strict=True)])
-        new = np.repeat(np.arange(len(added)), added)
-        labels = np.concatenate([self.labels, new])
-        synthetic = np.arange(len(labels)) >= len(self.labels)
-        weight = balanced_weights(labels, synthetic, dict(enumerate(candidate.shares(self.counts))))
-        return join([self.X, take(self.synthetic, taken)]), labels, weight
-
-
-def _trial(
-    candidate: Candidate, labels: np.ndarray, proba: np.ndarray, base: np.ndarray, score: Scorer, seed: int
-) -> Trial:
-    """Return the gain over `base`, with a t interval.
-
-    Its standard error is that of a paired bootstrap over rows, class by class; of a class of n rows
-    that falls short by sqrt(1 - 1/n). Degrees of freedom are those of the smallest class.
-    """
-    rng = np.random.default_rng(seed)
-    own = [np.flatnonzero(labels == c) for c in range(proba.shape[1])]
-    gains = []
-    for _ in range(RESAMPLES):
-        rows = np.concatenate([rng.choice(mine, len(mine)) for mine in own])
-        gains.append(score(labels[rows], proba[rows]) - score(labels[rows], base[rows]))
-    gain = score(labels, proba) - score(labels, base)
-    least = min(len(mine) for mine in own)
-    # The best of several candidates is looked at: each interval is wider for it (Bonferroni).
-    width = stats.t.ppf(1 - 0.025 / FINALISTS, least - 1) * np.std(gains) / np.sqrt(1 - 1 / least)
-    return Trial(candidate, gain, float(gain - width), float(gain + width))
-
-
-def _weight_name(model: Any) -> str | None:
-    """Return the name under which ``fit`` takes the weights of rows; None if it takes none."""
-    if has_fit_parameter(model, "sample_weight"):
-        return "sample_weight"
-    # With routing it is the user's to say who gets weights, and a step that resamples would lose them.
-    if not isinstance(model, Pipeline) or get_config()["enable_metadata_routing"]:
-        return None
-    name, last = model.steps[-1]
-    resampled = any(hasattr(step, "fit_resample") for _, step in model.steps)
-    return f"{name}__sample_weight" if not resampled and has_fit_parameter(last, "sample_weight") else None
-
-
-def _repeated(weight: np.ndarray, n: int, seed: int) -> np.ndarray:
-    """Return `n` indices of rows, each as often as its weight says, to within one (systematic sampling)."""
-    bounds = np.cumsum(weight)
-    points = (np.random.default_rng(seed).random() + np.arange(n)) / n * bounds[-1]
-    return np.searchsorted(bounds, points, side="right").clip(max=len(weight) - 1)
 
 
 def _rows(n: int) -> str:

@@ -12,16 +12,16 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ganaug.kinds import take
-from ganaug.losses import EVERY_STEP, GANLoss, Penalty, sliced_wasserstein
-from ganaug.networks import Networks
-from ganaug.rows import ClassRows, loosen
+from ganaug.data.containers import take
+from ganaug.networks.layers import Networks
+from ganaug.training.losses import EVERY_STEP, GANLoss, Penalty, sliced_wasserstein
+from ganaug.training.pairs import ClassRows, loosen
 
 EMA_DECAY = 0.995  # of the running mean of the weights, which is what is kept
 
 
 class Codec(Protocol):
-    """What training and sampling need of a kind of data; see `ganaug.images.ImageCodec`."""
+    """What training and sampling need of a kind of data; see `ganaug.data.images.ImageCodec`."""
 
     block: int
 
@@ -76,7 +76,7 @@ class Game:
         See `ganaug.losses`.
     batch_size, code_size : int
     noise : float
-        Of `ganaug.rows.loosen`.
+        Of `ganaug.training.pairs.loosen`.
     fabric : Fabric
         Device and precision.
     generator : torch.Generator

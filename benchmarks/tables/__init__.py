@@ -1,0 +1,4 @@
+"""Tables and plots of the committed results, a file for each.
+
+``python -m benchmarks.tables`` writes them all.
+"""
