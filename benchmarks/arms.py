@@ -17,7 +17,7 @@ from ganaug import ConditionalGAN, GANAugment, GANOverSampler, QualityGate
 from ganaug.adapters.pool import USUAL
 
 SHARE = 0.8  # of the draws of a class that are synthetic, where an arm goes beyond balance
-BEYOND = 1000  # synthetic images added to each class there
+EXTRA_PER_CLASS = 1000  # synthetic images added to each class there
 QUICK_STEPS = 100  # of training a generator, where a run shall only show that it runs
 
 
@@ -110,7 +110,7 @@ def ganaug(context: Context) -> TrainingSet:
 
 def ganaug_beyond(context: Context) -> TrainingSet:
     """Synthetic images for every class, the largest too, at `SHARE` of the draws."""
-    totals = {c: int(n) + BEYOND for c, n in enumerate(np.bincount(context.y))}
+    totals = {c: int(n) + EXTRA_PER_CLASS for c, n in enumerate(np.bincount(context.y))}
     sampler = GANOverSampler(
         FrozenEstimator(context.gan), sampling_strategy=totals, random_state=context.seed
     )
@@ -132,13 +132,13 @@ def ganaug_recommended(context: Context) -> TrainingSet:
 def duplicates(context: Context) -> TrainingSet:
     """The same as `ganaug_beyond` with copies of real images in the place of synthetic ones."""
     rng = np.random.default_rng(context.seed)
-    copies = [rng.choice(np.flatnonzero(context.y == c), BEYOND) for c in np.unique(context.y)]
+    copies = [rng.choice(np.flatnonzero(context.y == c), EXTRA_PER_CLASS) for c in np.unique(context.y)]
     rows = np.concatenate([np.arange(len(context.y)), *copies])
     mask = np.arange(len(rows)) >= len(context.y)
     return TrainingSet(context.X[rows], context.y[rows], _shared(context.y[rows], mask))
 
 
-def only(context: Context, each: int = BEYOND) -> TrainingSet:
+def only(context: Context, each: int = EXTRA_PER_CLASS) -> TrainingSet:
     """Synthetic images alone: train on synthetic, test on real."""
     labels = np.repeat(np.unique(context.y), each)
     X = context.gan.sample(labels, random_state=context.seed)

@@ -86,7 +86,7 @@ def kill_generation(folder: Path) -> dict[str, Any]:
 def kill_training(folder: Path) -> dict[str, Any]:
     """Kill trainings at random moments, and resume them."""
     X, y = digits()
-    ganaug.training.loop.SAVE_EVERY = ganaug.training.loop.REPORT_EVERY
+    ganaug.training.loop.CHECKPOINT_INTERVAL = ganaug.training.loop.LOG_INTERVAL
 
     def train(checkpoint: Path, result: Path) -> None:
         gan = ConditionalGAN(steps=200, random_state=0).fit(X, y, checkpoint=checkpoint)

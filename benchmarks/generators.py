@@ -85,7 +85,7 @@ def _spread(judge: Classifier, X: np.ndarray) -> float:
     return float(pdist(judge.features(X)).mean())
 
 
-def told_from_real(gan: ConditionalGAN, split: Split, settings: Settings, seed: int) -> float:
+def c2st_auc(gan: ConditionalGAN, split: Split, settings: Settings, seed: int) -> float:
     """Return the percentage of images that a classifier tells right as synthetic or as real.
 
     The real ones are those the generator never saw, the synthetic ones as many of each class; seven
@@ -133,7 +133,7 @@ def run_row(pool: Pool, name: str, seed: int, seconds: float, settings: Settings
         "added": metrics(with_real.predict_proba(split.X_test), split.y_test),
         "balanced": metrics(judge.predict_proba(split.X_test), split.y_test),
         "diversity": diversity(gan, split, judge, seed),
-        "told_from_real": told_from_real(gan, split, settings, seed),
+        "c2st_auc": c2st_auc(gan, split, settings, seed),
         "seconds": round(took, 1),
         "steps": gan.steps,
     }

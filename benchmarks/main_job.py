@@ -23,7 +23,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import balanced_accuracy_score
 
 from ganaug import ConditionalGAN, GANOverSampler, QualityGate, quality_report
-from ganaug.evaluation.classifiers import ProbeClassifier
+from ganaug.evaluation.classifiers import SmallCNNClassifier
 
 COUNTS = (4000, 2000, 1000, 750, 500, 350, 200, 100, 60, 40)
 PER_CLASS = 1000  # images of each class that are measured
@@ -46,7 +46,7 @@ def main_job(path: Path, seed: int) -> dict:
 
     labels = np.repeat(np.arange(10), PER_CLASS)
     synthetic = gan.sample(labels, random_state=seed)
-    judge = ProbeClassifier(steps=3000, width=32, random_state=seed).fit(X_all, y_all)
+    judge = SmallCNNClassifier(steps=3000, base_channels=32, random_state=seed).fit(X_all, y_all)
     features, test_features = judge.features(synthetic), judge.features(X_test)
     agrees = judge.predict(synthetic) == labels
     diversity, agreement = [], []
@@ -54,8 +54,8 @@ def main_job(path: Path, seed: int) -> dict:
         real = pdist(test_features[y_test == c][:PER_CLASS]).mean()
         diversity.append(float(pdist(features[labels == c]).mean() / real))
         agreement.append(float(agrees[labels == c].mean()))
-    only = ProbeClassifier(steps=1500, random_state=seed).fit(synthetic, labels)
-    real = ProbeClassifier(steps=1500, random_state=seed).fit(X, y)
+    only = SmallCNNClassifier(steps=1500, random_state=seed).fit(synthetic, labels)
+    real = SmallCNNClassifier(steps=1500, random_state=seed).fit(X, y)
 
     held = np.concatenate([np.flatnonzero(y_test == c)[:HELD_OUT] for c in range(10)])
     few = ConditionalGAN(steps=20, random_state=seed).fit(X, y)

@@ -23,7 +23,7 @@ from torchvision.transforms import v2
 from ganaug import ConditionalGAN, GANAugment, HDF5Dataset, QualityGate, write_hdf5
 from ganaug.adapters.pool import Pool
 from ganaug.data.images import ImageCodec
-from ganaug.training.monitor import Watch
+from ganaug.training.monitor import TrainingMonitor
 
 ROUNDS, STEPS, EPOCHS = 7, 20, 9
 STARTS = 5  # of the workers: the same ones are up to a tenth faster or slower each time
@@ -57,10 +57,10 @@ def test_a_training_step_is_its_passes(shape, monkeypatch):
             patch.setattr(ImageCodec, "augment", lambda self, rows, generator: rows)
             patch.setattr(ImageCodec, "encode", lambda self, rows: batch[: len(rows)])
             patch.setattr(ganaug.game, "take", lambda X, indices: indices)
-            patch.setattr(ganaug.training.trainer.Game, "_average", lambda *_: None)
+            patch.setattr(ganaug.training.trainer.GANTrainer, "_average", lambda *_: None)
             patch.setattr(torch.optim.Adam, "step", lambda *_, **__: None)
-            patch.setattr(Watch, "see", lambda *_: None)
-            patch.setattr(Watch, "report", lambda _: ({}, None))
+            patch.setattr(TrainingMonitor, "see", lambda *_: None)
+            patch.setattr(TrainingMonitor, "report", lambda _: ({}, None))
             passes.append(seconds_per_step(X, y))
     ratio = median(whole) / median(passes)
     print(f"\n{shape}: a step takes {1000 * median(whole):.0f} ms, {ratio:.3f} of its passes")

@@ -13,8 +13,8 @@ from albumentations.core.transforms_interface import BaseTransformInitSchema
 from torchvision.transforms.v2 import functional as tvf
 
 from ganaug.adapters.pool import Pool
-from ganaug.data.containers import check_pixels
-from ganaug.data.labels import class_rates, label_indices
+from ganaug.data.containers import check_image_range
+from ganaug.data.labels import expand_probabilities, label_indices
 
 # What belongs to the image that came in, and would no longer fit. So do additional targets of any kind.
 REFUSED = ("mask", "masks", "bboxes", "keypoints", "images", "volume", "volumes", "mask3d", "masks3d")
@@ -85,7 +85,7 @@ class GANReplace(ImageOnlyTransform):
             if rates is None
             else [(k.item() if isinstance(k, np.generic) else k, float(v)) for k, v in dict(rates).items()]
         )
-        self._rates = class_rates(
+        self._rates = expand_probabilities(
             1.0 if self.rates is None else dict(self.rates), self._pool.classes_, "rates"
         )
 
@@ -123,7 +123,7 @@ class GANReplace(ImageOnlyTransform):
         if class_index < 0:
             return img
         like = torch.from_numpy(img.copy())  # a copy: of a read-only array torch warns
-        check_pixels(like, "GANReplace")
+        check_image_range(like, "GANReplace")
         image = self._pool.take_one(class_index, u)
         new = tvf.to_dtype(image, like.dtype, scale=True).permute(1, 2, 0).numpy()
         new = new[:, :, 0] if img.ndim == 2 and new.shape[2] == 1 else new

@@ -12,16 +12,16 @@ import numpy as np
 from ganaug.cli_options import (
     AUTO,
     PATH,
+    EmptyGenerator,
     EstimatorCommand,
     OneLineErrors,
-    _Idle,
-    _lacking,
-    _real_images,
-    _refuse_beside_model,
     as_json,
     compression,
+    deficit,
     layout,
     overwrite,
+    read_real,
+    refuse_beside_model,
     resume_writing,
     size,
 )
@@ -46,16 +46,20 @@ def main() -> None:
     "--seeds", type=click.IntRange(min=2), default=3, help="Repetitions, each with data drawn anew."
 )
 @click.option("--steps", type=AUTO, default="auto", help="Updates of the generator.")
-@click.option("--probe-steps", type=click.IntRange(min=1), default=600, help="Updates of each classifier.")
+@click.option(
+    "--classifier-steps", type=click.IntRange(min=1), default=600, help="Updates of each classifier."
+)
 @click.option("-o", "--output", type=PATH, default=Path(), help="Folder for the two files it writes.")
 @as_json
-def demo(seeds: int, steps: Any, probe_steps: int, output: Path, as_json: bool) -> None:
+def demo(seeds: int, steps: Any, classifier_steps: int, output: Path, as_json: bool) -> None:
     """Train on scikit-learn's digits, made long-tailed, and measure whether ganaug helps."""
     from ganaug.demo import HDF5_FILE, PICTURE_FILE, run_demo
 
     if not output.is_dir():
         raise ValueError(f"{output} is not a folder: make it first.")
-    result = run_demo(output, seeds=seeds, gan_steps=steps, probe_steps=probe_steps, verbose=not as_json)
+    result = run_demo(
+        output, seeds=seeds, gan_steps=steps, classifier_steps=classifier_steps, verbose=not as_json
+    )
     if as_json:
         click.echo(json.dumps(result))
         return
@@ -74,7 +78,7 @@ def demo(seeds: int, steps: Any, probe_steps: int, output: Path, as_json: bool) 
 @click.option("-o", "--output", type=PATH, required=True, help="Folder for the model.")
 @size
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint of a run that was stopped.")
-@click.option("--use-all", is_flag=True, help="Set no images aside for the report.")
+@click.option("--no-holdout", is_flag=True, help="Set no images aside for the report.")
 @overwrite
 @as_json
 def fit(
@@ -90,14 +94,14 @@ def fit(
     """Train a GAN on DATA and save it.
 
     A tenth of each class of 200 images or more is set aside at random, for `ganaug report` to compare
-    with. Where images belong together, as the frames of a video do, pass --use-all, and whole groups
+    with. Where images belong together, as the frames of a video do, pass --no-holdout, and whole groups
     that you held out to the report. The model holds its training images: share it only as you would
     share those.
     """
     import shutil
 
     from ganaug.data.containers import take
-    from ganaug.data.holdout import remember, set_aside
+    from ganaug.data.holdout import holdout_mask, save_holdout
     from ganaug.model.gan import ConditionalGAN
     from ganaug.model.serialization import CONFIG_FILE
 
@@ -108,8 +112,8 @@ def fit(
         )
     if (output / CONFIG_FILE).exists() and not overwrite and not checkpoint.exists():
         raise FileExistsError(f"{output} holds a trained model: pass --overwrite to replace it.")
-    X, y = _real_images(data, size)
-    aside = np.zeros(len(y), bool) if use_all else set_aside(X, y)
+    X, y = read_real(data, size)
+    aside = np.zeros(len(y), bool) if use_all else holdout_mask(X, y)
     X_aside, X, y = take(X, aside), take(X, ~aside), y[~aside]
     gan = ConditionalGAN(**parameters, verbose=not as_json)
     if checkpoint.exists() and not resume:
@@ -117,16 +121,16 @@ def fit(
     gan.fit(X, y, checkpoint=checkpoint)
     gan.save(output)
     if aside.any():
-        remember(output, gan.digest(), X_aside)
+        save_holdout(output, gan.digest(), X_aside)
     shutil.rmtree(checkpoint)
     classes = dict(zip(gan.classes_.tolist(), gan.class_counts_.tolist(), strict=True))
     if as_json:
         named = {str(label): n for label, n in classes.items()}
-        click.echo(json.dumps({"model": str(output), "classes": named, "set_aside": int(aside.sum())}))
+        click.echo(json.dumps({"model": str(output), "classes": named, "held_out": int(aside.sum())}))
     else:
         counts = ", ".join(f"{label}: {n}" for label, n in classes.items())
         kept = f" Set {aside.sum()} aside for `ganaug report`." if aside.any() else ""
-        click.echo(f"Trained on {len(y)} {gan.codec_.rows} ({counts}).{kept} Wrote {output}.")
+        click.echo(f"Trained on {len(y)} {gan.codec_.noun} ({counts}).{kept} Wrote {output}.")
 
 
 @main.command()
@@ -169,7 +173,7 @@ def generate(
     if balance is None:
         counts = dict.fromkeys(gan.classes_.tolist(), per_class or 0)
     else:
-        counts = _lacking(_real_images(balance, gan=gan)[1], gan.classes_)
+        counts = deficit(read_real(balance, gan=gan)[1], gan.classes_)
         if not any(counts.values()):
             raise ValueError(f"Each class of {balance} has as many as the largest: there is nothing to add.")
     write_hdf5(
@@ -187,7 +191,7 @@ def generate(
     click.echo(
         json.dumps({"file": str(output), "images": total})
         if as_json
-        else f"Wrote {total} {gan.codec_.rows} to {output}."
+        else f"Wrote {total} {gan.codec_.noun} to {output}."
     )
 
 
@@ -231,16 +235,16 @@ def resample(
     from ganaug.selection.recommend import recommend_counts
 
     if model is not None:
-        _refuse_beside_model(recommended)
+        refuse_beside_model(recommended)
     elif resume and parameters["random_state"] is None:
         raise click.UsageError("--resume needs the --model or the --random-state of the run to go on with.")
     check_target(output, overwrite, resume)
     if model is None:
         gan = ConditionalGAN(**parameters, verbose=not as_json)
-        X, y = _real_images(data, size)
+        X, y = read_real(data, size)
     else:
         gan = ConditionalGAN.load(model, device=parameters["device"])
-        X, y = _real_images(data, gan=gan)
+        X, y = read_real(data, gan=gan)
         try:
             gan.codec_.check(X)
             label_indices(np.unique(y), gan.classes_, "DATA")
@@ -249,16 +253,16 @@ def resample(
     gan.check_parameters()
     seed = parameters["random_state"]
     classes = np.unique(y)
-    to_add: dict[Any, int] = _lacking(y, classes)
+    to_add: dict[Any, int] = deficit(y, classes)
     sample_weight = reason = None
     if recommended:
         advice = recommend_counts(QualityGate(gan), X, y, random_state=seed, verbose=not as_json)
         to_add, sample_weight, reason = advice.to_add, advice.sample_weight, advice.reason
     # With nothing to add, nothing is trained.
-    idle: Any = _Idle(classes)
-    sampler = QualityGate(gan).fit(X, y) if any(to_add.values()) else idle
+    idle: Any = EmptyGenerator(classes)
+    gate = QualityGate(gan).fit(X, y) if any(to_add.values()) else idle
     write_hdf5(
-        sampler,
+        gate,
         output,
         to_add,
         real=(X, y),
@@ -298,7 +302,7 @@ def report(
     --test, or those of DATA that `ganaug fit` set aside.
     """
     from ganaug.data.containers import take
-    from ganaug.data.holdout import was_set_aside
+    from ganaug.data.holdout import load_holdout_mask
     from ganaug.evaluation.quality import quality_report
     from ganaug.model.gan import ConditionalGAN
 
@@ -307,11 +311,11 @@ def report(
     if output.is_dir():
         raise ValueError(f"{output} is a folder: name a file.")
     gan = ConditionalGAN.load(model)
-    X, y = _real_images(data, gan=gan)
-    aside = was_set_aside(model, gan.digest(), X)
+    X, y = read_real(data, gan=gan)
+    aside = load_holdout_mask(model, gan.digest(), X)
     held_out: tuple[Any, Any] = (take(X, aside), y[aside]) if aside.any() else (None, None)
     if test is not None:
-        held_out = _real_images(test, gan=gan)
+        held_out = read_real(test, gan=gan)
     X, y = take(X, ~aside), y[~aside]
     found = quality_report(gan, X, y, *held_out, per_class=per_class, random_state=random_state)
     found.to_html(output)

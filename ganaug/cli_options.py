@@ -78,7 +78,7 @@ class _Auto(click.ParamType):
 AUTO = _Auto()
 
 
-def _lacking(y: np.ndarray, classes: np.ndarray) -> dict[Any, int]:
+def deficit(y: np.ndarray, classes: np.ndarray) -> dict[Any, int]:
     """Return what each of `classes` lacks to the largest."""
     from ganaug.data.labels import label_indices
 
@@ -86,8 +86,8 @@ def _lacking(y: np.ndarray, classes: np.ndarray) -> dict[Any, int]:
     return dict(zip(classes.tolist(), (n.max() - n).tolist(), strict=True))
 
 
-class _Idle:
-    """A sampler that is asked for nothing."""
+class EmptyGenerator:
+    """A generator that is asked for nothing."""
 
     def __init__(self, classes: np.ndarray) -> None:
         self.classes_, self.sample = classes, None
@@ -96,7 +96,7 @@ class _Idle:
         return "none"
 
 
-def _real_images(
+def read_real(
     data: Path, size: int | tuple[int, int] | None = None, gan: Any = None
 ) -> tuple[Any, np.ndarray]:
     """Return images and labels; those of a folder by their names, which mean more than their order.
@@ -142,7 +142,7 @@ def _with_channels(X: Any, codec: Any) -> Any:
     return images[..., 0] if flat and images.shape[3] == 1 else images
 
 
-def _refuse_beside_model(recommended: bool) -> None:
+def refuse_beside_model(recommended: bool) -> None:
     """Raise UsageError if an option was given that a fitted model has no use for."""
     if recommended:
         raise click.UsageError("--recommended fits GANs of its own on parts of DATA: drop --model.")

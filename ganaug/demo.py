@@ -14,7 +14,7 @@ from sklearn.metrics import balanced_accuracy_score
 from tqdm.auto import tqdm
 
 from ganaug.adapters.resample import GANOverSampler
-from ganaug.evaluation.classifiers import ProbeClassifier
+from ganaug.evaluation.classifiers import SmallCNNClassifier
 from ganaug.evaluation.pictures import contact_sheet
 from ganaug.io.arrays import as_arrays
 from ganaug.io.writing import write_hdf5
@@ -43,7 +43,7 @@ def run_demo(
     *,
     seeds: int = 3,
     gan_steps: Any = "auto",
-    probe_steps: int = 600,
+    classifier_steps: int = 600,
     verbose: bool = True,
 ) -> dict[str, Any]:
     """Run the demo and write its two files into `folder`.
@@ -54,7 +54,7 @@ def run_demo(
         Gets ``digits-synthetic.h5`` and ``digits-synthetic.png``, made with the first seed.
     seeds : int
         Repetitions, at least 2; each draws the training images, the generator and the classifiers anew.
-    gan_steps, probe_steps : int
+    gan_steps, classifier_steps : int
         Updates of the generator and of each classifier.
     verbose : bool
         Show progress bars, on terminals only.
@@ -78,7 +78,9 @@ def run_demo(
                 _show(gan, X, y, folder)
             for arm, data in _arms(gan, X, y, seed).items():
                 X_arm, y_arm, weight = data
-                probe = ProbeClassifier(steps=probe_steps, balanced=arm != "as it is", random_state=seed)
+                probe = SmallCNNClassifier(
+                    steps=classifier_steps, balanced=arm != "as it is", random_state=seed
+                )
                 probe.fit(X_arm, y_arm, sample_weight=weight)
                 accuracy[arm].append(100 * float(balanced_accuracy_score(y_test, probe.predict(X_test))))
                 bar.update()

@@ -104,7 +104,7 @@ def test_arms(name, context, monkeypatch):
         assert n_real == len(data.y)
     assert bool(data.mixup) == ("mixup" in name)
     if "ganaug only" in name:
-        assert set(counts) == {4096 if "mixup" in name else arms.BEYOND}
+        assert set(counts) == {4096 if "mixup" in name else arms.EXTRA_PER_CLASS}
         assert n_real < len(data.y) * 0.01
     if name == "ganaug recommended":
         assert data.extra["recommendation"].startswith("Add nothing: class 9 has 4 rows")
@@ -149,7 +149,7 @@ class Imposter:
 @pytest.mark.parametrize(("brighter", "low", "high"), [(0, 35, 65), (60, 95, 100)])
 def test_told_from_real(pool, brighter, low, high):
     settings = dataclasses.replace(QUICK, updates=100)
-    told = generators.told_from_real(Imposter(pool, brighter), pool.split(0), settings, 0)
+    told = generators.c2st_auc(Imposter(pool, brighter), pool.split(0), settings, 0)
     assert low <= told <= high
 
 
@@ -377,7 +377,7 @@ def test_bad_generators_are_bad(pool, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(bad_generators, "OUTPUT", tmp_path / "x.json")
     monkeypatch.setattr(bad_generators, "KINDS", {"noise": bad_generators.Noise()})
     monkeypatch.setattr(bad_generators, "load", lambda *_: pool)
-    monkeypatch.setattr("ganaug.selection.trials.PROBE_STEPS", 2)
+    monkeypatch.setattr("ganaug.selection.trials.CLASSIFIER_STEPS", 2)
     monkeypatch.setattr("sys.argv", ["", "--data", "little", "--seeds", "1"])
     for _ in range(2):  # what is there is not run again
         bad_generators.main()

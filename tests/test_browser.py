@@ -67,7 +67,7 @@ def page(request, tmp_path_factory):
         X, y = mixed_table(300), np.arange(300) % 3
     half = len(y) // 2
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ganaug.evaluation.quality.PROBE_STEPS", 20)
+        patch.setattr("ganaug.evaluation.quality.CLASSIFIER_STEPS", 20)
         gan = ConditionalGAN(steps=2, random_state=0).fit(X[:half], y[:half])
         report = quality_report(gan, X[:half], y[:half], X[half:], y[half:], per_class=20)
     path = tmp_path_factory.mktemp("page") / "report.html"

@@ -15,7 +15,7 @@ from ganaug.selection.candidates import Candidate
 from ganaug.selection.recommend import Recommendation
 from ganaug.selection.trials import Trial
 
-SMALL = ["--steps", "2", "--width", "4", "--code-size", "4", "--random-state", "0"]
+SMALL = ["--steps", "2", "--base-channels", "4", "--latent-dim", "4", "--random-state", "0"]
 
 
 def run(*arguments):
@@ -74,9 +74,9 @@ def test_resample_as_recommended(tmp_path, image_folder, stripes, monkeypatch):
     file = tmp_path / "x.h5"
     result = run("resample", image_folder, "-o", file, "--size", 8, "--recommended", "--json", *SMALL)
     assert result.exit_code == 0, result.output
-    told = json.loads(result.output)
-    assert told["added"] == {"cat": 0, "dog": 0}
-    assert "class cat has 3 rows" in told["reason"]
+    printed = json.loads(result.output)
+    assert printed["added"] == {"cat": 0, "dog": 0}
+    assert "class cat has 3 rows" in printed["reason"]
     assert len(as_arrays(file)[1]) == 6
 
     X, y = stripes
@@ -125,10 +125,10 @@ def test_numbers_for_options_that_may_be_auto(tmp_path, image_folder):
 
 
 def test_resume(tmp_path, stripes, monkeypatch):
-    monkeypatch.setattr("ganaug.training.loop.SAVE_EVERY", 1)
+    monkeypatch.setattr("ganaug.training.loop.CHECKPOINT_INTERVAL", 1)
     X, y = stripes
     np.savez(tmp_path / "d.npz", X=X, y=y)
-    fit = ("fit", tmp_path / "d.npz", "-o", tmp_path / "m", "--use-all", *SMALL)
+    fit = ("fit", tmp_path / "d.npz", "-o", tmp_path / "m", "--no-holdout", *SMALL)
 
     def stop(self, path):
         raise KeyboardInterrupt
@@ -141,7 +141,7 @@ def test_resume(tmp_path, stripes, monkeypatch):
     assert "pass --resume" in result.output
     assert run(*fit, "--resume").exit_code == 0
     assert not (tmp_path / "m" / "checkpoint").exists()
-    whole = ConditionalGAN(steps=2, width=4, code_size=4, random_state=0).fit(X, y)
+    whole = ConditionalGAN(steps=2, base_channels=4, latent_dim=4, random_state=0).fit(X, y)
     assert np.array_equal(ConditionalGAN.load(tmp_path / "m").sample(y, 0), whole.sample(y, 0))
 
 
@@ -285,7 +285,7 @@ def test_export(tmp_path, image_folder):
 
 
 def test_demo(tmp_path):
-    result = run("demo", "-o", tmp_path, "--steps", 3, "--seeds", 2, "--probe-steps", 5)
+    result = run("demo", "-o", tmp_path, "--steps", 3, "--seeds", 2, "--classifier-steps", 5)
     assert result.exit_code == 0, result.output
     for word in ("as it is", "balanced sampling", "SMOTE", "ganaug", "interval"):
         assert word in result.output

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from ganaug import ConditionalGAN
-from ganaug.data.dependencies import leaders
+from ganaug.data.dependencies import find_determinants
 from ganaug.data.tables import TableCodec
 
 
@@ -85,17 +85,17 @@ def test_a_leader_that_follows_itself_is_passed_over():
     kind = np.arange(120) % 6
     # Of the first two each follows from the other; the third from both, the fourth from all.
     columns = [kind, 5 - kind, kind // 2, (kind > 3).astype(int)]
-    assert leaders(columns, [True] * 4) == [None, 0, 0, 0]
-    assert leaders(columns, [False, True, True, True]) == [1, None, 1, 1]
-    assert leaders(columns, [False, False, True, True]) == [None, None, None, 2]
+    assert find_determinants(columns, [True] * 4) == [None, 0, 0, 0]
+    assert find_determinants(columns, [False, True, True, True]) == [1, None, 1, 1]
+    assert find_determinants(columns, [False, False, True, True]) == [None, None, None, 2]
 
 
 def test_a_leader_that_is_led_by_one_from_which_nothing_is_shown_to_follow():
     pairs = np.repeat(np.arange(100), 2)
     fours, rare = pairs // 2, (pairs // 2 < 5).astype(int)
-    assert leaders([fours, rare], [True] * 2) == [None, 0]
-    assert leaders([pairs, rare], [True] * 2) == [None, None]  # of pairs more are alike by chance
-    assert leaders([pairs, fours, rare], [True] * 3) == [None, 0, None]
+    assert find_determinants([fours, rare], [True] * 2) == [None, 0]
+    assert find_determinants([pairs, rare], [True] * 2) == [None, None]  # of pairs more are alike by chance
+    assert find_determinants([pairs, fours, rare], [True] * 3) == [None, 0, None]
 
 
 def test_numbers_of_many_values_do_not_lead():
@@ -112,19 +112,19 @@ def test_what_chance_explains_is_no_dependence():
     alone = np.arange(300)  # all differ: whatever follows from it
     pairs = np.repeat(np.arange(150), 2)
     half = np.repeat(rng.integers(0, 2, 150), 2)  # the same for both of each pair
-    assert leaders([rare, kinds, alone], [True] * 3) == [None] * 3
-    assert leaders([pairs, half, rare], [True] * 3) == [None, 0, None]
-    assert leaders([pairs[:20], half[:20]], [True] * 2) == [None] * 2  # ten pairs: one in 2 ** 10
+    assert find_determinants([rare, kinds, alone], [True] * 3) == [None] * 3
+    assert find_determinants([pairs, half, rare], [True] * 3) == [None, 0, None]
+    assert find_determinants([pairs[:20], half[:20]], [True] * 2) == [None] * 2  # ten pairs: one in 2 ** 10
     noisy = half.copy()
     noisy[-1] = 1 - noisy[-1]
-    assert leaders([pairs, noisy], [True] * 2) == [None] * 2
+    assert find_determinants([pairs, noisy], [True] * 2) == [None] * 2
 
 
 def test_a_dependence_of_the_first_rows_only_is_none():
     kind = np.tile(np.arange(4), 600)
     other = kind.copy()
     other[-1] = 0
-    assert leaders([kind, other], [True] * 2) == [None, None]
+    assert find_determinants([kind, other], [True] * 2) == [None, None]
 
 
 @given(hnp.arrays(np.int64, st.tuples(st.integers(40, 80), st.just(2)), elements=st.integers(0, 3)))

@@ -26,7 +26,7 @@ from ganaug.training.losses import hinge, r1
 
 
 def small(**parameters):
-    few = {"architecture": "instance", "steps": 2, "width": 4, "code_size": 4, "random_state": 0}
+    few = {"architecture": "instance", "steps": 2, "width": 4, "latent_dim": 4, "random_state": 0}
     return ConditionalGAN(**{**few, **parameters})
 
 
@@ -125,7 +125,7 @@ def test_strength_is_that_of_sample_and_vary(stripes):
 
 
 @pytest.mark.parametrize(
-    ("shape", "architectures", "strength", "detail_weight"),
+    ("shape", "architectures", "strength", "sliced_wasserstein_weight"),
     [
         ((15, 20), [WarpGenerator, CodeGenerator], 1.0, 0.0),
         ((16, 20), [WarpGenerator], 1.5, 1.0),
@@ -133,18 +133,23 @@ def test_strength_is_that_of_sample_and_vary(stripes):
         ((16, 20, 3), [TintGenerator], 0.5, 1.0),
     ],
 )
-def test_auto_goes_by_the_shorter_side_and_colour(shape, architectures, strength, detail_weight, monkeypatch):
+def test_auto_goes_by_the_shorter_side_and_colour(
+    shape, architectures, strength, sliced_wasserstein_weight, monkeypatch
+):
     weights = []
     train = train_gan
     monkeypatch.setattr(
         "ganaug.model.fitting.train_gan",
-        lambda game, *args, **options: (weights.append(game.detail_weight), train(game, *args, **options))[1],
+        lambda game, *args, **options: (
+            weights.append(game.sliced_wasserstein_weight),
+            train(game, *args, **options),
+        )[1],
     )
     X = np.random.default_rng(0).integers(0, 256, (8, *shape), dtype=np.uint8)
     gan = ConditionalGAN(steps=1, width=4, random_state=0).fit(X, [0, 1] * 4)
     assert [type(member.generator) for member in gan.members_] == architectures
     assert gan.members_[0].strength == strength
-    assert weights == [detail_weight] * len(architectures)
+    assert weights == [sliced_wasserstein_weight] * len(architectures)
 
 
 def test_a_poor_class_borrows_the_light_of_a_rich_one():
@@ -260,7 +265,7 @@ def edit_tensors(folder, change):
         (lambda f: edit_config(f, classes=[0, 1]), ValueError, r"classes \[0, 1\] for weights of 3"),
         (lambda f: edit_config(f, classes=[1, 0, 2]), ValueError, "classes"),
         (lambda f: edit_config(f, codec={"dtype": "banana", "tensor": True}), ValueError, "banana"),
-        (lambda f: edit_config(f, parameters={"noise": -5}), ValueError, "`noise` must be"),
+        (lambda f: edit_config(f, parameters={"latent_noise": -5}), ValueError, "`latent_noise` must be"),
         (lambda f: (f / "model.safetensors").write_bytes(b"x" * 50), ValueError, "holds no model"),
         (
             lambda f: edit_tensors(f, lambda t: t.pop("0.generator.decode.start.bias")),
@@ -333,9 +338,9 @@ def test_every_loss_with_every_penalty(loss, penalty, stripes):
 def test_an_architecture_may_be_the_users_own(stripes):
     built = []
 
-    def mine(shape, n_classes, code_size, width, activate):
-        built.append((shape, n_classes, code_size, width))
-        networks = dcgan(shape, n_classes, code_size, width, activate)
+    def mine(shape, n_classes, latent_dim, width, activate):
+        built.append((shape, n_classes, latent_dim, width))
+        networks = dcgan(shape, n_classes, latent_dim, width, activate)
         return Networks(networks.generator, networks.discriminator)
 
     small(architecture=mine).fit(*stripes)
@@ -360,14 +365,17 @@ def test_an_architecture_may_be_the_users_own(stripes):
         ({"architecture": "warping+instanse"}, "`architecture` .* got 'instanse'. Did you mean 'instance'"),
         ({"steps": "many"}, "`steps` must be .*'many'"),
         ({"batch_size": 1}, "`batch_size` must be an int of at least 2, got 1"),
-        ({"code_size": 2.5}, "`code_size` .* got 2.5"),
+        ({"latent_dim": 2.5}, "`latent_dim` .* got 2.5"),
         ({"width": True}, "`width` .* got True"),
         ({"conditioning": "class"}, r"`conditioning` must be one of \['shared', 'per-class'\], got 'class'"),
         ({"modality": "sound"}, "`modality` must be"),
         ({"learning_rate": -1e-3}, "`learning_rate` must be a number from 0 up, got -0.001"),
-        ({"detail_weight": "some"}, "`detail_weight` must be 'auto' or a number from 0 up, got 'some'"),
+        (
+            {"sliced_wasserstein_weight": "some"},
+            "`sliced_wasserstein_weight` must be 'auto' or a number from 0 up, got 'some'",
+        ),
         ({"strength": -1}, "`strength` must be 'auto' or a number from 0 up, got -1"),
-        ({"noise": "some"}, "`noise` must be a number from 0 up, got 'some'"),
+        ({"latent_noise": "some"}, "`latent_noise` must be a number from 0 up, got 'some'"),
         ({"penalty_weight": float("nan")}, "`penalty_weight` .* got nan"),
         ({"random_state": -1}, "`random_state` must be an int from 0 .* got -1"),
         ({"device": "abacus"}, "`device` must be .* got 'abacus'"),
@@ -532,12 +540,12 @@ def test_an_architecture_for_images_is_refused_for_a_table():
 def test_what_is_saved_is_what_was_fitted(stripes, tmp_path):
     gan = small().fit(*stripes)
     rows, digest = gan.sample([0, 1, 2], 0), gan.digest()
-    gan.set_params(code_size=16, strength=9.0, architecture="dcgan")
+    gan.set_params(latent_dim=16, strength=9.0, architecture="dcgan")
     assert gan.digest() == digest
     gan.save(tmp_path / "m")
     loaded = ConditionalGAN.load(tmp_path / "m")
     assert np.array_equal(loaded.sample([0, 1, 2], 0), rows)
-    assert loaded.code_size == 4
+    assert loaded.latent_dim == 4
     loaded.set_params(strength=9.0)
     assert loaded.digest() == digest
 

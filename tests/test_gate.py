@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
 from ganaug import ConditionalGAN, QualityGate
-from ganaug.evaluation.classifiers import ProbeClassifier
+from ganaug.evaluation.classifiers import SmallCNNClassifier
 
 
 class Planted:
@@ -93,7 +93,12 @@ def spoilers(digits):
 
 @pytest.mark.parametrize(
     ("kind", "reason"),
-    [("wrong", "contradicted"), ("copy", "copied"), ("shifted", "copied"), ("same", "repeated")],
+    [
+        ("wrong", "misclassified"),
+        ("copy", "near_duplicate"),
+        ("shifted", "near_duplicate"),
+        ("same", "duplicate"),
+    ],
 )
 def test_planted_rows_are_rejected_and_good_ones_kept(kind, reason, digits, gate):
     planted = Planted(digits[2], spoilers(digits)[kind])
@@ -106,9 +111,11 @@ def test_planted_rows_are_rejected_and_good_ones_kept(kind, reason, digits, gate
     if kind != "same":  # the first of them is good
         assert rejected >= 0.95
     counts = {name: sum(entry[name] for entry in gate.report_.values()) for name in gate.report_[0]}
-    assert counts[reason] > 0.8 * sum(counts[name] for name in ("contradicted", "copied", "repeated"))
+    assert counts[reason] > 0.8 * sum(
+        counts[name] for name in ("misclassified", "near_duplicate", "duplicate")
+    )
     assert counts["accepted"] == 400
-    assert counts["filled"] == 0
+    assert counts["fallback"] == 0
 
 
 def test_asking_fewer_classifiers_changes_no_decision(digits, gate):
@@ -116,10 +123,10 @@ def test_asking_fewer_classifiers_changes_no_decision(digits, gate):
     asked = np.random.default_rng(0).integers(0, 10, len(rows))
     mean = np.mean([model.predict_proba(rows) for model in gate.classifiers_], axis=0)
     own = mean[np.arange(len(rows)), asked]
-    score, contradicted = gate._judged(rows, asked)
-    expected = (mean.argmax(1) != asked) & (own < gate.unlikely_[asked])
+    score, misclassified = gate._judged(rows, asked)
+    expected = (mean.argmax(1) != asked) & (own < gate.min_class_probability_[asked])
     assert 0 < expected.sum() < len(rows)
-    np.testing.assert_array_equal(contradicted, expected)
+    np.testing.assert_array_equal(misclassified, expected)
     np.testing.assert_allclose(score[expected], own[expected], rtol=1e-4)
 
 
@@ -138,7 +145,7 @@ def test_a_small_class_that_lies_within_another_keeps_its_rows():
 
     gate = QualityGate(Truth()).fit(X, y)
     gate.sample(np.repeat([0, 1, 2], 200), random_state=0)
-    rejected = {c: entry["contradicted"] / entry["proposed"] for c, entry in gate.report_.items()}
+    rejected = {c: entry["misclassified"] / entry["proposed"] for c, entry in gate.report_.items()}
     assert max(rejected.values()) < 0.3
     assert json.loads(json.dumps(gate.report_))
 
@@ -162,19 +169,19 @@ def test_the_best_of_the_rejected_fill_up_with_a_warning(digits):
         rows = gate.sample([3] * 10 + [7] * 10, random_state=0)
     assert len(rows) == 20
     assert (
-        "Class 3: only 0 of 10 rows passed the gate in 2 rounds, most of the others were contradicted"
+        "Class 3: only 0 of 10 rows passed the gate in 2 rounds, most of the others were misclassified"
         in str(told[0].message)
     )
     assert "Class 7" in str(told[1].message)
-    assert gate.report_[7]["filled"] == gate.report_[7]["proposed"] - gate.report_[7]["copied"] + 10
+    assert gate.report_[7]["fallback"] == gate.report_[7]["proposed"] - gate.report_[7]["near_duplicate"] + 10
     # No row is rejected for two reasons.
-    for label, reason in ((3, "copied"), (3, "repeated"), (7, "repeated")):
+    for label, reason in ((3, "near_duplicate"), (3, "duplicate"), (7, "duplicate")):
         assert gate.report_[label][reason] == 0
 
 
 def test_an_unfitted_gan_is_fitted_and_a_fitted_one_left_alone(stripes):
     X, y = stripes
-    gan = ConditionalGAN(steps=2, width=4, code_size=4, random_state=0)
+    gan = ConditionalGAN(steps=2, width=4, latent_dim=4, random_state=0)
     gate = QualityGate(gan, classifier=Quick()).fit(X, y)
     assert not hasattr(gan, "members_")
     assert hasattr(gate.gan_, "members_")
@@ -189,7 +196,7 @@ def test_an_unfitted_gan_is_fitted_and_a_fitted_one_left_alone(stripes):
 @pytest.mark.filterwarnings("ignore:Class")
 def test_a_seed_decides_the_rows(stripes):
     X, y = stripes
-    gan = ConditionalGAN(steps=2, width=4, code_size=4, random_state=0)
+    gan = ConditionalGAN(steps=2, width=4, latent_dim=4, random_state=0)
     first, again = (
         QualityGate(gan, classifier=Quick()).fit(X, y).sample([0, 2, 1] * 5, random_state=1) for _ in "ab"
     )
@@ -202,7 +209,7 @@ def test_a_seed_decides_the_rows(stripes):
 @pytest.mark.filterwarnings("ignore:Class")
 def test_tensors_stay_tensors(stripes):
     X, y = torch.from_numpy(stripes[0])[:, None], stripes[1]
-    gan = ConditionalGAN(steps=2, width=4, code_size=4, random_state=0)
+    gan = ConditionalGAN(steps=2, width=4, latent_dim=4, random_state=0)
     rows = QualityGate(gan, classifier=Quick()).fit(X, y).sample([0, 1], random_state=0)
     assert isinstance(rows, torch.Tensor)
     assert rows.shape == (2, 1, 8, 8)
@@ -243,7 +250,9 @@ def test_a_table_of_few_categories_is_not_emptied(recwarn):
     y = np.repeat([0, 1], [300, 60])
     gate = QualityGate(Cells()).fit(Cells().sample(y, 0), y)
     rows = gate.sample(np.ones(200, int), random_state=1)
-    assert gate.report_[1]["copied"] == gate.report_[1]["repeated"] == gate.report_[1]["filled"] == 0
+    assert (
+        gate.report_[1]["near_duplicate"] == gate.report_[1]["duplicate"] == gate.report_[1]["fallback"] == 0
+    )
     assert abs((rows == "c").mean() - 0.5) < 0.06
     assert not [warning for warning in recwarn if "passed the gate" in str(warning.message)]
 
@@ -269,7 +278,7 @@ def test_what_few_rows_have_is_known_to_all_folds():
     odd = [*rng.integers(0, 5, 89).tolist(), "unknown"]
     X = pd.DataFrame({"a": rng.normal(size=90), "b": [5.0] + [np.nan] * 89, "c": odd})
     y = np.repeat([0, 1], [60, 30])
-    gan = ConditionalGAN(steps=2, width=4, code_size=4, random_state=0)
+    gan = ConditionalGAN(steps=2, width=4, latent_dim=4, random_state=0)
     assert len(QualityGate(gan).fit(X, y).sample([0, 1, 1], random_state=0)) == 3
 
 
@@ -277,7 +286,7 @@ def test_what_few_rows_have_is_known_to_all_folds():
 def test_the_index_of_a_frame_is_numbered_anew():
     rng = np.random.default_rng(0)
     X, y = pd.DataFrame(rng.normal(size=(90, 3)), columns=list("abc")), np.repeat([0, 1], [60, 30])
-    gan = ConditionalGAN(steps=2, width=4, code_size=4, random_state=0)
+    gan = ConditionalGAN(steps=2, width=4, latent_dim=4, random_state=0)
     rows = QualityGate(gan).fit(X, y).sample([0, 1] * 4, random_state=0)
     assert rows.index.tolist() == list(range(8))
 
@@ -311,7 +320,7 @@ def test_two_rows_of_a_class_are_enough(stripes):
     X, y = stripes
     y = y.copy()
     y[:2] = 9
-    probe = ProbeClassifier(steps=2)
+    probe = SmallCNNClassifier(steps=2)
     gate = QualityGate(StripeSampler([0, 1, 2, 9]), classifier=probe).fit(X, y)
     assert len(gate.sample([9] * 3, random_state=0)) == 3
 

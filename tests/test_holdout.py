@@ -12,10 +12,10 @@ from conftest import mixed_table
 
 from ganaug import ConditionalGAN
 from ganaug.cli import main
-from ganaug.data.holdout import ASIDE_FILE, row_digests, set_aside, was_set_aside
+from ganaug.data.holdout import HOLDOUT_FILE, holdout_mask, load_holdout_mask, sample_digests
 from ganaug.data.tables import TableCodec
 
-SMALL = ["--steps", "2", "--width", "4", "--code-size", "4", "--random-state", "0"]
+SMALL = ["--steps", "2", "--width", "4", "--latent-dim", "4", "--random-state", "0"]
 
 
 @pytest.fixture
@@ -31,19 +31,19 @@ def run(*arguments):
 
 def test_a_tenth_of_each_large_class_in_any_order(images):
     X, y = images
-    mask = set_aside(X, y)
+    mask = holdout_mask(X, y)
     assert np.bincount(y[mask], minlength=3).tolist() == [26, 20, 0]
     order = np.random.default_rng(1).permutation(len(y))
-    assert np.array_equal(set_aside(X[order], y[order]), mask[order])
+    assert np.array_equal(holdout_mask(X[order], y[order]), mask[order])
 
 
 def test_of_equal_rows_all_are_set_aside_or_none(images):
     X, y = images
     X = np.concatenate([X, X[:260], X[:1], X[[0] * 60]])
     y = np.concatenate([y, y[:260], [1], [0] * 60])
-    mask = set_aside(X, y)
+    mask = holdout_mask(X, y)
     assert np.bincount(y[mask], minlength=3).tolist() == [58, 20, 0]
-    assert not set(row_digests(X[mask])) & set(row_digests(X[~mask]))
+    assert not set(sample_digests(X[mask])) & set(sample_digests(X[~mask]))
     assert not mask[0]  # it is more than a tenth of its class
 
 
@@ -51,7 +51,7 @@ def test_of_rows_that_have_twins_too():
     # Rows that are there once are the rare ones: a sample of them alone would be none of the table.
     rng = np.random.default_rng(0)
     table = pd.DataFrame({"a": rng.integers(0, 2, 2000), "b": rng.geometric(0.1, 2000)}).astype(str)
-    mask = set_aside(table, np.zeros(2000, int))
+    mask = holdout_mask(table, np.zeros(2000, int))
     assert 150 < mask.sum() < 300
     twins = table.groupby(["a", "b"])["a"].transform("size")
     assert np.mean(twins[mask] == 1) < 0.02
@@ -62,13 +62,13 @@ def test_the_only_row_of_its_kind_is_not_set_aside(kind):
     rng = np.random.default_rng(0)
     table = pd.DataFrame({"a": rng.random(600), "b": rng.choice(["x", "y"], 600).astype(object)})
     y = np.repeat([0, 1], [400, 200])
-    one = int(np.flatnonzero(set_aside(table, y))[0])
+    one = int(np.flatnonzero(holdout_mask(table, y))[0])
     for value in range(60):  # with another value in it it is another row: look for one that was chosen
         table.loc[one, "a"] = np.nan if kind == "missing" else value
         table.loc[one, "b"] = f"x{value}" if kind == "missing" else "rare"
         X = table.astype({"b": "category"}) if kind == "category" else table
         X = X.to_numpy(object) if kind == "object array" else X
-        mask = set_aside(X, y)
+        mask = holdout_mask(X, y)
         assert not mask[one]
         assert mask.sum() in (59, 60)
         TableCodec.fit(X[~mask]).encode(X[mask])
@@ -78,28 +78,28 @@ def test_the_only_row_of_its_kind_is_not_set_aside(kind):
 def test_rows_of_tables_have_digests(kind):
     table = mixed_table(100)
     rows = table if kind == "frame" else table.astype(object).to_numpy()
-    digests = row_digests(rows)
+    digests = sample_digests(rows)
     assert len(set(digests)) == 100
     again = rows.iloc[::-1].copy() if kind == "frame" else rows[::-1].copy()
-    assert np.array_equal(row_digests(again), digests[::-1])
+    assert np.array_equal(sample_digests(again), digests[::-1])
 
 
 def test_the_report_finds_what_fit_set_aside(images, tmp_path, monkeypatch):
-    monkeypatch.setattr("ganaug.evaluation.quality.PROBE_STEPS", 5)
+    monkeypatch.setattr("ganaug.evaluation.quality.CLASSIFIER_STEPS", 5)
     X, y = images
     data, model = tmp_path / "d.npz", tmp_path / "m"
     np.savez(data, X=X, y=y)
     fitted = json.loads(run("fit", data, "-o", model, *SMALL, "--json").output)
-    assert fitted == {"model": str(model), "classes": {"0": 234, "1": 180, "2": 199}, "set_aside": 46}
+    assert fitted == {"model": str(model), "classes": {"0": 234, "1": 180, "2": 199}, "held_out": 46}
     gan = ConditionalGAN.load(model)
-    mask = was_set_aside(model, gan.digest(), X)
-    assert np.array_equal(mask, set_aside(X, y))
-    assert not set(row_digests(X[mask])) & set(row_digests(gan.members_[0].X))
+    mask = load_holdout_mask(model, gan.digest(), X)
+    assert np.array_equal(mask, holdout_mask(X, y))
+    assert not set(sample_digests(X[mask])) & set(sample_digests(gan.members_[0].X))
 
     arguments = ("report", model, data, "-o", tmp_path / "r.html", "--per-class", 20, "--json")
     report = json.loads(run(*arguments).output)
     assert report["counts"] == {"0": 234, "1": 180, "2": 199}
-    measured = [report["per_class"][label]["memorised"]["value"] is not None for label in "012"]
+    measured = [report["per_class"][label]["memorization"]["value"] is not None for label in "012"]
     assert measured == [True, True, False]
     assert "was not measurable of 2: that takes 20 rows" in report["verdict"][1]
     np.savez(data, X=X[1:] // 2, y=y[1:])
@@ -107,24 +107,24 @@ def test_the_report_finds_what_fit_set_aside(images, tmp_path, monkeypatch):
         assert run(*arguments).exit_code == 0
     np.savez(data, X=X, y=y)
     # Another model in the same folder knows nothing of it.
-    ConditionalGAN(steps=1, width=4, code_size=4, random_state=1).fit(X, y).save(model)
+    ConditionalGAN(steps=1, width=4, latent_dim=4, random_state=1).fit(X, y).save(model)
     report = json.loads(run(*arguments).output)
     assert report["counts"] == {"0": 260, "1": 200, "2": 199}
-    assert report["overall"]["memorised"]["value"] is None
+    assert report["overall"]["memorization"]["value"] is None
 
 
 def test_use_all(images, tmp_path):
     np.savez(tmp_path / "d.npz", X=images[0], y=images[1])
-    result = run("fit", tmp_path / "d.npz", "-o", tmp_path / "m", "--use-all", *SMALL)
+    result = run("fit", tmp_path / "d.npz", "-o", tmp_path / "m", "--no-holdout", *SMALL)
     assert "Trained on 659 images" in result.output
     assert "aside" not in result.output
-    assert not (tmp_path / "m" / ASIDE_FILE).exists()
+    assert not (tmp_path / "m" / HOLDOUT_FILE).exists()
 
 
 def test_a_damaged_file_is_named(images, tmp_path):
     np.savez(tmp_path / "d.npz", X=images[0], y=images[1])
     run("fit", tmp_path / "d.npz", "-o", tmp_path / "m", *SMALL)
-    (tmp_path / "m" / ASIDE_FILE).write_text("{")
+    (tmp_path / "m" / HOLDOUT_FILE).write_text("{")
     result = run("report", tmp_path / "m", tmp_path / "d.npz", "-o", tmp_path / "r.html")
     assert result.exit_code == 1
-    assert f"{ASIDE_FILE} can't be read: delete it, or train anew" in result.output
+    assert f"{HOLDOUT_FILE} can't be read: delete it, or train anew" in result.output

@@ -104,7 +104,7 @@ def test_augment_shifts(shape):
 def test_corrupt_blanks_alike_and_passes_gradients():
     codec = ImageCodec((1, 8, 8), (8, 8), "uint8", False)
     rows = torch.ones(300, 1, 8, 8, requires_grad=True)
-    out = codec.corrupt(rows, torch.Generator().manual_seed(0))
+    out = codec.cutout(rows, torch.Generator().manual_seed(0))
     blanked = (out == 0).sum((1, 2, 3))
     assert blanked.max() == 16
     assert blanked.min() >= 4
@@ -118,18 +118,18 @@ def test_projections(shape):
     X = rng.integers(0, 256, (6, *shape), dtype=np.uint8)
     codec = ImageCodec.fit(X)
     rows = codec.encode(X).requires_grad_(True)
-    parts = codec.project(rows, torch.Generator().manual_seed(0))
+    parts = codec.random_projections(rows, torch.Generator().manual_seed(0))
     assert all(part.shape[1:] == (6, 64) for part in parts)
     sum(part.sum() for part in parts).backward()
     assert (rows.grad != 0).any(dim=0).float().mean() > 0.9
-    again = codec.project(rows, torch.Generator().manual_seed(0))
+    again = codec.random_projections(rows, torch.Generator().manual_seed(0))
     assert all(torch.equal(a, b) for a, b in zip(parts, again, strict=True))
 
 
 def test_projections_see_single_pixels_as_they_are():
     X = np.random.default_rng(0).integers(0, 256, (3, 8, 8), dtype=np.uint8)
     codec = ImageCodec.fit(X)
-    pixels = codec.project(codec.encode(X), torch.Generator().manual_seed(0))[0]
+    pixels = codec.random_projections(codec.encode(X), torch.Generator().manual_seed(0))[0]
     assert pixels.shape[0] == 1
     assert set(pixels.unique().tolist()) <= set(codec.encode(X).unique().tolist())
 
@@ -142,7 +142,7 @@ def test_projections_tell_blurred_images_from_sharp_ones():
     blurred = torch.nn.functional.avg_pool2d(other, 3, 1, 1)
 
     def apart(rows):
-        parts = codec.project(torch.cat([sharp, rows]), torch.Generator().manual_seed(0))
+        parts = codec.random_projections(torch.cat([sharp, rows]), torch.Generator().manual_seed(0))
         return [float(sliced_wasserstein(*(half.flatten(1) for half in part.chunk(2, 1)))) for part in parts]
 
     assert all(blur > 5 * same for blur, same in zip(apart(blurred), apart(other), strict=True))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import ganaug
-from ganaug.model.parameters import AUTO_SMALL
+from ganaug.model.parameters import DEFAULTS_LOW_RES
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path(ganaug.__file__).parent
@@ -130,8 +130,8 @@ def test_readme_snippets(tmp_path, monkeypatch):
     snippets = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert snippets
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(AUTO_SMALL, "steps", 2)
-    monkeypatch.setattr("ganaug.selection.gate.PROBE_STEPS", 5)
+    monkeypatch.setitem(DEFAULTS_LOW_RES, "steps", 2)
+    monkeypatch.setattr("ganaug.selection.gate.CLASSIFIER_STEPS", 5)
     names: dict = {}
     for snippet in snippets:
         exec(compile(snippet, "README.md", "exec"), names)

@@ -38,7 +38,7 @@ def digits():
 def quick(digits):
     """Return a function that reports on rows, with a classifier that trains for few steps."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ganaug.evaluation.quality.PROBE_STEPS", 150)
+        patch.setattr("ganaug.evaluation.quality.CLASSIFIER_STEPS", 150)
         yield lambda made, **settings: quality_report(made, *digits[0], *digits[1], **settings)
 
 
@@ -89,7 +89,7 @@ def test_authenticity():
 def test_copies_look_real_and_are_flagged(digits, quick):
     report = quick((digits[0][0], digits[0][1]))
     assert value(report, "precision") > 0.95
-    assert value(report, "memorised") == 1
+    assert value(report, "memorization") == 1
     assert value(report, "authenticity") == 0
     assert report["verdict"][0].startswith("Do not use it")
     assert "copies of training rows" in report["verdict"][0]
@@ -100,7 +100,7 @@ def test_noise_does_not_look_real(digits, quick):
     report = quick((np.random.default_rng(0).integers(0, 256, X.shape, dtype=np.uint8), y))
     assert value(report, "precision") < 0.05
     assert value(report, "tstr") < 0.7
-    assert value(report, "memorised") < 0.05
+    assert value(report, "memorization") < 0.05
     assert "they don't look real" in report["verdict"][0]
 
 
@@ -115,11 +115,13 @@ def test_one_image_over_and_over_covers_nothing(digits, quick):
 
 def test_held_out_rows_are_as_good_as_the_floor(digits, quick):
     report = quick(digits[2])
-    assert value(report, "fid") == pytest.approx(value(report, "fid", "floor"), rel=0.3)
-    assert value(report, "fid", "noise") > 3 * value(report, "fid", "floor")
+    assert value(report, "frechet_distance") == pytest.approx(
+        value(report, "frechet_distance", "real"), rel=0.3
+    )
+    assert value(report, "frechet_distance", "noise") > 3 * value(report, "frechet_distance", "real")
     for measure in ("precision", "recall", "coverage", "diversity", "tstr"):
-        assert value(report, measure) == pytest.approx(value(report, measure, "floor"), abs=0.1), measure
-    assert value(report, "memorised") < 0.2
+        assert value(report, measure) == pytest.approx(value(report, measure, "real"), abs=0.1), measure
+    assert value(report, "memorization") < 0.2
     assert report["verdict"][0] == "Nothing speaks against using it."
 
 
@@ -128,7 +130,7 @@ def test_swapped_labels_are_caught(digits, quick):
     swapped = np.where(y == 0, 1, np.where(y == 1, 0, y))
     report = quick((X, swapped))
     for label in (0, 1):
-        assert report["per_class"][label]["usefulness"]["high"] < 0
+        assert report["per_class"][label]["augmentation_gain"]["high"] < 0
         assert report["per_class"][label]["tstr"]["value"] < 0.2
     assert report["per_class"][4]["tstr"]["value"] > 0.9
     assert report["verdict"][0].startswith("Do not use it")
@@ -138,10 +140,10 @@ def test_held_out_images_of_the_training_set_are_left_out(digits):
     """Else copies would be taken for what new images are like."""
     (X, y), (X_test, y_test), _ = digits
     with pytest.MonkeyPatch.context() as patch, pytest.warns(UserWarning, match="60 of the .* left out"):
-        patch.setattr("ganaug.evaluation.quality.PROBE_STEPS", 20)
+        patch.setattr("ganaug.evaluation.quality.CLASSIFIER_STEPS", 20)
         mixed = np.concatenate([X_test, X[:60]]), np.concatenate([y_test, y[:60]])
         report = quality_report((X, y), X, y, *mixed)
-    assert value(report, "memorised") == 1
+    assert value(report, "memorization") == 1
     assert "copies of training rows" in report["verdict"][0]
     with pytest.raises(ValueError, match="`X_test` must hold images that the generator never saw"):
         quality_report((X, y), X, y, X[:50], y[:50])
@@ -168,8 +170,8 @@ def test_real_rows_of_a_file_are_not_measured(digits):
 
 def test_without_held_out_rows_it_says_what_is_not_measurable(digits):
     report = quality_report(digits[2], *digits[0])
-    assert "usefulness" not in report["overall"]
-    assert value(report, "memorised") is None
+    assert "augmentation_gain" not in report["overall"]
+    assert value(report, "memorization") is None
     assert report["verdict"][0] == "It looks real, and covers what is real."
     assert "not measurable: that takes 20 rows" in report["verdict"][1]
 
@@ -215,23 +217,23 @@ def test_twins_in_a_table_of_few_categories_are_no_copies(columns, copied):
 
     X = table()
     report = quality_report((X if copied else table(), y), X, y, table(), y, random_state=0)
-    assert report["overall"]["memorised"]["value"] > 0.8
+    assert report["overall"]["memorization"]["value"] > 0.8
     assert ("are copies" in " ".join(report["verdict"])) == copied
 
 
 def test_a_class_that_gains_is_named_with_how_many_to_add():
     def entry(number, floor=None):
-        return {"value": number, "low": number - 0.01, "high": number + 0.01, "floor": floor}
+        return {"value": number, "low": number - 0.01, "high": number + 0.01, "real": floor}
 
     good = {
         "precision": entry(0.9, 0.95),
         "coverage": entry(0.9, 0.95),
-        "memorised": entry(0.1, 0.05),
+        "memorization": entry(0.1, 0.05),
         "diversity": entry(1.0, 1.0),
         "tstr": entry(0.9, 0.92),
-        "usefulness": entry(0.05),
+        "augmentation_gain": entry(0.05),
     }
-    harmed = good | {"usefulness": entry(-0.05)}
+    harmed = good | {"augmentation_gain": entry(-0.05)}
     lines = verdict(good, {"a": good, "b": harmed}, {"a": 10, "b": 60})
     assert lines[0] == "Nothing speaks against using it."
     assert lines[1].startswith("Class a: add 5.0x")
@@ -243,16 +245,16 @@ def test_a_class_with_few_held_out_rows_is_not_measurable(digits, tmp_path):
     some = (y_test != 4) | (np.cumsum(y_test == 4) < 20)
     assert np.sum(y_test[some] == 4) == 19
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ganaug.evaluation.quality.PROBE_STEPS", 20)
+        patch.setattr("ganaug.evaluation.quality.CLASSIFIER_STEPS", 20)
         report = quality_report(digits[0], *digits[0], X_test[some], y_test[some])
-    for measure in ("memorised", "tstr", "usefulness"):
+    for measure in ("memorization", "tstr", "augmentation_gain"):
         assert report["per_class"][4][measure]["value"] is None
         others = [report["per_class"][label][measure]["value"] for label in (0, 1)]
         assert None not in others
-    known = [report["per_class"][label]["memorised"]["value"] for label in (0, 1)]
-    assert value(report, "memorised") == pytest.approx(np.mean(known))
+    known = [report["per_class"][label]["memorization"]["value"] for label in (0, 1)]
+    assert value(report, "memorization") == pytest.approx(np.mean(known))
     # Of those that pay, and not of the one that gains: no verdict can be based on it.
-    assert not {"tstr", "usefulness"} & set(report["overall"])
+    assert not {"tstr", "augmentation_gain"} & set(report["overall"])
     report.to_html(tmp_path / "page.html")
     assert "<strong>usefulness</strong>" in (tmp_path / "page.html").read_text()
     assert report["per_class"][4]["trts"]["value"] is not None
@@ -265,7 +267,7 @@ def test_few_new_rows_cover_as_much_as_as_few_real_ones(digits, quick):
     report, many = quick((X[few], y[few])), quick(digits[2])
     coverage = report["overall"]["coverage"]
     assert coverage["value"] < 0.7  # which of many rows would be bad
-    assert coverage["floor"] < many["overall"]["coverage"]["floor"] - 0.1
+    assert coverage["real"] < many["overall"]["coverage"]["real"] - 0.1
     assert report["verdict"][0] == "Nothing speaks against using it."
 
 
@@ -322,7 +324,7 @@ def test_twins_are_as_good_as_they_are_real():
     ):
         report = quality_report(made, X, y, *held)
         assert value(report, "precision") > 0.95
-        assert value(report, "coverage") > 0.9 * value(report, "coverage", "floor")
+        assert value(report, "coverage") > 0.9 * value(report, "coverage", "real")
         assert report["verdict"][0].startswith(said)
 
 
@@ -342,7 +344,7 @@ def test_classes_are_compared_as_frequent_as_they_are():
 
     X, y = draw(500, 50)
     report = quality_report(draw(500, 500), X, y)
-    for measure in ("fid", "kid"):
+    for measure in ("frechet_distance", "kernel_distance"):
         assert value(report, measure) < value(report, measure, "noise")
 
 
@@ -357,7 +359,7 @@ def test_pictures_of_unequal_classes_and_odd_names(digits, tmp_path):
 
 
 def test_the_command(digits, tmp_path, monkeypatch):
-    monkeypatch.setattr("ganaug.evaluation.quality.PROBE_STEPS", 20)
+    monkeypatch.setattr("ganaug.evaluation.quality.CLASSIFIER_STEPS", 20)
     for name, (X, y) in zip(("train", "test"), digits[:2], strict=True):
         np.savez(tmp_path / f"{name}.npz", X=X, y=y)
     ConditionalGAN(steps=3, random_state=0).fit(*digits[0]).save(tmp_path / "model")

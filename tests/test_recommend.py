@@ -21,8 +21,8 @@ from sklearn.utils import shuffle
 
 from ganaug import ConditionalGAN, QualityGate
 from ganaug.selection.candidates import ALONE, CANDIDATES, NOTHING, USUAL, Candidate
-from ganaug.selection.recommend import Soundness, _decided, recommend_counts
-from ganaug.selection.trials import Trial, _repeated, _trial
+from ganaug.selection.recommend import FidelityCheck, _decided, recommend_counts
+from ganaug.selection.trials import Trial, _repeated, paired_trial
 
 COUNTS = [60, 30, 12]
 
@@ -106,7 +106,7 @@ def test_a_gain_in_doubt_is_not_taken(low, added, monkeypatch):
     gains = iter([0.02, 0.03, 0.02])
     lows = iter([low, -0.02, -0.03])
     monkeypatch.setattr(
-        "ganaug.selection.recommend._trial",
+        "ganaug.selection.recommend.paired_trial",
         lambda candidate, *_: Trial(candidate, next(gains), next(lows), 0.05),
     )
     result = recommend(Generator())
@@ -213,7 +213,7 @@ def test_any_classifier_and_scorer():
 
 
 def test_a_small_pool_weighs_as_much_as_all_that_is_to_be_added(monkeypatch):
-    monkeypatch.setattr("ganaug.selection.trials.POOLED", 4)
+    monkeypatch.setattr("ganaug.selection.trials.MAX_PER_CLASS", 4)
     shares = []
 
     def train(X, y, sample_weight):
@@ -230,7 +230,7 @@ def test_a_small_pool_weighs_as_much_as_all_that_is_to_be_added(monkeypatch):
 
 @pytest.mark.filterwarnings("ignore:Class")  # two steps make few images that pass a gate
 def test_a_gated_gan_on_images(capsys, monkeypatch):
-    monkeypatch.setattr("ganaug.evaluation.two_sample.PROBE_STEPS", 10)
+    monkeypatch.setattr("ganaug.evaluation.two_sample.CLASSIFIER_STEPS", 10)
 
     def train(X, y, sample_weight):
         assert X.shape[1:] == (8, 8)
@@ -274,7 +274,7 @@ IMAGES, SPARE = (np.round(a * 255 / 16).astype(np.uint8).reshape(-1, 8, 8) for a
     ("kind", "gain", "doubt"),
     [
         ("fresh", 0.01, None),
-        ("fresh", -0.01, "helped beyond doubt. Draw"),  # sound, but it did worse
+        ("fresh", -0.01, "helped beyond doubt. Draw"),  # fidelity, but it did worse
         ("noise", 0.01, "a classifier tells them from real ones (area under its ROC curve 1.00)"),
         ("copies", 0.01, "100% are copies of training images"),
         ("wrong", 0.01, "alone they teach a classifier less than real ones do"),
@@ -284,17 +284,17 @@ def test_where_no_gain_is_shown_images_must_be_sound(kind, gain, doubt, monkeypa
     def trial(candidate, *rest):
         return true_trial(candidate, *rest) if candidate == ALONE else Trial(candidate, gain, -1.0, 1.0)
 
-    from ganaug.selection.trials import _trial as true_trial
+    from ganaug.selection.trials import paired_trial as true_trial
 
-    monkeypatch.setattr("ganaug.selection.recommend._trial", trial)
-    monkeypatch.setattr("ganaug.evaluation.two_sample.PROBE_STEPS", 100)
+    monkeypatch.setattr("ganaug.selection.recommend.paired_trial", trial)
+    monkeypatch.setattr("ganaug.evaluation.two_sample.CLASSIFIER_STEPS", 100)
     classifier = Flat(C=1, max_iter=200)
     result = recommend_counts(Images(kind), IMAGES, IMAGES_Y, classifier=classifier, random_state=0)
     if doubt is None:
         assert result.candidate != NOTHING
-        assert "the images themselves are sound" in result.reason
-        assert result.soundness.told < 0.8
-        assert result.soundness.copied < 0.05
+        assert "the images themselves are fidelity" in result.reason
+        assert result.fidelity.c2st_auc < 0.8
+        assert result.fidelity.near_duplicate_rate < 0.05
     else:
         assert result.candidate == NOTHING
         assert doubt in result.reason
@@ -318,7 +318,7 @@ def test_the_interval_is_as_wide_as_that_of_a_t_test():
     def score(y, proba):
         return np.mean([proba[y == c, 0].mean() for c in (0, 1)])
 
-    trial = _trial(USUAL, labels, proba, base, score, 0)
+    trial = paired_trial(USUAL, labels, proba, base, score, 0)
     error = np.sqrt(sum(gain[labels == c].var(ddof=1) / 8 for c in (0, 1))) / 2
     assert trial.gain == pytest.approx(gain.mean())
     assert trial.gain - trial.low == pytest.approx(trial.high - trial.gain)
@@ -347,8 +347,8 @@ def test_the_usual_way_is_recommended_unless_another_is_shown_to_be_better(
     usual, balance, told, preferred, expected
 ):
     trials = [Trial(USUAL, *usual, 0.1), Trial(BALANCE, *balance, 0.1)]
-    sound = None if told is None else Soundness(told, 0.0, Trial(ALONE, 0.0, -0.1, 0.1))
-    candidate, reason = _decided(trials, sound, preferred)
+    fidelity = None if told is None else FidelityCheck(told, 0.0, Trial(ALONE, 0.0, -0.1, 0.1))
+    candidate, reason = _decided(trials, fidelity, preferred)
     assert candidate == expected
     assert reason.startswith(f"Add {candidate}")
 
@@ -363,9 +363,9 @@ def test_what_is_shown_to_be_better_than_the_usual_way_is_preferred(monkeypatch)
         return Trial(candidate, 0.01, 0.01 if shown else -1.0, 1.0)
 
     seen = {}
-    monkeypatch.setattr("ganaug.selection.recommend._trial", trial)
+    monkeypatch.setattr("ganaug.selection.recommend.paired_trial", trial)
     monkeypatch.setattr("ganaug.selection.recommend.CANDIDATES", (USUAL, BALANCE, better))
-    monkeypatch.setattr("ganaug.evaluation.two_sample.PROBE_STEPS", 100)
+    monkeypatch.setattr("ganaug.evaluation.two_sample.CLASSIFIER_STEPS", 100)
     classifier = Flat(C=1, max_iter=200)
     result = recommend_counts(Images(), IMAGES, IMAGES_Y, classifier=classifier, random_state=0)
     assert result.candidate == better

@@ -12,13 +12,13 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.preprocessing import FunctionTransformer
 
 from ganaug import ConditionalGAN, GANOverSampler, QualityGate
-from ganaug.evaluation.classifiers import ProbeClassifier
+from ganaug.evaluation.classifiers import SmallCNNClassifier
 from ganaug.selection.candidates import Candidate
 from ganaug.selection.trials import Trial
 
 
 def quick():
-    return ConditionalGAN(steps=2, width=4, code_size=4)
+    return ConditionalGAN(steps=2, width=4, latent_dim=4)
 
 
 def test_originals_first_then_exactly_what_was_missing(stripes):
@@ -56,12 +56,12 @@ def test_rows_come_from_their_class(stripes):
 @pytest.mark.filterwarnings("ignore:Class")
 def test_the_default_is_a_gated_gan(stripes, monkeypatch):
     monkeypatch.setattr("ganaug.adapters.resample.ConditionalGAN", quick)
-    monkeypatch.setattr("ganaug.selection.gate.PROBE_STEPS", 5)
+    monkeypatch.setattr("ganaug.selection.gate.CLASSIFIER_STEPS", 5)
     sampler = GANOverSampler(random_state=7).fit(*stripes)
     first, again = (sampler.fit_resample(*stripes)[0] for _ in range(2))
     assert isinstance(sampler.gan_, QualityGate)
     assert sampler.gan_.random_state == sampler.gan_.gan.random_state
-    assert sampler.gan_.report_[2]["accepted"] + sampler.gan_.report_[2]["filled"] == 35
+    assert sampler.gan_.report_[2]["accepted"] + sampler.gan_.report_[2]["fallback"] == 35
     assert np.array_equal(first, again)
 
 
@@ -92,12 +92,12 @@ def test_recommended(low, expected, wrap, unwrap, stripes, monkeypatch):
     monkeypatch.setattr(
         "ganaug.selection.recommend.CANDIDATES", (Candidate("balance", None), Candidate("beyond", 0.8))
     )
-    monkeypatch.setattr("ganaug.selection.trials.ProbeClassifier", lambda **_: ProbeClassifier(steps=5))
+    monkeypatch.setattr("ganaug.selection.trials.SmallCNNClassifier", lambda **_: SmallCNNClassifier(steps=5))
     monkeypatch.setattr(
-        "ganaug.selection.recommend._trial",
+        "ganaug.selection.recommend.paired_trial",
         lambda candidate, *_: Trial(candidate, 1.0, low if candidate.rule == "beyond" else low - 0.05, 2.0),
     )
-    monkeypatch.setattr("ganaug.selection.candidates.BEYOND", 960)
+    monkeypatch.setattr("ganaug.selection.candidates.EXTRA_PER_CLASS", 960)
     sampler = GANOverSampler(Recommendable(), sampling_strategy="recommended", random_state=0)
     y_out = unwrap(sampler.fit_resample(X, wrap(y))[1])
     assert np.bincount(y_out).tolist() == expected

@@ -15,7 +15,7 @@ from ganaug import ConditionalGAN, GANOverSampler
 
 
 def sampler(**parameters):
-    return GANOverSampler(ConditionalGAN(steps=2, width=4, code_size=2), random_state=0, **parameters)
+    return GANOverSampler(ConditionalGAN(steps=2, width=4, latent_dim=2), random_state=0, **parameters)
 
 
 @pytest.fixture(scope="module")

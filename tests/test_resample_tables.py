@@ -22,7 +22,7 @@ from ganaug import ConditionalGAN, GANOverSampler, QualityGate
 
 
 def quick(steps=3):
-    return ConditionalGAN(steps=steps, width=8, code_size=4)
+    return ConditionalGAN(steps=steps, width=8, latent_dim=4)
 
 
 @pytest.fixture(scope="module")

@@ -19,11 +19,11 @@ def logged(folder):
 
 
 def fit(X, y, **settings):
-    return ConditionalGAN(steps=30, width=4, code_size=4, random_state=0, **settings).fit(X, y)
+    return ConditionalGAN(steps=30, width=4, latent_dim=4, random_state=0, **settings).fit(X, y)
 
 
 def test_losses_and_samples(stripes, tmp_path, monkeypatch):
-    monkeypatch.setattr("ganaug.model.tensorboard.SAVE_EVERY", 25)
+    monkeypatch.setattr("ganaug.model.tensorboard.CHECKPOINT_INTERVAL", 25)
     X, y = stripes
     plain = fit(X, y, architecture="warping+instance")
     seen = fit(X, y, architecture="warping+instance", log_dir=tmp_path)

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from ganaug import ConditionalGAN, GANAugment, QualityGate
-from ganaug.evaluation.classifiers import ProbeClassifier
-from ganaug.training.torch_state import plain
+from ganaug.evaluation.classifiers import SmallCNNClassifier
+from ganaug.training.torch_state import default_torch_state
 
 
 @contextmanager
@@ -35,7 +35,7 @@ def everything(folder):
     gan = ConditionalGAN(steps=3, random_state=0).fit(IMAGES, LABELS)
     gan.save(folder)
     gan = ConditionalGAN.load(folder)
-    gate = QualityGate(gan, classifier=ProbeClassifier(steps=3)).fit(IMAGES, LABELS)
+    gate = QualityGate(gan, classifier=SmallCNNClassifier(steps=3)).fit(IMAGES, LABELS)
     gate._judged(IMAGES, LABELS)
     augmented = [GANAugment(gan, p=1.0, pool_size=n, random_state=0)(BATCH, BATCH_LABELS)[0] for n in (4, 0)]
     return gan.sample([0, 1], random_state=0), gan.vary(IMAGES, LABELS, random_state=0), *augmented
@@ -56,13 +56,13 @@ def test_threads_leave_each_other_the_dtype():
     inside, leave = threading.Event(), threading.Event()
 
     def other():
-        with plain():
+        with default_torch_state():
             inside.set()
             leave.wait(30)
 
     thread = threading.Thread(target=other)
     with default_dtype(torch.float64):
-        with plain():
+        with default_torch_state():
             thread.start()
             assert inside.wait(30)
         assert torch.get_default_dtype() == torch.float32
@@ -73,7 +73,7 @@ def test_threads_leave_each_other_the_dtype():
 
 def test_it_is_on_again_afterwards():
     with default_dtype(torch.float64), torch.inference_mode(), torch.autocast("cpu"), torch.device("meta"):
-        with pytest.raises(KeyError), plain():
+        with pytest.raises(KeyError), default_torch_state():
             assert torch.get_default_dtype() == torch.float32
             assert not torch.is_inference_mode_enabled() and not torch.is_autocast_enabled("cpu")
             assert torch.empty(1).device.type == "cpu"

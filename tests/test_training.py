@@ -16,9 +16,9 @@ from ganaug import ConditionalGAN
 from ganaug.networks.layers import Networks
 from ganaug.training.loop import train_gan
 from ganaug.training.losses import LOSSES, PENALTIES
-from ganaug.training.monitor import LEAST_PAIRS, Watch
-from ganaug.training.pairs import ClassRows, loosen
-from ganaug.training.trainer import Game
+from ganaug.training.monitor import LEAST_PAIRS, TrainingMonitor
+from ganaug.training.pairs import ClassIndex, perturb_deltas
+from ganaug.training.trainer import GANTrainer
 
 
 class NumberCodec:
@@ -35,7 +35,7 @@ class NumberCodec:
 
     corrupt = augment
 
-    def error(self, made, wanted):
+    def reconstruction_loss(self, made, wanted):
         error = made - wanted
         return error.abs().mean() + 0.5 * error.square().mean()
 
@@ -83,7 +83,7 @@ def train(steps=50, seed=0, encoder=False, networks=None, means=(2, -1), **optio
     X = np.concatenate([rng.normal(mean, 0.5, (200, 1)) for mean in means])
     labels = np.repeat([0, 1], [200, 200])
     course = {name: options.pop(name) for name in COURSE & options.keys()}
-    game = Game(
+    game = GANTrainer(
         X,
         labels,
         NumberCodec(),
@@ -92,8 +92,8 @@ def train(steps=50, seed=0, encoder=False, networks=None, means=(2, -1), **optio
             "loss": LOSSES["relativistic"],
             "penalty": PENALTIES["r1+r2"],
             "batch_size": 64,
-            "code_size": 1,
-            "noise": 0.05,
+            "latent_dim": 1,
+            "latent_noise": 0.05,
             "fabric": Fabric(accelerator="cpu", devices=1),
             "generator": torch.Generator().manual_seed(seed),
             **options,
@@ -110,7 +110,7 @@ def weights(networks):
 @pytest.mark.parametrize("loss", ["relativistic", "non-saturating"])
 def test_two_gaussians_are_recovered(loss):
     networks, _ = train(
-        1500, loss=LOSSES[loss], learning_rate=5e-3, discriminator_rate=1.0, penalty_weight=0.05
+        1500, loss=LOSSES[loss], learning_rate=5e-3, discriminator_lr_ratio=1.0, penalty_weight=0.05
     )
     offset, scale = networks.generator.offset, networks.generator.scale.abs()
     assert offset.tolist() == pytest.approx([2, -1], abs=0.15)
@@ -119,7 +119,7 @@ def test_two_gaussians_are_recovered(loss):
 
 def test_weights_are_clipped_at_each_step():
     networks, _ = train(
-        50, loss=LOSSES["wasserstein"], penalty=PENALTIES["weight-clipping"], penalty_every=1000
+        50, loss=LOSSES["wasserstein"], penalty=PENALTIES["weight-clipping"], penalty_interval=1000
     )
     largest = max(parameter.abs().max().item() for parameter in networks.discriminator.parameters())
     assert 0.005 < largest < 0.01 + 5 * 4e-4  # no update of Adam is longer than five learning rates
@@ -128,7 +128,7 @@ def test_weights_are_clipped_at_each_step():
 def test_one_learning_rate_scales_both_sides():
     """The discriminator stays as it was where either factor of its rate is zero."""
     start = train(1, learning_rate=0.0)[0].discriminator.state_dict()
-    for options in ({"learning_rate": 0.0}, {"discriminator_rate": 0.0}):
+    for options in ({"learning_rate": 0.0}, {"discriminator_lr_ratio": 0.0}):
         state = train(5, **options)[0].discriminator.state_dict()
         assert all(torch.equal(state[name], start[name]) for name in start)
     assert any(
@@ -163,15 +163,15 @@ class Scale(nn.Module):
 
 
 @pytest.mark.filterwarnings("ignore:What is generated of class 0, 1 is all alike")
-@pytest.mark.parametrize(("detail_weight", "least", "most"), [(0.0, 0.0, 0.2), (5.0, 0.8, 1.1)])
-def test_details_keep_what_guessing_would_average_away(detail_weight, least, most):
+@pytest.mark.parametrize(("sliced_wasserstein_weight", "least", "most"), [(0.0, 0.0, 0.2), (5.0, 0.8, 1.1)])
+def test_details_keep_what_guessing_would_average_away(sliced_wasserstein_weight, least, most):
     networks, _ = train(
         300,
         networks=Networks(Scale(), Judge(), nn.Linear(1, 1)),
         means=(0, 0),
         learning_rate=1e-2,
         adversarial_weight=0.0,
-        detail_weight=detail_weight,
+        sliced_wasserstein_weight=sliced_wasserstein_weight,
     )
     assert least <= abs(networks.generator.scale.item()) <= most
 
@@ -190,7 +190,7 @@ def test_global_states_are_left_alone():
 
 
 def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path, monkeypatch):
-    monkeypatch.setattr("ganaug.training.loop.SAVE_EVERY", 25)
+    monkeypatch.setattr("ganaug.training.loop.CHECKPOINT_INTERVAL", 25)
 
     class Stop(Exception):
         pass
@@ -232,11 +232,11 @@ def test_a_signal_waits_for_a_checkpoint(number, tmp_path, monkeypatch):
             signal.raise_signal(number)
         return original(game, at, *settings)
 
-    path, original = tmp_path / "state.pt", Game.step
+    path, original = tmp_path / "state.pt", GANTrainer.step
     before = signal.signal(number, handler)
     try:
         with monkeypatch.context() as patch, pytest.raises(Stopped):
-            patch.setattr(Game, "step", step)
+            patch.setattr(GANTrainer, "step", step)
             train(100, encoder=True, checkpoint=path)
         assert signal.getsignal(number) is handler
     finally:
@@ -350,7 +350,7 @@ def test_settings_get_gentler(monkeypatch):
             networks=networks,
             learning_rate=1e-4,
             penalty=lambda judge, real, fake, labels: 1 + 0 * judge(real, labels).sum(),
-            penalty_every=1,
+            penalty_interval=1,
             loss=lambda real, fake: (0 * real.sum(), -fake.mean()),
             callbacks=[planted(150, act, 2)],
         )
@@ -398,7 +398,7 @@ def test_history_and_callbacks():
 
 def test_draw_pairs():
     labels = np.array([1, 0, 1, 0, 2, 1, 2])
-    rows = ClassRows(labels)
+    rows = ClassIndex(labels)
     classes = torch.tensor([0, 1, 2] * 200)
     first, second = rows.draw_pairs(classes, torch.Generator().manual_seed(0))
     assert np.array_equal(labels[first], classes.numpy())
@@ -408,7 +408,7 @@ def test_draw_pairs():
 
 
 def test_draw_pairs_of_a_single_row():
-    first, second = ClassRows(np.array([0, 1, 1])).draw_pairs(torch.tensor([0]), torch.Generator())
+    first, second = ClassIndex(np.array([0, 1, 1])).draw_pairs(torch.tensor([0]), torch.Generator())
     assert first.tolist() == second.tolist() == [0]
 
 
@@ -416,18 +416,18 @@ def test_draw_pairs_of_a_single_row():
     ("power", "expected"), [(0.0, [1 / 3] * 3), (0.5, [1 / 6, 2 / 6, 3 / 6]), (1.0, [1 / 14, 4 / 14, 9 / 14])]
 )
 def test_draw_classes(power, expected):
-    rows = ClassRows(np.repeat([0, 1, 2], [1, 4, 9]))
+    rows = ClassIndex(np.repeat([0, 1, 2], [1, 4, 9]))
     drawn = rows.draw_classes(20_000, power, torch.Generator().manual_seed(0))
     assert (drawn.bincount() / 20_000).tolist() == pytest.approx(expected, abs=0.015)
 
 
 def test_loosen():
-    loose = loosen(torch.ones(5000, 2), 0.0, torch.Generator().manual_seed(0))
+    loose = perturb_deltas(torch.ones(5000, 2), 0.0, torch.Generator().manual_seed(0))
     assert torch.equal(loose[:, 0], loose[:, 1])
     assert loose.min() >= 0
     assert loose.max() <= 1
     assert loose.mean().item() == pytest.approx(0.5, abs=0.02)
-    jittered = loosen(torch.zeros(5000, 1), 0.3, torch.Generator().manual_seed(0))
+    jittered = perturb_deltas(torch.zeros(5000, 1), 0.3, torch.Generator().manual_seed(0))
     assert jittered.std().item() == pytest.approx(0.3, abs=0.02)
 
 
@@ -458,7 +458,7 @@ def test_of_many_classes_none_has_collapsed():
 
 
 def test_the_spread_of_a_class_is_kept_until_enough_was_seen():
-    watch = Watch(["a", "b"], torch.device("cpu"))
+    watch = TrainingMonitor(["a", "b"], torch.device("cpu"))
     real, fake = torch.tensor([[0.0], [2.0]]), torch.tensor([[0.0], [1.0]])
     for number in range(LEAST_PAIRS):
         assert float(watch.spread[0]) == 1.0

@@ -5,8 +5,8 @@ import pytest
 from sklearn.datasets import load_digits
 from sklearn.utils import shuffle
 
-from ganaug.evaluation.classifiers import ProbeClassifier
-from ganaug.evaluation.two_sample import copied_share, told_from_real
+from ganaug.evaluation.classifiers import SmallCNNClassifier
+from ganaug.evaluation.two_sample import c2st_auc, near_duplicate_rate
 
 RNG = np.random.default_rng(0)
 X, Y = shuffle(*load_digits(n_class=2, return_X_y=True), random_state=0)  # they come writer by writer
@@ -24,7 +24,7 @@ MADE = {kind: (made[np.argsort(y, kind="stable")], np.sort(y)) for kind, (made, 
 
 @pytest.fixture(autouse=True)
 def _few_steps(monkeypatch):
-    monkeypatch.setattr("ganaug.evaluation.two_sample.PROBE_STEPS", 200)
+    monkeypatch.setattr("ganaug.evaluation.two_sample.CLASSIFIER_STEPS", 200)
 
 
 @pytest.mark.parametrize(
@@ -32,31 +32,29 @@ def _few_steps(monkeypatch):
     [("fresh", 0.3, 0.7), ("copies", 0.0, 0.7), ("noise", 0.99, 1.0), ("dimmed", 0.95, 1.0)],
 )
 def test_what_a_classifier_tells(kind, least, most):
-    assert least <= told_from_real(X[:120], Y[:120], *MADE[kind], X[120:240], Y[120:240]) <= most
+    assert least <= c2st_auc(X[:120], Y[:120], *MADE[kind], X[120:240], Y[120:240]) <= most
 
 
 @pytest.mark.parametrize(("kind", "share"), [("fresh", 0), ("copies", 1), ("shifted", 1), ("noise", 0)])
 def test_copies_are_counted(kind, share):
-    assert copied_share(X[:120], Y[:120], *MADE[kind]) == pytest.approx(share, abs=0.05)
+    assert near_duplicate_rate(X[:120], Y[:120], *MADE[kind]) == pytest.approx(share, abs=0.05)
 
 
 def test_classes_weigh_alike_in_training(monkeypatch):
     weights = []
 
-    class Spy(ProbeClassifier):
+    class Spy(SmallCNNClassifier):
         def fit(self, X, y, sample_weight):
             for part, labels in ((~y, few_labels), (y, made_labels)):
                 weights.append([sample_weight[part][labels == c].sum() for c in (0, 1)])
             return super().fit(X, y, sample_weight)
 
-    monkeypatch.setattr("ganaug.evaluation.two_sample.ProbeClassifier", Spy)
-    monkeypatch.setattr("ganaug.evaluation.two_sample.TOLD_BY", 10**6)
+    monkeypatch.setattr("ganaug.evaluation.two_sample.SmallCNNClassifier", Spy)
+    monkeypatch.setattr("ganaug.evaluation.two_sample.MAX_PER_CLASS_COMPARED", 10**6)
     few = np.concatenate([np.flatnonzero(Y[:120] == 0), np.flatnonzero(Y[:120] == 1)[:5]])
     few_labels = Y[few]
     made, made_labels = (a[::2] for a in MADE["fresh"])
-    told_from_real(
-        X[few], few_labels, *(np.repeat(a, 2, axis=0) for a in (made, made_labels)), X[120:], Y[120:]
-    )
+    c2st_auc(X[few], few_labels, *(np.repeat(a, 2, axis=0) for a in (made, made_labels)), X[120:], Y[120:])
     of_0, of_1 = np.array(weights).T
     np.testing.assert_allclose(of_0, of_1)
 
@@ -67,7 +65,7 @@ def test_no_image_of_a_class_weighs_more_for_being_rare():
     keep = np.setdiff1d(np.arange(120), np.flatnonzero(Y[120:240] == 1)[5:])
     held_out, labels = X[120:240][keep], Y[120:240][keep]
     held_out[labels == 1] = 255 - held_out[labels == 1]  # unlike any image it learnt from
-    even = told_from_real(X[:120], Y[:120], made, made_labels, held_out, labels)
+    even = c2st_auc(X[:120], Y[:120], made, made_labels, held_out, labels)
     others = labels == 0
-    without = told_from_real(X[:120], Y[:120], made, made_labels, held_out[others], labels[others])
+    without = c2st_auc(X[:120], Y[:120], made, made_labels, held_out[others], labels[others])
     assert abs(even - without) > 0.1

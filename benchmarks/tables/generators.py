@@ -23,7 +23,7 @@ def generator_table(result: dict[str, Any]) -> str:
     for name, runs in sorted(rows.items(), key=lambda item: -np.mean([r["only"]["acsa"] for r in item[1]])):
         only, added = (np.mean([run[k]["acsa"] for run in runs]) for k in ("only", "added"))
         told, diversity, steps, seconds = (
-            np.mean([run[k] for run in runs]) for k in ("told_from_real", "diversity", "steps", "seconds")
+            np.mean([run[k] for run in runs]) for k in ("c2st_auc", "diversity", "steps", "seconds")
         )
         title = f"**{name}**" if name.lower().startswith("ganaug") else name
         lines.append(

@@ -9,13 +9,13 @@ from typing import Any, Literal
 import numpy as np
 from torch.utils.data import Dataset
 
-from ganaug.adapters.source import _Source, _variations
+from ganaug.adapters.source import SourceDataset, variations_of
 from ganaug.data.containers import channels_first
-from ganaug.data.labels import label_indices, per_class
-from ganaug.data.protocol import Sampler, check_mode, check_sampler
+from ganaug.data.labels import expand_counts, label_indices
+from ganaug.data.protocol import ConditionalGenerator, check_generator, check_mode
 from ganaug.data.weights import balanced_weights
 from ganaug.selection.recommend import Recommendation
-from ganaug.training.torch_state import seeded
+from ganaug.training.torch_state import fork_torch_rng
 
 
 class AugmentedDataset(Dataset):
@@ -24,7 +24,7 @@ class AugmentedDataset(Dataset):
     The real items stay what and where they were. The synthetic images are made once, here, and go
     through the data set's own ``transform`` and ``target_transform``, if it (or what it is a
     ``Subset`` of) has them, as PIL images, which is what torchvision's data sets hand to theirs.
-    They are held in memory, in the dtype of the sampler; for more than fit, write them with
+    They are held in memory, in the dtype of the generator; for more than fit, write them with
     `write_hdf5` and concatenate an `HDF5Dataset`.
 
     Parameters
@@ -32,7 +32,7 @@ class AugmentedDataset(Dataset):
     dataset : Dataset
         Of (image, label), with a length: ``ImageFolder``, ``CIFAR10``, ``TensorDataset``, ...
         Labels are taken from its ``targets`` or ``labels``, or else from its items.
-    sampler : Sampler
+    gan : ConditionalGenerator
         A fitted `ConditionalGAN`, a `QualityGate`, or anything with ``classes_`` and ``sample``.
         If it knows classes by name, and the data set by number, the data set's ``classes`` tell
         which is which.
@@ -42,7 +42,7 @@ class AugmentedDataset(Dataset):
         The share of a class's draws that is synthetic, by `sample_weight`. None: as `counts`
         recommends, or else, as for classes that a dict leaves out, every item of a class alike.
     mode : {"replace", "vary"}
-        What a synthetic image is: another one of its class; or, by the sampler's ``vary``, a
+        What a synthetic image is: another one of its class; or, by the generator's ``vary``, a
         variation of one of `dataset`, of which each of a class has its turn.
     strength : float
         In mode "vary", how far a variation may go: 1 as far as ``sample``; see `ConditionalGAN.vary`.
@@ -52,7 +52,7 @@ class AugmentedDataset(Dataset):
     Attributes
     ----------
     labels : ndarray of shape (n,)
-        The label of each item, as the sampler knows it.
+        The label of each item, as the generator knows it.
     synthetic : ndarray of shape (n,), bool
         True for the synthetic items, which come last.
     source : ndarray of shape (n,), int64
@@ -65,7 +65,7 @@ class AugmentedDataset(Dataset):
     Raises
     ------
     ValueError
-        If a parameter is not of the kind described, a label is unknown to the sampler, or synthetic
+        If a parameter is not of the kind described, a label is unknown to the generator, or synthetic
         images would differ from the real ones in kind or shape.
 
     Examples
@@ -83,7 +83,7 @@ class AugmentedDataset(Dataset):
     def __init__(
         self,
         dataset: Any,
-        sampler: Sampler,
+        gan: ConditionalGenerator,
         counts: int | Mapping[Any, int] | Recommendation | Literal["balance"] = "balance",
         synthetic_share: float | Mapping[Any, float] | None = None,
         *,
@@ -91,13 +91,13 @@ class AugmentedDataset(Dataset):
         strength: float = 1.0,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
-        check_sampler(sampler)
-        check_mode(mode, strength, sampler)
+        check_generator(gan)
+        check_mode(mode, strength, gan)
         self.dataset = dataset
         # Transforms may draw random numbers: put the state back as the user had it.
-        with seeded():
-            source = _Source(dataset)
-            classes = sampler.classes_
+        with fork_torch_rng():
+            source = SourceDataset(dataset)
+            classes = gan.classes_
             known = label_indices(source.names_for(classes), classes, "dataset")
             present, first, n_real = np.unique(known, return_index=True, return_counts=True)
             n_new = _to_add(counts, classes, present, n_real)
@@ -116,9 +116,9 @@ class AugmentedDataset(Dataset):
                     origin[added == c] = np.resize(np.flatnonzero(known == c), n_new[c])
             self.source = np.concatenate([np.arange(len(known)), origin])
             self._pool = channels_first(
-                sampler.sample(classes[added], random_state=random_state)
+                gan.sample(classes[added], random_state=random_state)
                 if mode == "replace" or not len(added)
-                else _variations(sampler, source, origin, classes[added], strength, random_state)
+                else variations_of(gan, source, origin, classes[added], strength, random_state)
             )
             if len(added):
                 source.check_alike(self._pool[0])
@@ -147,7 +147,7 @@ def _to_add(counts: Any, classes: np.ndarray, present: np.ndarray, n_real: np.nd
         raise ValueError(f"`counts` must be 'balance', an int, a dict or a Recommendation, got {counts!r}.")
     elif not isinstance(counts, Mapping):
         counts = dict.fromkeys(classes[present].tolist(), counts)
-    added = per_class(counts, classes)
+    added = expand_counts(counts, classes)
     absent = sorted(set(np.flatnonzero(added).tolist()) - set(present.tolist()))
     if absent:
         raise ValueError(

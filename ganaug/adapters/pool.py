@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from ganaug.data.containers import channels_first
-from ganaug.data.labels import as_random
-from ganaug.data.protocol import Sampler
-from ganaug.io.disk import take_space
+from ganaug.data.labels import as_random_state
+from ganaug.data.protocol import ConditionalGenerator
+from ganaug.io.disk import preallocate
 from ganaug.io.hdf5 import LAYOUTS, file_digest, opened, read_header
 
 BLOCK = 1024  # images made at once
@@ -71,24 +71,24 @@ class Pool:
 
     @classmethod
     def filled(
-        cls, sampler: Sampler, wanted: np.ndarray, size: int | None = None, random_state: Any = None
+        cls, gan: ConditionalGenerator, wanted: np.ndarray, size: int | None = None, random_state: Any = None
     ) -> Pool:
         """Return a pool of `size` new images of each `wanted` class, in a temporary file that goes with it.
 
         `wanted` is of bools, (n_classes,). A `size` of None is `USUAL`, or as many as `MOST_BYTES` hold.
         """
-        like = channels_first(an_image(sampler)).numpy()
+        like = channels_first(an_image(gan)).numpy()
         if size is None:
             size = min(USUAL, max(LEAST, MOST_BYTES // max(1, like.nbytes * int(wanted.sum()))))
         labels = np.repeat(np.flatnonzero(wanted), size)
         handle, name = tempfile.mkstemp(prefix="ganaug-pool-")
         shape = (max(1, len(labels)), *like.shape[1:])  # a file of nothing can't be mapped
-        pool = cls(Path(name), 0, like.dtype, shape, sampler.classes_, labels, channels_last=False)
+        pool = cls(Path(name), 0, like.dtype, shape, gan.classes_, labels, channels_last=False)
         weakref.finalize(pool, _delete, name, os.getpid())
         pool._own = True
         with os.fdopen(handle, "wb") as file:
             _lay_out(file, shape[0] * like.nbytes)
-        pool.refill(sampler, random_state)
+        pool.refill(gan, random_state)
         return pool
 
     @classmethod
@@ -123,14 +123,14 @@ class Pool:
         pool.digest = digest
         return pool
 
-    def refill(self, sampler: Sampler, random_state: Any) -> None:
+    def refill(self, gan: ConditionalGenerator, random_state: Any) -> None:
         """Put new images in the place of all; other processes see them too."""
-        random = as_random(random_state)
+        random = as_random_state(random_state)
         labels = np.repeat(self.classes_, self.counts.numpy())
         for start in range(0, len(labels), BLOCK):
             own = labels[start : start + BLOCK]
             seed = int(random.randint(2**31 - 1))
-            self.images[start : start + BLOCK] = channels_first(sampler.sample(own, random_state=seed))
+            self.images[start : start + BLOCK] = channels_first(gan.sample(own, random_state=seed))
 
     @property
     def images(self) -> Tensor:
@@ -190,11 +190,11 @@ class Pool:
             self.digest = ""  # no longer a file of write_hdf5
 
 
-def an_image(sampler: Sampler) -> Any:
-    """Return an image of a sampler, (1, ...) in its own layout; raise ValueError if it makes a table."""
-    row = sampler.sample(sampler.classes_[:1], random_state=0)
+def an_image(gan: ConditionalGenerator) -> Any:
+    """Return an image of a generator, (1, ...) in its own layout; raise ValueError if it makes a table."""
+    row = gan.sample(gan.classes_[:1], random_state=0)
     if row.ndim == 2:
-        raise ValueError(f"`sampler` must make images, got one that makes rows of a table, {row.shape}.")
+        raise ValueError(f"`gan` must make images, got one that makes rows of a table, {row.shape}.")
     return row
 
 
@@ -202,7 +202,7 @@ def _lay_out(file: Any, size: int) -> None:
     """Make a file as long as its images take: a mapping that runs out of space kills the process."""
     where = tempfile.gettempdir()
     advice = ": lower `pool_size`, or set TMPDIR to another folder"
-    take_space(file.fileno(), size, f"a pool in {where}", advice)
+    preallocate(file.fileno(), size, f"a pool in {where}", advice)
     file.truncate(size)
 
 

@@ -14,9 +14,9 @@ from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.validation import validate_data
 from torch import Tensor
 
-from ganaug.data.containers import as_rows, is_frame, join
-from ganaug.data.labels import as_random, check_labels, fit_clone
-from ganaug.data.protocol import Sampler
+from ganaug.data.containers import as_container, concat, is_dataframe
+from ganaug.data.labels import as_random_state, check_labels, fit_clone
+from ganaug.data.protocol import ConditionalGenerator
 from ganaug.model.gan import ConditionalGAN
 from ganaug.selection.gate import QualityGate
 from ganaug.selection.recommend import Recommendation, recommend_counts
@@ -65,7 +65,7 @@ class GANOverSampler(BaseOverSampler):
     (48, 452, 904)
     """
 
-    gan_: Sampler
+    gan_: ConditionalGenerator
     recommendation_: Recommendation
     sampling_strategy: Any
 
@@ -163,12 +163,12 @@ class GANOverSampler(BaseOverSampler):
                 " X.numpy(), or X.permute(0, 2, 3, 1).numpy() of images."
             )
         y, binarize_y = check_target_type(y, indicate_one_vs_all=True)
-        if is_frame(X):
+        if is_dataframe(X):
             validate_data(self, X=X, y=y, reset=True, skip_check_array=True)
             return X, y, binarize_y
         X, y = validate_data(
             self,
-            X=as_rows(X) if isinstance(X, list | tuple) else X,
+            X=as_container(X) if isinstance(X, list | tuple) else X,
             y=y,
             reset=True,
             dtype=None,
@@ -196,21 +196,21 @@ class GANOverSampler(BaseOverSampler):
         self.gan_ = self._fitted_gan(rows, y)
         synthetic = self.gan_.sample(labels, random_state=self._seed())
         _check_alike(synthetic, rows, len(labels))
-        if not is_frame(rows):
+        if not is_dataframe(rows):
             synthetic = synthetic.reshape(len(labels), *X.shape[1:])
         if scipy.sparse.issparse(X):
             return scipy.sparse.vstack([X, synthetic], format=X.format, dtype=X.dtype), all_labels
-        if is_frame(X) and not is_frame(synthetic):
+        if is_dataframe(X) and not is_dataframe(synthetic):
             synthetic = type(X)(synthetic, columns=X.columns).astype(X.dtypes)
-        return join([X, synthetic]), all_labels
+        return concat([X, synthetic]), all_labels
 
     def _as_rows(self, X: Any) -> Any:
         """Return the rows that the GAN is trained on."""
-        X = X.toarray() if scipy.sparse.issparse(X) else as_rows(X)
+        X = X.toarray() if scipy.sparse.issparse(X) else as_container(X)
         if self.image_shape is None:
             return X
         shape = tuple(self.image_shape)
-        if is_frame(X):
+        if is_dataframe(X):
             if X.dtypes.nunique() != 1 or not isinstance(X.dtypes.iloc[0], np.dtype):
                 kinds = sorted({str(dtype) for dtype in X.dtypes})
                 raise ValueError(
@@ -228,12 +228,12 @@ class GANOverSampler(BaseOverSampler):
     def _seed(self) -> int | None:
         if self.random_state is None:
             return None
-        return int(as_random(self.random_state).randint(2**31 - 1))
+        return int(as_random_state(self.random_state).randint(2**31 - 1))
 
     def _gan(self) -> Any:
         return QualityGate(ConditionalGAN()) if self.gan is None else self.gan
 
-    def _fitted_gan(self, rows: Any, y: np.ndarray) -> Sampler:
+    def _fitted_gan(self, rows: Any, y: np.ndarray) -> ConditionalGenerator:
         gan = self._gan()
         if isinstance(gan, FrozenEstimator) or not hasattr(gan, "fit"):
             return gan
@@ -254,7 +254,7 @@ def _check_alike(synthetic: Any, rows: Any, n: int) -> None:
 
 def _kind(rows: Any) -> dict[str, Any]:
     about = {"type": type(rows).__name__, "shape": tuple(rows.shape)}
-    if not is_frame(rows):
+    if not is_dataframe(rows):
         return {**about, "dtype": str(rows.dtype)}
     return {**about, **{f"column {name!r}": str(dtype) for name, dtype in rows.dtypes.items()}}
 

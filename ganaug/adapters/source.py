@@ -15,14 +15,14 @@ from torch.utils.data import Subset
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional as tvf
 
-from ganaug.data.containers import channels_first, is_pixels, rows_like
+from ganaug.data.containers import channels_first, images_like, is_image_dtype
 from ganaug.data.labels import label_indices
 from ganaug.io.hdf5 import HDF5Dataset
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # of PIL, by number of channels
 
 
-class _Source:
+class SourceDataset:
     """How a data set makes its items, so that synthetic ones can be made the same way.
 
     Attributes
@@ -89,7 +89,7 @@ class _Source:
             yield plain[index][0]
 
     def names_for(self, classes: np.ndarray) -> np.ndarray:
-        """Return the labels as a sampler with `classes` knows them: as they are, or by the data set's names.
+        """Return the labels as a generator with `classes` knows them: as they are, or by the data set's names.
 
         Raises
         ------
@@ -105,12 +105,12 @@ class _Source:
         if by_name and as_they_are and not np.array_equal(named, self.targets):
             if not isinstance(self.base, HDF5Dataset):
                 raise ValueError(
-                    f"Labels of `dataset` such as {self.targets.tolist()[0]} may be classes of the sampler,"
+                    f"Labels of `dataset` such as {self.targets.tolist()[0]} may be classes of the generator,"
                     f" {classes.tolist()}, or indices into its own `classes`, {names.tolist()}: drop"
-                    " `classes`, or make the labels indices into the sampler's."
+                    " `classes`, or make the labels indices into the generator's."
                 )
             by_name = set(names.tolist()) <= set(classes.tolist())  # else it was fitted on the indices
-        # If they are neither, the sampler's kind is the one to complain of.
+        # If they are neither, the generator's kind is the one to complain of.
         alike = not (by_name or as_they_are) and names.dtype.kind == classes.dtype.kind
         return named if by_name or alike else self.targets
 
@@ -169,7 +169,7 @@ class _Source:
                 f" {type(like).__name__}."
             )
         for held in (like, self.before):
-            if isinstance(held, Tensor) and not is_pixels(held):
+            if isinstance(held, Tensor) and not is_image_dtype(held):
                 raise ValueError(
                     f"`dataset` must hold images of uint8 or floats, got {held.dtype}: convert them."
                 )
@@ -186,18 +186,23 @@ class _Source:
             self.mode = "RGB"
         if got != wanted and _kind(self.image(image)) != wanted:
             raise ValueError(
-                f"`sampler` must make images like those of `dataset`, {wanted}, got {got}: fit it on"
+                f"`gan` must make images like those of `dataset`, {wanted}, got {got}: fit it on"
                 " as_arrays(dataset), with the size that the transform resizes to."
             )
 
 
-def _variations(
-    sampler: Any, source: _Source, indices: np.ndarray, labels: np.ndarray, strength: float, random_state: Any
+def variations_of(
+    gan: Any,
+    source: SourceDataset,
+    indices: np.ndarray,
+    labels: np.ndarray,
+    strength: float,
+    random_state: Any,
 ) -> Any:
-    """Return a variation of each of some items, as the sampler makes them."""
-    like = sampler.sample(labels[:1], random_state=0)
-    rows = rows_like(source.raw(indices, tuple(channels_first(like).shape[1:])), like)
-    return sampler.vary(rows, labels, strength, random_state=random_state)
+    """Return a variation of each of some items, as the generator makes them."""
+    like = gan.sample(labels[:1], random_state=0)
+    rows = images_like(source.raw(indices, tuple(channels_first(like).shape[1:])), like)
+    return gan.vary(rows, labels, strength, random_state=random_state)
 
 
 def _all_among(labels: np.ndarray, classes: np.ndarray) -> bool:

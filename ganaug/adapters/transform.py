@@ -17,9 +17,9 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as tvf
 
 from ganaug.adapters.pool import Pool, an_image
-from ganaug.data.containers import channels_first, check_pixels, rows_like
-from ganaug.data.labels import class_rates, label_indices
-from ganaug.data.protocol import Sampler, check_mode, check_sampler
+from ganaug.data.containers import channels_first, check_image_range, images_like
+from ganaug.data.labels import expand_probabilities, label_indices
+from ganaug.data.protocol import ConditionalGenerator, check_generator, check_mode
 from ganaug.selection.recommend import Recommendation
 
 AUTO_RATE = 0.8
@@ -34,13 +34,13 @@ class GANAugment(v2.Transform):
     ``(image, label)``, or on a whole batch ``(images, labels)``, for example in a DataLoader's
     ``collate_fn``, as torchvision's own MixUp.
 
-    The synthetic images come from a pool that the sampler fills once, here, and again at `refresh`;
+    The synthetic images come from a pool that the generator fills once, here, and again at `refresh`;
     no network runs in a worker. Which one is taken is drawn from torch's global random state, as in
     torchvision, so that ``DataLoader(generator=...)`` governs it.
 
     Parameters
     ----------
-    sampler : Sampler or path
+    gan : ConditionalGenerator or path
         A fitted `ConditionalGAN`, or anything with ``classes_`` and ``sample``; or an uncompressed
         file of `write_hdf5`, whose synthetic images are the pool; classes of which it has none are
         left as they are. Images have the height, width and channels of those that come in.
@@ -54,7 +54,7 @@ class GANAugment(v2.Transform):
         list, or the value under "label", "labels", "target" or "targets" in a dict.
     mode : {"replace", "vary"}
         "replace": by another image of the class. "vary": by a variation of the image that came in,
-        made by the sampler's ``vary`` there and then, so on batches only, outside of workers.
+        made by the generator's ``vary`` there and then, so on batches only, outside of workers.
     pool_size : "auto" or int
         Synthetic images kept for each class that `p` replaces any of. They lie in a temporary file
         that processes map into memory, and that a killed process leaves behind: its size is this
@@ -67,19 +67,19 @@ class GANAugment(v2.Transform):
     random_state : int, RandomState or None
         For filling the pool.
     classes : sequence of labels, optional
-        What the loader's labels stand for, where they are indices and the sampler knows names, or
+        What the loader's labels stand for, where they are indices and the generator knows names, or
         other numbers: pass the data set's own ``classes``, as those of `HDF5Dataset` and ``ImageFolder``.
 
     Raises
     ------
     ValueError
-        If `p` is outside [0, 1] or names a class that the sampler doesn't know, as `classes` may; or
-        if the sampler can't do what `mode` asks for.
+        If `p` is outside [0, 1] or names a class that the generator doesn't know, as `classes` may; or
+        if the generator can't do what `mode` asks for.
     """
 
     def __init__(
         self,
-        sampler: Sampler | str | Path,
+        gan: ConditionalGenerator | str | Path,
         p: float | Mapping[Any, float] | Recommendation | Literal["auto"] = "auto",
         labels_getter: Callable[[Any], Any] | Literal["default"] = "default",
         mode: Literal["replace", "vary"] = "replace",
@@ -97,22 +97,22 @@ class GANAugment(v2.Transform):
         if size is not None and (not number or size < 0):
             raise ValueError(f"`pool_size` must be 'auto' or an int from 0 up, got {pool_size!r}.")
         self.p, self.mode, self.labels_getter, self.strength = p, mode, labels_getter, strength
-        self._sampler: Any = None
+        self._gan: Any = None
         self._pool: Pool | None = None
-        if isinstance(sampler, str | Path):
+        if isinstance(gan, str | Path):
             if mode == "vary":
-                raise ValueError(f"`sampler` must not be a file for mode 'vary', got {str(sampler)!r}.")
-            self._pool = Pool.of_file(Path(sampler))
+                raise ValueError(f"`gan` must not be a file for mode 'vary', got {str(gan)!r}.")
+            self._pool = Pool.of_file(Path(gan))
         else:
-            check_sampler(sampler)
-            self._sampler = sampler
-        check_mode(mode, strength, self._sampler)
-        self.classes_ = (self._pool or self._sampler).classes_
+            check_generator(gan)
+            self._gan = gan
+        check_mode(mode, strength, self._gan)
+        self.classes_ = (self._pool or self._gan).classes_
         rates: Any = p.synthetic_share if isinstance(p, Recommendation) else p
         rates = AUTO_RATE if isinstance(rates, str) and rates == "auto" else rates
-        self._rates = torch.from_numpy(np.array(class_rates(rates, self.classes_, "p")))
-        if mode == "replace" and size != 0 and self._sampler is not None:
-            self._pool = Pool.filled(self._sampler, (self._rates > 0).numpy(), size, random_state)
+        self._rates = torch.from_numpy(np.array(expand_probabilities(rates, self.classes_, "p")))
+        if mode == "replace" and size != 0 and self._gan is not None:
+            self._pool = Pool.filled(self._gan, (self._rates > 0).numpy(), size, random_state)
         if self._pool is not None:
             self._rates[self._pool.counts == 0] = 0.0  # classes that a file leaves out
         self._rate = self._rates.tolist()
@@ -122,9 +122,9 @@ class GANAugment(v2.Transform):
         if classes is not None:
             self._which = label_indices(classes, self.classes_, "classes")
         self._index = dict(zip(self._labels_in.tolist(), self._which.tolist(), strict=True))
-        self._like = None  # a row of the sampler, where images are made into such rows
+        self._like = None  # a row of the generator, where images are made into such rows
         if self._pool is None:
-            self._like = an_image(self._sampler)
+            self._like = an_image(self._gan)
         self._shape = tuple(channels_first(self._like).shape[1:]) if self._pool is None else self._pool.shape
 
     def refresh(self, random_state: int | np.random.RandomState | None = None) -> None:
@@ -137,14 +137,14 @@ class GANAugment(v2.Transform):
         Raises
         ------
         ValueError
-            If there is no pool that a sampler fills.
+            If there is no pool that a generator fills.
         """
-        if self._pool is None or self._sampler is None:
+        if self._pool is None or self._gan is None:
             raise ValueError(
-                "`refresh` needs a pool that a sampler fills: there is none here. (The sampler stays in the"
+                "`refresh` needs a pool that a generator fills: there is none here. (The generator stays in the"
                 " process that made the transform: call it there, and all others see the new images.)"
             )
-        self._pool.refill(self._sampler, random_state)
+        self._pool.refill(self._gan, random_state)
 
     def __getstate__(self) -> dict[str, Any]:
         # A network is of no use to a worker that has a pool.
@@ -239,9 +239,9 @@ class GANAugment(v2.Transform):
             return self._pool.take(classes, u)
         labels, seed = self.classes_[classes.numpy()], int(torch.randint(2**31 - 1, (), device=CPU))
         if self.mode == "replace":
-            return channels_first(self._sampler.sample(labels, random_state=seed))
-        rows = rows_like(images, self._like)
-        return channels_first(self._sampler.vary(rows, labels, self.strength, random_state=seed))
+            return channels_first(self._gan.sample(labels, random_state=seed))
+        rows = images_like(images, self._like)
+        return channels_first(self._gan.vary(rows, labels, self.strength, random_state=seed))
 
     def _fits(self, item: Any) -> bool:
         """Return whether this is one image, of the synthetic ones' shape."""
@@ -250,7 +250,7 @@ class GANAugment(v2.Transform):
             return True
         if not (isinstance(item, Tensor) and item.shape == self._shape):
             return False
-        check_pixels(item, "GANAugment")
+        check_image_range(item, "GANAugment")
         return True
 
     def _check_image(self, image: Any) -> None:
@@ -264,7 +264,7 @@ class GANAugment(v2.Transform):
                 )
         else:
             got = tuple(image.shape[-3:])
-            check_pixels(image, "GANAugment")
+            check_image_range(image, "GANAugment")
         if got != wanted:
             before = {1: "Grayscale", 3: "RGB"}.get(wanted[0]) if got[1:] == wanted[1:] else "Resize"
             advice = f"put GANAugment after `{before}`" if before else "convert them"

@@ -11,12 +11,12 @@ from scipy.special import ndtri
 
 from ganaug.data.containers import (
     column_name,
-    is_frame,
+    is_dataframe,
     is_missing,
-    missing_name,
+    missing_token,
     numpy_dtype,
 )
-from ganaug.data.dependencies import leaders
+from ganaug.data.dependencies import find_determinants
 
 KNOTS = 1000  # points of a column's distribution that are kept
 FEW = 20  # distinct numbers up to which a column takes no others
@@ -89,10 +89,10 @@ class Column:
         return ndtri(np.mean(self.ranks, axis=1))
 
 
-def _columns(X: Any) -> Iterator[tuple[str | int, np.ndarray, np.ndarray, Any]]:
+def iter_columns(X: Any) -> Iterator[tuple[str | int, np.ndarray, np.ndarray, Any]]:
     """Yield the name, values and dtype of each column, and which values are missing."""
     for place in range(X.shape[1]):
-        if is_frame(X):
+        if is_dataframe(X):
             series = X.iloc[:, place]
             native = isinstance(series.dtype, np.dtype)
             values = series.to_numpy() if native else series.to_numpy(dtype=object)
@@ -101,12 +101,12 @@ def _columns(X: Any) -> Iterator[tuple[str | int, np.ndarray, np.ndarray, Any]]:
             yield place, X[:, place], _missing(X[:, place]), X.dtype
 
 
-def kinds_by_column(X: Any) -> Iterator[np.ndarray]:
+def iter_category_keys(X: Any) -> Iterator[np.ndarray]:
     """Yield for each column what a codec has to have seen in fit, (n,) of objects.
 
     That is each category, and that a value is missing; of numbers that are there it is nothing, None.
     """
-    for _, values, missing, dtype in _columns(X):
+    for _, values, missing, dtype in iter_columns(X):
         there = values[~missing].tolist()
         numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in there)
         kinds = np.full(len(values), None, object)
@@ -122,7 +122,7 @@ def _missing(values: np.ndarray) -> np.ndarray:
     return np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), bool)
 
 
-def _learned(name: str | int, values: np.ndarray, missing: np.ndarray, dtype: Any) -> Column:
+def fit_column(name: str | int, values: np.ndarray, missing: np.ndarray, dtype: Any) -> Column:
     """Return how a column is to be encoded."""
     there = _plain_values(values[~missing])
     # Dates of nanoseconds would become ints.
@@ -132,11 +132,11 @@ def _learned(name: str | int, values: np.ndarray, missing: np.ndarray, dtype: An
             f"Column {name!r} of `X` must hold numbers, booleans or strings, got"
             f" {' and '.join(sorted(kind.__name__ for kind in kinds))}: convert or drop it."
         )
-    token = missing_name(values[missing][0]) if missing.any() else None
+    token = missing_token(values[missing][0]) if missing.any() else None
     listed = getattr(dtype, "categories", None)
     decimals, step = None, 1
     if listed is None and kinds and kinds <= {int, float}:
-        numbers = _numbers(name, values, missing)[~missing]
+        numbers = as_numbers(name, values, missing)[~missing]
         if kinds == {int} and np.abs(numbers).max() >= LARGEST:
             raise ValueError(
                 f"Column {name!r} of `X` holds integers of 2**53 or more, such as {max(there, key=abs)}: drop"
@@ -171,7 +171,7 @@ def _plain_values(values: np.ndarray) -> list[Any]:
     return [value.item() if isinstance(value, np.generic) else value for value in values.tolist()]
 
 
-def _check_kind(column: Column, values: np.ndarray) -> None:
+def check_category_kind(column: Column, values: np.ndarray) -> None:
     """Raise ValueError if these values and the categories of a column can't but differ."""
     known, got = ({isinstance(v, str) for v in of} for of in (column.values, values))
     if known and got and known.isdisjoint(got):
@@ -196,7 +196,7 @@ def _step(numbers: np.ndarray, decimals: int) -> int:
     return max(1, int(np.gcd.reduce(np.diff(units.round().astype(np.int64)), initial=0)))
 
 
-def _numbers(name: str | int, values: np.ndarray, missing: np.ndarray) -> np.ndarray:
+def as_numbers(name: str | int, values: np.ndarray, missing: np.ndarray) -> np.ndarray:
     """Return a column as float64, 0 where values are missing."""
     try:
         numbers = np.where(missing, 0.0, values).astype(np.float64)
@@ -229,7 +229,7 @@ def _ranked(numbers: np.ndarray) -> tuple[list[float], list[list[float]]]:
     return knots.tolist(), ranks.tolist()
 
 
-def _from_scores(column: Column, scores: np.ndarray) -> np.ndarray:
+def numbers_from_scores(column: Column, scores: np.ndarray) -> np.ndarray:
     known = column.scores
     # The first and the last knot are also all that lies beyond their own scores.
     bounds = ndtri(column.ranks).clip(known[0], known[-1])
@@ -244,15 +244,15 @@ def _from_scores(column: Column, scores: np.ndarray) -> np.ndarray:
     return numbers.round(column.decimals)
 
 
-def _in_kind(column: Column, numbers: np.ndarray) -> np.ndarray:
+def cast_integers(column: Column, numbers: np.ndarray) -> np.ndarray:
     return numbers.astype(np.int64).astype(object) if column.whole else numbers
 
 
-def _led(columns: list[Column], X: Any) -> list[Column]:
+def attach_dependencies(columns: list[Column], X: Any) -> list[Column]:
     """Return the columns, and of each that follows from another which one, and what is given by it."""
-    parts = [(values, missing) for _, values, missing, _ in _columns(X)]
+    parts = [(values, missing) for _, values, missing, _ in iter_columns(X)]
     numbers = [_comparable(column, *part) for column, part in zip(columns, parts, strict=True)]
-    found = leaders(numbers, [not column.ranks or len(column.values) <= FEW for column in columns])
+    found = find_determinants(numbers, [not column.ranks or len(column.values) <= FEW for column in columns])
     led = list(columns)
     for place, leader in enumerate(found):
         if leader is not None:
@@ -267,11 +267,11 @@ def _led(columns: list[Column], X: Any) -> list[Column]:
 def _comparable(column: Column, values: np.ndarray, missing: np.ndarray) -> np.ndarray:
     """Return a column as numbers, alike where values are alike."""
     if column.ranks:
-        return np.where(missing, np.inf, _numbers(column.name, values, missing))  # none of them is infinite
-    return _places(column, values, missing).astype(np.float64)
+        return np.where(missing, np.inf, as_numbers(column.name, values, missing))  # none of them is infinite
+    return category_codes(column, values, missing).astype(np.float64)
 
 
-def _places(column: Column, values: np.ndarray, missing: np.ndarray) -> np.ndarray:
+def category_codes(column: Column, values: np.ndarray, missing: np.ndarray) -> np.ndarray:
     """Return which of a column's categories values are: after the last if missing, -1 if unknown."""
     places = {value: place for place, value in enumerate(column.values)}
     known = np.array([places.get(value, -1) for value in values], np.int64)
@@ -280,11 +280,11 @@ def _places(column: Column, values: np.ndarray, missing: np.ndarray) -> np.ndarr
 
 def _plain(column: Column, values: np.ndarray, missing: np.ndarray) -> list[Any]:
     """Return values as a `Column` has them, None for those that are missing."""
-    own = _numbers(column.name, values, missing) if column.ranks else values
+    own = as_numbers(column.name, values, missing) if column.ranks else values
     return [None if gone else value for value, gone in zip(_plain_values(own), missing, strict=True)]
 
 
-def _given(
+def lookup_dependent(
     column: Column, leader: Column, values: np.ndarray, missing: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the values of a column that follows from another, and which are missing."""
@@ -292,9 +292,9 @@ def _given(
         nearest = np.abs(values.astype(float)[:, None] - leader.values).argmin(1)
         which = np.where(missing, len(leader.values), nearest)
     else:
-        which = _places(leader, values, missing)
+        which = category_codes(leader, values, missing)
     gone = np.array([value is None for value in column.given])
     if column.ranks:
         given = np.array([0.0 if value is None else value for value in column.given])
-        return _in_kind(column, given[which]), gone[which]
+        return cast_integers(column, given[which]), gone[which]
     return np.array(column.given, dtype=object)[which], gone[which]

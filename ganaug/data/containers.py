@@ -15,7 +15,7 @@ from torchvision.transforms.v2 import functional as tvf
 OVERSHOOT = 0.25  # of resized images, beyond [0, 1]
 
 
-def is_frame(X: Any) -> bool:
+def is_dataframe(X: Any) -> bool:
     """Return whether `X` is a pandas DataFrame, without a need of pandas."""
     return hasattr(X, "iloc") and hasattr(X, "columns")
 
@@ -43,13 +43,13 @@ def is_missing(value: Any) -> bool:
     return value is None or type(value).__name__ == "NAType" or bool(value != value)
 
 
-def missing_name(value: Any) -> str:
+def missing_token(value: Any) -> str:
     """Return what kind of missing value this is: "None", "nan" or "NA"."""
     return "None" if value is None else "NA" if type(value).__name__ == "NAType" else "nan"
 
 
 def missing_value(name: str | None) -> Any:
-    """Return the missing value that `missing_name` calls so."""
+    """Return the missing value that `missing_token` calls so."""
     if name == "NA":
         return import_pandas().NA
     return None if name == "None" else np.nan
@@ -72,7 +72,7 @@ def numpy_dtype(dtype: Any) -> Any:
     return getattr(dtype, "numpy_dtype", getattr(dtype, "subtype", dtype))
 
 
-def frame_of(columns: Iterable[tuple[str | int, np.ndarray, Any]]) -> Any:
+def make_dataframe(columns: Iterable[tuple[str | int, np.ndarray, Any]]) -> Any:
     """Return a DataFrame of columns, each a name, its values and the dtype they are to have."""
     pd = import_pandas()
     names, values, dtypes = zip(*columns, strict=True)
@@ -80,13 +80,13 @@ def frame_of(columns: Iterable[tuple[str | int, np.ndarray, Any]]) -> Any:
     return pd.concat(series, axis=1).set_axis(list(names), axis=1)
 
 
-def as_rows(X: Any) -> Any:
+def as_container(X: Any) -> Any:
     """Return `X` as what the functions here take: a Tensor on the CPU, a DataFrame or an ndarray."""
     if scipy.sparse.issparse(X):
         raise ValueError(f"`X` must be dense, got {type(X).__name__}: pass X.toarray().")
     if isinstance(X, Tensor):
         return X.detach().cpu() if X.requires_grad or X.device.type != "cpu" else X
-    return X if is_frame(X) else as_array(X)
+    return X if is_dataframe(X) else as_array(X)
 
 
 def as_array(values: Any) -> np.ndarray:
@@ -108,12 +108,12 @@ def take(X: Any, which: Any) -> Any:
     if isinstance(X, Tensor):
         return X[which]
     which = which.numpy() if isinstance(which, Tensor) else which
-    return X.iloc[which] if is_frame(X) else X[which]
+    return X.iloc[which] if is_dataframe(X) else X[which]
 
 
-def join(blocks: Sequence[Any]) -> Any:
+def concat(blocks: Sequence[Any]) -> Any:
     """Return rows of one kind, one block after the other."""
-    if is_frame(blocks[0]):
+    if is_dataframe(blocks[0]):
         import pandas as pd
 
         return pd.concat(blocks, ignore_index=True)
@@ -121,24 +121,24 @@ def join(blocks: Sequence[Any]) -> Any:
 
 
 def channels_first(rows: Any) -> Tensor:
-    """Return images in any layout of a sampler as a Tensor (n, C, H, W)."""
+    """Return images in any layout of a generator as a Tensor (n, C, H, W)."""
     if isinstance(rows, Tensor):
         return rows if rows.ndim == 4 else rows[:, None]
     rows = torch.from_numpy(rows)
     return rows.permute(0, 3, 1, 2).contiguous() if rows.ndim == 4 else rows[:, None]
 
 
-def is_pixels(image: Tensor) -> bool:
+def is_image_dtype(image: Tensor) -> bool:
     """Return whether torchvision can scale the values from and to those of synthetic images."""
     return image.dtype == torch.uint8 or image.dtype.is_floating_point
 
 
-def check_pixels(image: Tensor, name: str) -> None:
+def check_image_range(image: Tensor, name: str) -> None:
     """Raise ValueError unless these are uint8, or floats in [0, 1]: interpolation may overshoot a little.
 
     `name` is the transform that they were passed to.
     """
-    if not is_pixels(image):
+    if not is_image_dtype(image):
         raise ValueError(f"Images must be of uint8 or floats, got {image.dtype}: convert them.")
     if image.dtype.is_floating_point and image.numel():  # half the time of asking a tv_tensor itself
         low, high = (float(value) for value in image.aminmax())
@@ -149,7 +149,7 @@ def check_pixels(image: Tensor, name: str) -> None:
             )
 
 
-def rows_like(images: Tensor, like: Any) -> Any:
+def images_like(images: Tensor, like: Any) -> Any:
     """Return images (n, C, H, W) as the rows that `like` is one of."""
     dtype = like.dtype if isinstance(like, Tensor) else torch.from_numpy(like).dtype
     rows = tvf.to_dtype(images.detach().cpu(), dtype, scale=True)

@@ -10,7 +10,7 @@ CHANCE = 1e-9  # of a dependence among columns that know nothing of each other, 
 SOME = 1000  # rows that are looked at first
 
 
-def leaders(columns: Sequence[np.ndarray], may_lead: Sequence[bool]) -> list[int | None]:
+def find_determinants(columns: Sequence[np.ndarray], candidates: Sequence[bool]) -> list[int | None]:
     """Return for each column the place of one that it follows from, which follows from none itself.
 
     Column b follows from column a if rows of one value of a never differ in b, and would if a had nothing
@@ -20,12 +20,12 @@ def leaders(columns: Sequence[np.ndarray], may_lead: Sequence[bool]) -> list[int
     ----------
     columns : sequence of ndarray of shape (n,)
         Each as numbers that are alike where its values are.
-    may_lead : sequence of bool
+    candidates : sequence of bool
         Whether others are looked for that follow from this column.
     """
     some = np.stack([column[:SOME] for column in columns])
     follows: list[set[int]] = [set() for _ in columns]  # the columns that each follows from
-    for a in np.flatnonzero(may_lead).tolist():
+    for a in np.flatnonzero(candidates).tolist():
         _, first, inverse = np.unique(some[a], return_index=True, return_inverse=True)
         for b in np.flatnonzero((some == some[:, first[inverse]]).all(1)).tolist():
             if a != b and _follows(columns[b], columns[a]):

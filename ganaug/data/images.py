@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ganaug.data.containers import is_frame
+from ganaug.data.containers import is_dataframe
 
 MIN_SIDE, MAX_SIDE = 8, 64
-PATCHES, FILTERS, PLACES = (1, 3, 5), 14, 64  # of `ImageCodec.project`
+PATCHES, FILTERS, PLACES = (1, 3, 5), 14, 64  # of `ImageCodec.random_projections`
 DTYPES = ("uint8", "float16", "float32", "float64")
 
 
@@ -26,8 +26,8 @@ class ImageCodec:
     """
 
     name = "images"
-    rows = "images"  # what messages call them
-    block = 256  # rows that go through a network at once
+    noun = "images"  # what messages call them
+    chunk_size = 256  # rows that go through a network at once
 
     def __init__(
         self, shape: tuple[int, int, int], row_shape: tuple[int, ...], dtype: str, tensor: bool
@@ -104,7 +104,7 @@ class ImageCodec:
     def check(self, X: Any) -> None:
         """Raise ValueError unless the rows of `X` are of the kind this codec was fitted on."""
         expected = self._describe(self.tensor, self.dtype, self.row_shape)
-        if is_frame(X):
+        if is_dataframe(X):
             raise ValueError(f"`X` must be {expected}, as in fit, got a DataFrame.")
         tensor, dtype = isinstance(X, Tensor), str(X.dtype).removeprefix("torch.")
         if (tensor, dtype, tuple(X.shape[1:])) != (self.tensor, self.dtype, self.row_shape):
@@ -148,24 +148,24 @@ class ImageCodec:
         self.check(X)
         return X
 
-    def activate(self, raw: Tensor) -> Tensor:
+    def output_activation(self, raw: Tensor) -> Tensor:
         """Map what a generator puts out to the range of encoded rows."""
         return raw.tanh()
 
-    def augment(self, rows: Tensor, generator: torch.Generator) -> Tensor:
+    def augment(self, rows: Tensor, rng: torch.Generator) -> Tensor:
         """Shift each image by up to an eighth of its side, its edge pixels repeated."""
         height, width = rows.shape[2:]
         reach = (max(1, height // 8), max(1, width // 8))
         padded = F.pad(rows, (reach[1], reach[1], reach[0], reach[0]), mode="replicate")
         n = len(rows)
-        top = torch.randint(0, 2 * reach[0] + 1, (n, 1, 1), generator=generator)
-        left = torch.randint(0, 2 * reach[1] + 1, (n, 1, 1), generator=generator)
+        top = torch.randint(0, 2 * reach[0] + 1, (n, 1, 1), generator=rng)
+        left = torch.randint(0, 2 * reach[1] + 1, (n, 1, 1), generator=rng)
         which = torch.arange(n)[:, None, None]
         down = top + torch.arange(height)[None, :, None]
         across = left + torch.arange(width)[None, None, :]
         return padded.permute(0, 2, 3, 1)[which, down, across].permute(0, 3, 1, 2)
 
-    def corrupt(self, rows: Tensor, generator: torch.Generator) -> Tensor:
+    def cutout(self, rows: Tensor, rng: torch.Generator) -> Tensor:
         """Blank a random rectangle, half as high and wide as the image; differentiable.
 
         The cutout of DiffAugment (Zhao et al., NeurIPS 2020): shown to a discriminator alike on
@@ -173,24 +173,24 @@ class ImageCodec:
         """
         height, width = rows.shape[2:]
         n = len(rows)
-        top = torch.randint(-(height // 4), height - height // 4 + 1, (n, 1), generator=generator)
-        left = torch.randint(-(width // 4), width - width // 4 + 1, (n, 1), generator=generator)
+        top = torch.randint(-(height // 4), height - height // 4 + 1, (n, 1), generator=rng)
+        left = torch.randint(-(width // 4), width - width // 4 + 1, (n, 1), generator=rng)
         y, x = torch.arange(height)[None], torch.arange(width)[None]
         blank_y = (y >= top) & (y < top + height // 2)
         blank_x = (x >= left) & (x < left + width // 2)
         keep = ~(blank_y[:, None, :, None] & blank_x[:, None, None, :])
         return rows * keep.to(rows.device)
 
-    def error(self, made: Tensor, wanted: Tensor) -> Tensor:
+    def reconstruction_loss(self, made: Tensor, wanted: Tensor) -> Tensor:
         """Return how far generated rows are from those that they should be, a scalar."""
         error = made - wanted
         return error.abs().mean() + 0.5 * error.square().mean()
 
-    def settle(self, rows: Tensor, start: Tensor | None, generator: torch.Generator) -> Tensor:
+    def discretize(self, rows: Tensor, start: Tensor | None, rng: torch.Generator) -> Tensor:
         """Return generated rows as they are."""
         return rows
 
-    def project(self, rows: Tensor, generator: torch.Generator) -> list[Tensor]:
+    def random_projections(self, rows: Tensor, rng: torch.Generator) -> list[Tensor]:
         """Return what random filters see at random places, the same in every image; differentiable.
 
         Of single pixels, and of patches of 3 and 5 pixels a side: what tells real images from
@@ -204,12 +204,12 @@ class ImageCodec:
         channels = self.shape[0]
         responses = []
         for side in PATCHES:
-            filters = torch.randn(FILTERS, channels, side, side, generator=generator)
+            filters = torch.randn(FILTERS, channels, side, side, generator=rng)
             if side == 1 and channels == 1:
                 filters = torch.ones(1, 1, 1, 1)  # there is but one way to look at one number
             filters = filters / filters.flatten(1).norm(dim=1)[:, None, None, None]
             seen = F.conv2d(rows, filters.to(rows.device)).flatten(2).transpose(0, 1)
-            places = torch.randint(seen.shape[2], (PLACES,), generator=generator)
+            places = torch.randint(seen.shape[2], (PLACES,), generator=rng)
             responses.append(seen[:, :, places.to(rows.device)])
         return responses
 

@@ -91,7 +91,7 @@ def label_indices(labels: Any, classes: np.ndarray, name: str = "labels") -> np.
     raise ValueError(f"Labels of `{name}` must be among {classes.tolist()}, got {values.tolist()[0]!r}.")
 
 
-def per_class(counts: Any, classes: np.ndarray) -> np.ndarray:
+def expand_counts(counts: Any, classes: np.ndarray) -> np.ndarray:
     """Return a number of rows for each of `classes`, (n_classes,), from an int or a dict of label to int.
 
     Raises
@@ -112,7 +112,7 @@ def per_class(counts: Any, classes: np.ndarray) -> np.ndarray:
     return numbers
 
 
-def class_rates(rates: Any, classes: np.ndarray, name: str) -> list[float]:
+def expand_probabilities(rates: Any, classes: np.ndarray, name: str) -> list[float]:
     """Return a rate in [0, 1] for each of `classes`, from one for all or a dict of label to rate.
 
     Classes that a dict leaves out have 0. `name` is what errors call them.
@@ -132,7 +132,7 @@ def class_rates(rates: Any, classes: np.ndarray, name: str) -> list[float]:
     return [float(found[index]) for index in range(len(classes))]
 
 
-def as_random(random_state: int | np.random.RandomState | None) -> np.random.RandomState:
+def as_random_state(random_state: int | np.random.RandomState | None) -> np.random.RandomState:
     """Return what scikit-learn understands by `random_state`, but None leaves numpy's own state alone."""
     if random_state is None:
         return np.random.RandomState()

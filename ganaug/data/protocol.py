@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 
-class Sampler(Protocol):
+class ConditionalGenerator(Protocol):
     """What everything after training sees of a generator.
 
     Attributes
@@ -23,23 +23,23 @@ class Sampler(Protocol):
         ...
 
 
-def check_mode(mode: Any, strength: Any, sampler: Any) -> None:
-    """Raise ValueError unless a sampler can "replace" images, or "vary" them so far."""
+def check_mode(mode: Any, strength: Any, gan: Any) -> None:
+    """Raise ValueError unless a generator can "replace" images, or "vary" them so far."""
     if mode not in ("replace", "vary"):
         raise ValueError(f"`mode` must be 'replace' or 'vary', got {mode!r}.")
     if not isinstance(strength, int | float | np.number) or not 0 <= strength < np.inf:
         raise ValueError(f"`strength` must be a number from 0 up, got {strength!r}.")
-    if mode == "vary" and not hasattr(sampler, "vary"):
+    if mode == "vary" and not hasattr(gan, "vary"):
         raise ValueError(
-            "`sampler` must have a method `vary` for mode 'vary', as a ConditionalGAN has, got"
-            f" {type(sampler).__name__}."
+            "`gan` must have a method `vary` for mode 'vary', as a ConditionalGAN has, got"
+            f" {type(gan).__name__}."
         )
 
 
-def check_sampler(sampler: Any) -> None:
-    """Raise ValueError unless `sampler` is one, ready to be asked for rows."""
-    if not hasattr(sampler, "classes_") or not hasattr(sampler, "sample"):
+def check_generator(gan: Any) -> None:
+    """Raise ValueError unless `gan` is one, ready to be asked for rows."""
+    if not hasattr(gan, "classes_") or not hasattr(gan, "sample"):
         raise ValueError(
-            "`sampler` must be a fitted ConditionalGAN or QualityGate, or have `classes_` and `sample`, got"
-            f" {sampler!r}."
+            "`gan` must be a fitted ConditionalGAN or QualityGate, or have `classes_` and `sample`, got"
+            f" {gan!r}."
         )

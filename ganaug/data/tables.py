@@ -13,25 +13,25 @@ from torch.nn import functional as F
 
 from ganaug.data.columns import (
     Column,
-    _check_kind,
-    _columns,
-    _from_scores,
-    _given,
-    _in_kind,
-    _learned,
-    _led,
-    _numbers,
-    _places,
+    as_numbers,
+    attach_dependencies,
+    cast_integers,
+    category_codes,
+    check_category_kind,
+    fit_column,
+    iter_columns,
+    lookup_dependent,
+    numbers_from_scores,
 )
 from ganaug.data.containers import (
-    frame_of,
-    is_frame,
+    is_dataframe,
+    make_dataframe,
     missing_value,
     pandas_dtype,
 )
 
 SHARPNESS = 3.0  # of the softmax: a category that is handed through keeps all but 0.0025 of one
-DIRECTIONS = 64  # in which `TableCodec.project` looks
+DIRECTIONS = 64  # in which `TableCodec.random_projections` looks
 
 
 class TableCodec:
@@ -51,8 +51,8 @@ class TableCodec:
     """
 
     name = "table"
-    rows = "rows"
-    block = 8192  # rows that go through a network at once
+    noun = "rows"
+    chunk_size = 8192  # rows that go through a network at once
     tensor = False
 
     def __init__(self, columns: list[Column], dtype: str | None) -> None:
@@ -87,17 +87,17 @@ class TableCodec:
         _refuse_tensor(X)
         if X.ndim != 2 or 0 in X.shape:
             raise ValueError(f"`X` must be a table (n, n_features), got shape {tuple(X.shape)}.")
-        columns = [_learned(*parts) for parts in _columns(X)]
+        columns = [fit_column(*parts) for parts in iter_columns(X)]
         if all(len(column.values) < 2 and column.missing is None for column in columns):
             raise ValueError(
                 f"Every column of `X` is constant, such as {columns[0].name!r}: give one that is not."
             )
-        return cls(_led(columns, X), None if is_frame(X) else str(X.dtype))
+        return cls(attach_dependencies(columns, X), None if is_dataframe(X) else str(X.dtype))
 
     def check(self, X: Any) -> None:
         """Raise ValueError unless the rows of `X` are of the kind this codec was fitted on."""
         _refuse_tensor(X)
-        frame = is_frame(X)
+        frame = is_dataframe(X)
         names = list(X.columns) if frame else list(range(X.shape[-1]))
         if frame != (self.dtype is None) or X.ndim != 2 or names != [column.name for column in self.columns]:
             kind = f"an ndarray of {len(self.columns)} columns"
@@ -119,17 +119,17 @@ class TableCodec:
             return X
         self.check(X)
         parts: list[np.ndarray] = []
-        for column, (_, values, missing, _) in zip(self.columns, _columns(X), strict=True):
+        for column, (_, values, missing, _) in zip(self.columns, iter_columns(X), strict=True):
             if strict and missing.any() and column.missing is None:
                 raise ValueError(f"Column {column.name!r} of `X` lacks values, and lacked none in fit.")
             which = missing.astype(np.int64)
             if column.ranks:
-                numbers = _numbers(column.name, values, missing)
+                numbers = as_numbers(column.name, values, missing)
                 scores = np.where(missing, 0.0, np.interp(numbers, column.values, column.scores))
                 parts.append(scores.astype(np.float32)[:, None])
             else:
-                _check_kind(column, values[~missing])
-                which = _places(column, values, missing)
+                check_category_kind(column, values[~missing])
+                which = category_codes(column, values, missing)
                 if strict and -1 in which:
                     raise ValueError(
                         f"Column {column.name!r} of `X` must hold one of {column.values[:10]}, as in fit, got"
@@ -148,14 +148,16 @@ class TableCodec:
             end = first + column.n_categories
             which = encoded[:, first:end].argmax(1) if end > first else np.zeros(len(encoded), np.int64)
             if column.ranks:
-                parts.append((_in_kind(column, _from_scores(column, encoded[:, start])), which == 1))
+                parts.append(
+                    (cast_integers(column, numbers_from_scores(column, encoded[:, start])), which == 1)
+                )
             else:
                 values = np.array([*column.values, None], dtype=object)[which]
                 parts.append((values, which == len(column.values)))
             start = end
         for place, column in enumerate(self.columns):
             if column.leader is not None:
-                parts[place] = _given(column, self.columns[column.leader], *parts[column.leader])
+                parts[place] = lookup_dependent(column, self.columns[column.leader], *parts[column.leader])
         if self.dtype is None:
             return _frame(self.columns, parts)
         X = np.empty((len(encoded), len(parts)), self.dtype)
@@ -171,7 +173,7 @@ class TableCodec:
             raise ValueError(f"rows of shape {tuple(rows.shape)}, where {self.shape} was saved")
         return rows
 
-    def activate(self, raw: Tensor) -> Tensor:
+    def output_activation(self, raw: Tensor) -> Tensor:
         """Map what a generator puts out to the range of encoded rows: a softmax for categories."""
         parts, start = [], 0
         for first, end in self.spans:
@@ -180,15 +182,15 @@ class TableCodec:
             start = end
         return torch.cat([*parts, raw[:, start:]], dim=1)
 
-    def augment(self, rows: Tensor, generator: torch.Generator) -> Tensor:
+    def augment(self, rows: Tensor, rng: torch.Generator) -> Tensor:
         """Return the rows as they are: no change is known to leave a row of any table in its class."""
         return rows
 
-    def corrupt(self, rows: Tensor, generator: torch.Generator) -> Tensor:
+    def cutout(self, rows: Tensor, rng: torch.Generator) -> Tensor:
         """Return the rows as they are."""
         return rows
 
-    def error(self, made: Tensor, wanted: Tensor) -> Tensor:
+    def reconstruction_loss(self, made: Tensor, wanted: Tensor) -> Tensor:
         """Return how far generated rows are from those that they should be, a scalar.
 
         For categories the Brier score: least where each is as probable as it is frequent.
@@ -199,7 +201,7 @@ class TableCodec:
             numeric[first:end] = 0.0
         return (error.abs() * numeric.to(error.device)).mean() + 0.5 * error.square().mean()
 
-    def settle(self, rows: Tensor, start: Tensor | None, generator: torch.Generator) -> Tensor:
+    def discretize(self, rows: Tensor, start: Tensor | None, rng: torch.Generator) -> Tensor:
         """Return generated rows with one category each, drawn by their probabilities.
 
         What is missing in a row of `start` is missing in what was made of it, and nothing else: so
@@ -212,18 +214,18 @@ class TableCodec:
                 gone = start[:, end - 1] > 0
                 probabilities[:, :-1] *= ~gone[:, None]
                 probabilities[:, -1] = gone.float()
-            drawn = torch.multinomial(probabilities, 1, generator=generator)
+            drawn = torch.multinomial(probabilities, 1, generator=rng)
             rows[:, first:end] = torch.full_like(probabilities, -1.0).scatter_(1, drawn, 1.0)
         return rows
 
-    def project(self, rows: Tensor, generator: torch.Generator) -> list[Tensor]:
+    def random_projections(self, rows: Tensor, rng: torch.Generator) -> list[Tensor]:
         """Return what is seen of rows in random directions; differentiable.
 
         Returns
         -------
         list of one Tensor of shape (n_directions, n, 1)
         """
-        directions = torch.randn(DIRECTIONS, rows.shape[1], generator=generator).to(rows.device)
+        directions = torch.randn(DIRECTIONS, rows.shape[1], generator=rng).to(rows.device)
         directions = directions / directions.norm(dim=1, keepdim=True)
         return [(directions @ rows.T)[:, :, None]]
 
@@ -261,4 +263,4 @@ def _frame(columns: list[Column], parts: list[tuple[np.ndarray, np.ndarray]]) ->
             values = values.astype(object)
             values[missing] = missing_value(column.missing)
         made.append((column.name, values, dtype))
-    return frame_of(made)
+    return make_dataframe(made)

@@ -17,7 +17,7 @@ from ganaug.data.containers import take
 from ganaug.data.images import ImageCodec
 from ganaug.data.labels import check_labels, encode_labels
 from ganaug.data.tables import TableCodec
-from ganaug.training.torch_state import plain, seeded
+from ganaug.training.torch_state import default_torch_state, fork_torch_rng
 
 BLOCK = 256  # rows that go through the network at once outside training
 LEAF = 5  # rows, at least, by which a tree gives a probability
@@ -25,7 +25,7 @@ PLACES = 4  # to a side, of features
 WIDE = 16  # pixels of the shorter side from which channels-last memory is faster: three times, in pooling
 
 
-class ProbeClassifier(ClassifierMixin, BaseEstimator):
+class SmallCNNClassifier(ClassifierMixin, BaseEstimator):
     """A small convolutional classifier with a fixed number of updates.
 
     Parameters
@@ -40,7 +40,7 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):
         Draw every class equally often; otherwise every row.
     augment : bool
         Shift each image at random by up to an eighth of its side.
-    width : int
+    base_channels : int
         Channels of the first convolution.
     random_state : int
     """
@@ -53,7 +53,7 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):
         learning_rate: float = 2e-3,
         balanced: bool = True,
         augment: bool = True,
-        width: int = 16,
+        base_channels: int = 16,
         random_state: int = 0,
     ) -> None:
         self.steps = steps
@@ -61,11 +61,11 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):
         self.learning_rate = learning_rate
         self.balanced = balanced
         self.augment = augment
-        self.width = width
+        self.base_channels = base_channels
         self.random_state = random_state
 
-    @plain()
-    def fit(self, X: Any, y: Any, sample_weight: np.ndarray | None = None) -> ProbeClassifier:
+    @default_torch_state()
+    def fit(self, X: Any, y: Any, sample_weight: np.ndarray | None = None) -> SmallCNNClassifier:
         """Train on images `X`, as `ConditionalGAN.fit` takes them, with labels `y`.
 
         `sample_weight`, of shape (n,), is how often a row is drawn within its class, or, if not
@@ -86,8 +86,8 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):
         generator = torch.Generator().manual_seed(self.random_state)
         bounds = weights.cumsum(0)
         # Dropout draws from torch's global state: put it back as the user had it.
-        with seeded(self.random_state), torch.enable_grad():
-            self.network_ = _network(self.codec_.shape, len(self.classes_), self.width)
+        with fork_torch_rng(self.random_state), torch.enable_grad():
+            self.network_ = _network(self.codec_.shape, len(self.classes_), self.base_channels)
             self.network_.to(memory_format=self._layout())
             optimizer = torch.optim.AdamW(
                 self.network_.parameters(), lr=self.learning_rate, weight_decay=1e-3, fused=True
@@ -126,7 +126,7 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):
         places = (min(maps.shape[2], PLACES), min(maps.shape[3], PLACES))
         return F.adaptive_avg_pool2d(maps, places).flatten(1).numpy()
 
-    @plain()
+    @default_torch_state()
     @torch.no_grad()
     def _apply(self, X: Any, layers: slice) -> Tensor:
         check_is_fitted(self)
@@ -140,7 +140,7 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):
         return torch.channels_last if wide else torch.contiguous_format
 
 
-class TableProbe(ClassifierMixin, BaseEstimator):
+class TreeEnsembleClassifier(ClassifierMixin, BaseEstimator):
     """Random trees on tables of any columns.
 
     Parameters
@@ -161,7 +161,7 @@ class TableProbe(ClassifierMixin, BaseEstimator):
         self.codec = codec
         self.random_state = random_state
 
-    def fit(self, X: Any, y: Any, sample_weight: np.ndarray | None = None) -> TableProbe:
+    def fit(self, X: Any, y: Any, sample_weight: np.ndarray | None = None) -> TreeEnsembleClassifier:
         """Fit trees on a table `X`, as `ConditionalGAN.fit` takes it, with labels `y`."""
         from imblearn.ensemble import BalancedRandomForestClassifier  # takes a while, and images need none
 
@@ -191,12 +191,12 @@ def _rate(step: int, steps: int) -> float:
     return min(1.0, (step + 1) / 50) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
-def _network(shape: tuple[int, int, int], n_classes: int, width: int) -> nn.Sequential:
+def _network(shape: tuple[int, int, int], n_classes: int, base_channels: int) -> nn.Sequential:
     """Return three convolutions, pooled until the shorter side is under 8 pixels, and a linear layer."""
     channels, height, width_px = shape
     layers: list[nn.Module] = []
     for i in range(3):
-        after = width * 2**i
+        after = base_channels * 2**i
         layers += [nn.Conv2d(channels, after, 3, 1, 1), nn.BatchNorm2d(after)]
         if min(height, width_px) >= 8:
             layers.append(nn.MaxPool2d(2))

@@ -9,24 +9,24 @@ import torch
 from sklearn.base import clone
 from torch import Tensor
 
-from ganaug.data.containers import join
+from ganaug.data.containers import concat
 from ganaug.data.weights import balanced_weights
 from ganaug.evaluation.measures import K, frechet_distance, kernel_distance, prdc
 from ganaug.evaluation.neighbours import Neighbours
 
-RESAMPLES = 200  # of a bootstrap
+N_BOOTSTRAP = 200  # of a bootstrap
 NEAREST = 0.05  # of the held-out rows lie as near to a training row as what counts as memorised
 LEAST_KID = 50  # rows of a class, from which its kernel distance says something
 SHARE = 0.8  # of the draws of a class that synthetic rows get where they are added
 YARDSTICK = 2000  # rows at most by which floor and bad generators are measured
 LEAST_HELD = 20  # rows of a class that were held out, from which they say something of it
 PAIRS = 500  # rows of which all pairwise distances are taken
-BAD = ("noise", "copies", "one mode")
+NEGATIVE_CONTROLS = ("noise", "train_copies", "single_mode")
 
 Entry = dict[str, float | None]
 
 
-def _compared(
+def compare_distributions(
     real: Tensor,
     fake: Tensor,
     noise: Tensor,
@@ -46,15 +46,15 @@ def _compared(
     others = some[half:][: -(-half * len(fake) // len(real))]
     picks = {
         "value": (real, fake),
-        "floor": (some[:half], others),
+        "real": (some[:half], others),
         "noise": (some, noise[random.permutation(len(noise))[:n]]),
-        "copies": (some, some[random.randint(len(some), size=n)]),
-        "one mode": (some, some[:1].expand(n, -1)),
+        "train_copies": (some, some[random.randint(len(some), size=n)]),
+        "single_mode": (some, some[:1].expand(n, -1)),
     }
-    names = ["precision", "recall", "density", "coverage", "authenticity", "diversity", "kid"]
-    names += [] if mix is None else ["fid"]
+    names = ["precision", "recall", "density", "coverage", "authenticity", "diversity", "kernel_distance"]
+    names += [] if mix is None else ["frechet_distance"]
     measures: dict[str, Entry] = {
-        name: dict.fromkeys(("value", "low", "high", "floor", *BAD)) for name in names
+        name: dict.fromkeys(("value", "low", "high", "real", *NEGATIVE_CONTROLS)) for name in names
     }
     for kind, (theirs, ours) in picks.items():
         k = min(K, len(theirs) - 1, len(ours) - 1)
@@ -71,14 +71,17 @@ def _compared(
             ours = fake[torch.from_numpy(mix)]
         if min(len(theirs), len(ours)) >= LEAST_KID:
             mean, deviation = kernel_distance(theirs, ours)
-            measures["kid"][kind] = mean
+            measures["kernel_distance"][kind] = mean
             if kind == "value":
-                measures["kid"]["low"], measures["kid"]["high"] = mean - 2 * deviation, mean + 2 * deviation
+                measures["kernel_distance"]["low"], measures["kernel_distance"]["high"] = (
+                    mean - 2 * deviation,
+                    mean + 2 * deviation,
+                )
         # It takes seconds, and says nothing of copies and of one mode that diversity does not. It
         # depends on the number of rows: half as many as there are, since there are no more for the floor.
-        if mix is not None and min(half, len(ours)) > 1 and kind in ("value", "floor", "noise"):
+        if mix is not None and min(half, len(ours)) > 1 and kind in ("value", "real", "noise"):
             drawn = (rows[random.permutation(len(rows))[:half]] for rows in (theirs, ours))
-            measures["fid"][kind] = frechet_distance(*drawn)
+            measures["frechet_distance"][kind] = frechet_distance(*drawn)
     if measures["diversity"]["value"] is not None:
         spreads = [_spread(fake[random.randint(len(fake), size=len(fake))], random, 100) for _ in range(30)]
         scale = measures["diversity"]["value"] / max(float(np.mean(spreads)), 1e-12)
@@ -88,7 +91,7 @@ def _compared(
     return measures
 
 
-def _mixed(made_labels: np.ndarray, real_labels: np.ndarray) -> np.ndarray:
+def match_class_frequencies(made_labels: np.ndarray, real_labels: np.ndarray) -> np.ndarray:
     """Return as many synthetic rows as there are in which classes are as frequent as among real ones."""
     made, real = np.bincount(made_labels), np.bincount(real_labels)
     numbers = np.maximum(1, (np.min(made / real) * real).astype(int))
@@ -103,14 +106,16 @@ def _spread(rows: Tensor, random: np.random.RandomState, most: int = PAIRS) -> f
 
 def _interval(rows: np.ndarray, random: np.random.RandomState) -> tuple[float, float]:
     """Return the interval of a mean, by bootstrap over rows."""
-    means = [rows[random.randint(len(rows), size=len(rows))].mean() for _ in range(RESAMPLES)]
+    means = [rows[random.randint(len(rows), size=len(rows))].mean() for _ in range(N_BOOTSTRAP)]
     low, high = np.quantile(means, [0.025, 0.975])
     return float(low), float(high)
 
 
-def _memorised(space: Neighbours, points: Any, rows: Any, held: Any, random: np.random.RandomState) -> Entry:
+def memorization(
+    space: Neighbours, points: Any, rows: Any, held: Any, random: np.random.RandomState
+) -> Entry:
     """Return how many rows are copies: pixel by pixel, up to a shift; of tables column by column."""
-    entry: Entry = dict.fromkeys(("value", "low", "high", "floor", *BAD))
+    entry: Entry = dict.fromkeys(("value", "low", "high", "real", *NEGATIVE_CONTROLS))
     if held is None:
         return entry
     distances = space.nearest(space.encode(held), points).numpy()
@@ -119,10 +124,10 @@ def _memorised(space: Neighbours, points: Any, rows: Any, held: Any, random: np.
     low, high = _interval(copied, random)
     known = {"value": float(copied.mean()), "low": low, "high": high}
     # A copy is at distance 0, which no bound is under.
-    return {**entry, **known, "floor": float(np.mean(distances <= bound)), "copies": 1.0}
+    return {**entry, **known, "real": float(np.mean(distances <= bound)), "train_copies": 1.0}
 
 
-def _usefulness(
+def downstream_scores(
     real_only: Any,
     X: Any,
     labels: np.ndarray,
@@ -140,11 +145,11 @@ def _usefulness(
     weight = balanced_weights(
         both, np.arange(len(both)) >= len(labels), dict.fromkeys(range(n_classes), SHARE)
     )
-    added = clone(real_only).fit(join([X, made]), both, weight).predict(X_test) == test_labels
+    added = clone(real_only).fit(concat([X, made]), both, weight).predict(X_test) == test_labels
     names = {
         "tstr": (only, test_labels, right),
         "trts": (on_made, made_labels, None),
-        "usefulness": (added.astype(float) - right, test_labels, None),
+        "augmentation_gain": (added.astype(float) - right, test_labels, None),
     }
     return {
         name: _by_class_and_over_all(np.asarray(rows, float), own, n_classes, floor, random)
@@ -156,12 +161,12 @@ def _by_class_and_over_all(
     rows: np.ndarray, own: np.ndarray, n_classes: int, floor: np.ndarray | None, random: np.random.RandomState
 ) -> list[Entry]:
     """Return the mean of each class, and last the mean of these means; nothing of a class without rows."""
-    nothing: Entry = dict.fromkeys(("value", "low", "high", "floor", *BAD))
+    nothing: Entry = dict.fromkeys(("value", "low", "high", "real", *NEGATIVE_CONTROLS))
     present = np.unique(own)
     parts = [rows[own == c] for c in present]
     means = np.array([part.mean() for part in parts])
     draws = np.array(
-        [[p[random.randint(len(p), size=len(p))].mean() for _ in range(RESAMPLES)] for p in parts]
+        [[p[random.randint(len(p), size=len(p))].mean() for _ in range(N_BOOTSTRAP)] for p in parts]
     )
     floors = None if floor is None else np.array([floor[own == c].mean() for c in present])
     entries = [nothing] * (n_classes + 1)
@@ -173,12 +178,12 @@ def _by_class_and_over_all(
             "value": float(means[which].mean()),
             "low": float(low),
             "high": float(high),
-            "floor": None if floors is None else float(floors[which].mean()),
+            "real": None if floors is None else float(floors[which].mean()),
         }
     return entries
 
 
-def _mean_entry(entries: list[Entry]) -> Entry:
+def mean_entry(entries: list[Entry]) -> Entry:
     """Return the mean over classes, of what each has."""
     keys = entries[0]
     values = {key: [v for entry in entries if (v := entry[key]) is not None] for key in keys}

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
-from ganaug.training.torch_state import seeded
+from ganaug.training.torch_state import fork_torch_rng
 
 K = 5  # neighbours that make the surroundings of a row
 BLOCK = 512  # rows compared at once with all others
@@ -115,6 +115,6 @@ def kernel_distance(real: Tensor, fake: Tensor, seed: int = 0) -> tuple[float, f
         metric = KernelInceptionDistance(feature=_Passed(real.shape[1]), subsets=10, subset_size=size)
     metric.update(real, real=True)
     metric.update(fake, real=False)
-    with seeded(seed):  # it draws subsets from torch's global state
+    with fork_torch_rng(seed):  # it draws subsets from torch's global state
         mean, spread = metric.compute()
     return float(mean), float(spread)

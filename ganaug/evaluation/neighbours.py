@@ -48,7 +48,7 @@ class Points:
         return Points(self.coarse[index], self.fine[index])
 
     @staticmethod
-    def join(first: Points, second: Points) -> Points:
+    def concat(first: Points, second: Points) -> Points:
         """Return the points of both."""
         return Points(torch.cat([first.coarse, second.coarse]), torch.cat([first.fine, second.fine]))
 

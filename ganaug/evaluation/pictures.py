@@ -13,7 +13,7 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from sklearn.decomposition import PCA
 
-from ganaug.data.containers import is_frame, is_missing, join, take
+from ganaug.data.containers import concat, is_dataframe, is_missing, take
 from ganaug.data.images import ImageCodec
 from ganaug.data.tables import TableCodec
 
@@ -97,7 +97,7 @@ def _pixels(codec: ImageCodec, images: Any) -> list[np.ndarray]:
     return list(((codec.encode(images) + 1) / 2).permute(0, 2, 3, 1).squeeze(3).numpy())
 
 
-def _nearest(
+def nearest_pairs(
     X: Any, labels: np.ndarray, made: Any, made_labels: np.ndarray, classes: np.ndarray
 ) -> io.BytesIO:
     codec, grid = ImageCodec.fit(X), []
@@ -110,16 +110,16 @@ def _nearest(
     return _grid(grid, classes.tolist())
 
 
-def _variations(X: Any, labels: np.ndarray, classes: np.ndarray, sampler: Any, n: int = 6) -> io.BytesIO:
+def variation_grid(X: Any, labels: np.ndarray, classes: np.ndarray, gan: Any, n: int = 6) -> io.BytesIO:
     codec, grid = ImageCodec.fit(X), []
     for c in range(len(classes)):
         first = take(X, np.flatnonzero(labels == c)[:1])
-        varied = sampler.vary(join([first] * n), np.repeat(classes[c : c + 1], n), random_state=c)
+        varied = gan.vary(concat([first] * n), np.repeat(classes[c : c + 1], n), random_state=c)
         grid.append([*_pixels(codec, first), *_pixels(codec, varied)])
     return _grid(grid, classes.tolist())
 
 
-def _curves(history: list[dict[str, Any]]) -> io.BytesIO:
+def loss_curves(history: list[dict[str, Any]]) -> io.BytesIO:
     figure = Figure(figsize=(7, 3), dpi=110)
     axis = figure.subplots()
     members = sorted({entry["member"] for entry in history})
@@ -138,7 +138,7 @@ def _curves(history: list[dict[str, Any]]) -> io.BytesIO:
     return _saved(figure)
 
 
-def _embedding(
+def pca_scatter(
     real: np.ndarray, real_labels: np.ndarray, fake: np.ndarray, made_labels: np.ndarray, classes: np.ndarray
 ) -> io.BytesIO:
     project = PCA(2 if real.shape[1] > 1 else 1, random_state=0).fit(real)
@@ -163,7 +163,7 @@ def _embedding(
     return _saved(figure)
 
 
-def _histograms(X: Any, made: Any, most: int = 24) -> io.BytesIO:
+def histograms(X: Any, made: Any, most: int = 24) -> io.BytesIO:
     codec = TableCodec.fit(X)
     columns = codec.columns[:most]
     figure = Figure(figsize=(9, 1.7 * (-(-len(columns) // 4))), dpi=110)
@@ -193,11 +193,11 @@ def _histograms(X: Any, made: Any, most: int = 24) -> io.BytesIO:
 
 def _present(rows: Any, place: int) -> list[Any]:
     """Return the values of a column that are not missing."""
-    values = rows.iloc[:, place] if is_frame(rows) else rows[:, place]
+    values = rows.iloc[:, place] if is_dataframe(rows) else rows[:, place]
     return [value for value in np.asarray(values, dtype=object) if not is_missing(value)]
 
 
-def _correlations(X: Any, made: Any) -> io.BytesIO:
+def correlations(X: Any, made: Any) -> io.BytesIO:
     codec = TableCodec.fit(X)
     with np.errstate(invalid="ignore", divide="ignore"):
         real, ours = (

@@ -15,25 +15,25 @@ from sklearn.base import clone
 from torch import Tensor
 from torchvision.transforms.v2 import functional as tvf
 
-from ganaug.data.containers import as_rows, is_frame, take
-from ganaug.data.holdout import row_digests
-from ganaug.data.labels import as_random, check_labels, encode_labels, label_indices
-from ganaug.data.protocol import check_sampler
-from ganaug.evaluation.classifiers import ProbeClassifier, TableProbe
+from ganaug.data.containers import as_container, is_dataframe, take
+from ganaug.data.holdout import sample_digests
+from ganaug.data.labels import as_random_state, check_labels, encode_labels, label_indices
+from ganaug.data.protocol import check_generator
+from ganaug.evaluation.classifiers import SmallCNNClassifier, TreeEnsembleClassifier
 from ganaug.evaluation.comparison import (
     LEAST_HELD,
     Entry,
-    _compared,
-    _mean_entry,
-    _memorised,
-    _mixed,
-    _usefulness,
+    compare_distributions,
+    downstream_scores,
+    match_class_frequencies,
+    mean_entry,
+    memorization,
 )
 from ganaug.evaluation.neighbours import Neighbours
 from ganaug.evaluation.report import write_page
 from ganaug.evaluation.verdict import verdict
 
-PROBE_STEPS = 600
+CLASSIFIER_STEPS = 600
 
 Features = Callable[[Any], Any]
 
@@ -42,8 +42,8 @@ class QualityReport(dict):
     """What `quality_report` found: plain types, with ``to_json`` and ``to_html``.
 
     ``report["per_class"][label][measure]`` and ``report["overall"][measure]`` hold "value", "low" and
-    "high" of a 95 % interval, "floor", which real rows score against real rows, and what bad
-    generators score: "noise", "copies" and "one mode". None where there is nothing to measure by.
+    "high" of a 95 % interval, "real", which real rows score against real rows, and what bad
+    generators score: "noise", "train_copies" and "single_mode". None where there is nothing to measure by.
     ``report["verdict"]`` is a list of sentences, the first of which says whether to use it.
     """
 
@@ -63,7 +63,7 @@ class QualityReport(dict):
 
 
 def quality_report(
-    sampler_or_arrays: Any,
+    synthetic: Any,
     X: Any,
     y: Any,
     X_test: Any = None,
@@ -77,7 +77,7 @@ def quality_report(
 
     Parameters
     ----------
-    sampler_or_arrays : Sampler or (X, y)
+    synthetic : ConditionalGenerator or (X, y)
         A fitted `ConditionalGAN`, `QualityGate` or anything with ``classes_`` and ``sample``; or rows
         and their labels.
     X, y
@@ -109,27 +109,27 @@ def quality_report(
     Notes
     -----
     Measures: "precision", "recall", "density", "coverage" and "authenticity" (see
-    `ganaug.evaluation.measures.prdc`); "kid", of classes of at least 50 rows, and over all "fid";
-    "diversity", the mean distance of two rows of a class over that of real ones; "memorised", the
+    `ganaug.evaluation.measures.prdc`); "kernel_distance", of classes of at least 50 rows, and over all "frechet_distance";
+    "diversity", the mean distance of two rows of a class over that of real ones; "memorization", the
     share of rows as near to a training row as only 5 % of held-out rows are. With held-out rows: "tstr",
     recall of a classifier trained on synthetic rows only, its floor that of one trained on real ones; "trts",
-    recall on synthetic rows of the latter; "usefulness", what recall gains where synthetic rows are
+    recall on synthetic rows of the latter; "augmentation_gain", what recall gains where synthetic rows are
     added.
     """
     if isinstance(per_class, bool) or not isinstance(per_class, int | np.integer) or per_class < 2:
         raise ValueError(f"`per_class` must be an integer from 2 up, got {per_class!r}.")
-    random = as_random(random_state)
-    X = as_rows(X)
+    random = as_random_state(random_state)
+    X = as_container(X)
     y = check_labels(y, len(X))
     classes, labels = encode_labels(y)
     space = Neighbours(X)
     codec: Any = space.codec
     X_test, test_labels = _held_out(X_test, y_test, X, classes, codec)
-    made, made_labels, kept = _synthetic_rows(sampler_or_arrays, classes, per_class, random)
+    made, made_labels, kept = _synthetic_rows(synthetic, classes, per_class, random)
     seen = np.concatenate(_some_of_each(labels, len(classes), per_class, random))
-    model: Any = ProbeClassifier(steps=PROBE_STEPS)
+    model: Any = SmallCNNClassifier(steps=CLASSIFIER_STEPS)
     if X.ndim == 2:
-        model = TableProbe(codec=codec)  # synthetic rows alone may be all the same
+        model = TreeEnsembleClassifier(codec=codec)  # synthetic rows alone may be all the same
     model.set_params(random_state=int(random.randint(2**31 - 1)))
     real_only = None  # a classifier of real rows
     if features is None:
@@ -147,19 +147,21 @@ def quality_report(
     found: dict[Any, dict[str, Entry]] = {}
     for c in range(len(classes)):
         own, ours = real[real_labels == c], fake[made_labels == c]
-        measures = _compared(own, ours, noise[made_labels == c], random)
+        measures = compare_distributions(own, ours, noise[made_labels == c], random)
         held = take(X_test, np.flatnonzero(test_labels == c)) if c in measurable else None
         rows = take(made, np.flatnonzero(made_labels == c))
-        measures["memorised"] = _memorised(space, points[c], rows, held, random)
+        measures["memorization"] = memorization(space, points[c], rows, held, random)
         found[classes[c].item() if hasattr(classes[c], "item") else classes[c]] = measures
-    overall = _compared(real, fake, noise, random, mix=_mixed(made_labels, real_labels))
-    overall["diversity"] = _mean_entry([m["diversity"] for m in found.values()])
-    overall["memorised"] = _mean_entry([m["memorised"] for m in found.values()])
+    overall = compare_distributions(
+        real, fake, noise, random, mix=match_class_frequencies(made_labels, real_labels)
+    )
+    overall["diversity"] = mean_entry([m["diversity"] for m in found.values()])
+    overall["memorization"] = mean_entry([m["memorization"] for m in found.values()])
     if len(measurable):
         seen_again = np.flatnonzero(np.isin(test_labels, measurable))
         held_out = take(X_test, seen_again), test_labels[seen_again]
         real_only = real_only or clone(model).fit(X, labels)
-        useful = _usefulness(real_only, X, labels, made, made_labels, *held_out, len(classes), random)
+        useful = downstream_scores(real_only, X, labels, made, made_labels, *held_out, len(classes), random)
         for c, measures in enumerate(found.values()):
             measures |= {name: entry[c] for name, entry in useful.items()}
         # A mean over the rich classes, which have rows to hold out, would say nothing of what poor ones gain.
@@ -178,7 +180,7 @@ def quality_report(
         "real_features": real.numpy(),
         "real_labels": real_labels,
         "fake_features": fake.numpy(),
-        "sampler": kept,
+        "gan": kept,
     }
     return report
 
@@ -189,7 +191,7 @@ def _held_out(X_test: Any, y_test: Any, X: Any, classes: np.ndarray, codec: Any)
         if y_test is not None:
             raise ValueError("`y_test` must be None without `X_test`, got labels.")
         return None, np.empty(0, np.int64)
-    X_test = as_rows(X_test)
+    X_test = as_container(X_test)
     if not len(X_test):
         raise ValueError("`X_test` must be None or hold rows, got 0.")
     try:
@@ -199,7 +201,7 @@ def _held_out(X_test: Any, y_test: Any, X: Any, classes: np.ndarray, codec: Any)
     labels = label_indices(check_labels(y_test, len(X_test), "y_test", "X_test"), classes, "y_test")
     if X_test.ndim == 2:  # whose rows may have twins
         return X_test, labels
-    new = ~np.isin(row_digests(X_test), row_digests(X))
+    new = ~np.isin(sample_digests(X_test), sample_digests(X))
     if new.all():
         return X_test, labels
     told = f"{np.sum(~new)} of the {len(new)} images of `X_test` are among those of `X`"
@@ -212,10 +214,10 @@ def _held_out(X_test: Any, y_test: Any, X: Any, classes: np.ndarray, codec: Any)
 def _synthetic_rows(
     synthetic: Any, classes: np.ndarray, per_class: int, random: np.random.RandomState
 ) -> tuple[Any, np.ndarray, Any]:
-    """Return rows and class indices, and the sampler if there is one."""
+    """Return rows and class indices, and the generator if there is one."""
     if isinstance(synthetic, tuple | list) and len(synthetic) == 2:
-        name = "sampler_or_arrays"
-        rows = as_rows(synthetic[0])
+        name = "synthetic"
+        rows = as_container(synthetic[0])
         labels = label_indices(
             check_labels(synthetic[1], len(rows), f"{name}[1]", f"{name}[0]"), classes, name
         )
@@ -225,11 +227,9 @@ def _synthetic_rows(
         kept = np.concatenate(_some_of_each(labels, len(classes), per_class, random))
         least = np.bincount(labels, minlength=len(classes)).min()
         if least < 2:
-            raise ValueError(
-                f"`sampler_or_arrays` must hold at least 2 rows of every class, got {least} of one."
-            )
+            raise ValueError(f"`synthetic` must hold at least 2 rows of every class, got {least} of one.")
         return take(rows, kept), labels[kept], None
-    check_sampler(synthetic)
+    check_generator(synthetic)
     label_indices(classes, synthetic.classes_, "y")
     labels = np.repeat(np.arange(len(classes)), per_class)
     return synthetic.sample(classes[labels], random_state=random.randint(2**31 - 1)), labels, synthetic
@@ -258,7 +258,7 @@ def _noise(X: Any, n: int, random: np.random.RandomState) -> Any:
     rows = take(X, random.randint(len(X), size=n)).copy()
     for place in range(rows.shape[1]):
         order = random.permutation(n)
-        if is_frame(rows):
+        if is_dataframe(rows):
             rows.isetitem(place, rows.iloc[order, place].array)
         else:
             rows[:, place] = rows[order, place]

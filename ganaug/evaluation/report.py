@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from ganaug.evaluation.pictures import (
-    _correlations,
-    _curves,
-    _embedding,
-    _histograms,
-    _nearest,
-    _variations,
     contact_sheet,
+    correlations,
+    histograms,
+    loss_curves,
+    nearest_pairs,
+    pca_scatter,
+    variation_grid,
 )
 
 PAGE = """<!doctype html>
@@ -60,12 +60,12 @@ MEANINGS = {
     "coverage": "share of real rows that have a synthetic one near them",
     "authenticity": "share of synthetic rows that are no nearer to a training row than that is to others",
     "diversity": "how much synthetic rows of a class differ, 1 as much as real ones",
-    "kid": "kernel distance of the two sets, 0 is the same; of classes of 50 rows or more",
-    "fid": "Frechet distance of the two sets; in the features used here, so not to be compared with others'",
-    "memorised": "share of rows as near to a training row as only 5 % of held-out rows are",
+    "kernel_distance": "kernel distance of the two sets, 0 is the same; of classes of 50 rows or more",
+    "frechet_distance": "Frechet distance of the two sets; in the features used here, so not to be compared with others'",
+    "memorization": "share of rows as near to a training row as only 5 % of held-out rows are",
     "tstr": "recall on held-out rows of a classifier trained on synthetic rows alone; 'real': on real ones",
     "trts": "recall on synthetic rows of a classifier trained on real ones",
-    "usefulness": "what recall on held-out rows gains where synthetic rows are added",
+    "augmentation_gain": "what recall on held-out rows gains where synthetic rows are added",
 }
 
 
@@ -81,7 +81,7 @@ def write_page(
     real_features: np.ndarray,
     real_labels: np.ndarray,
     fake_features: np.ndarray,
-    sampler: Any,
+    gan: Any,
 ) -> None:
     """Write a self-contained HTML page of a `ganaug.evaluation.quality.QualityReport`."""
     figures = []
@@ -91,27 +91,27 @@ def write_page(
         figures.append(_shown(sheet, "Real images on the left, synthetic ones on the right, by class"))
         figures.append(
             _shown(
-                _nearest(X, labels, made, made_labels, classes),
+                nearest_pairs(X, labels, made, made_labels, classes),
                 "Synthetic images (left of each pair) and their nearest training image (right)",
             )
         )
-        if hasattr(sampler, "vary"):
+        if hasattr(gan, "vary"):
             figures.append(
                 _shown(
-                    _variations(X, labels, classes, sampler),
+                    variation_grid(X, labels, classes, gan),
                     "Training images (left column) and variations of them",
                 )
             )
     else:
-        figures.append(_shown(_histograms(X, made), "Columns: real (filled) and synthetic (line)"))
+        figures.append(_shown(histograms(X, made), "Columns: real (filled) and synthetic (line)"))
         figures.append(
-            _shown(_correlations(X, made), "Correlations of encoded columns: real, synthetic, difference")
+            _shown(correlations(X, made), "Correlations of encoded columns: real, synthetic, difference")
         )
-    if getattr(sampler, "history_", None):
-        figures.append(_shown(_curves(sampler.history_), "Losses while training"))
+    if getattr(gan, "history_", None):
+        figures.append(_shown(loss_curves(gan.history_), "Losses while training"))
     figures.append(
         _shown(
-            _embedding(real_features, real_labels, fake_features, made_labels, classes),
+            pca_scatter(real_features, real_labels, fake_features, made_labels, classes),
             "Features in two dimensions: real (dots) and synthetic (crosses)",
         )
     )
@@ -147,10 +147,13 @@ def _table(title: str, measures: Mapping[str, Mapping[str, float | None]]) -> st
     for name, entry in measures.items():
         interval = "" if entry["low"] is None else f"{number(entry['low'])} to {number(entry['high'])}"
         value = number(entry["value"]) or "not measurable"
-        others = "".join(f"<td>{number(entry[key])}</td>" for key in ("floor", "noise", "copies", "one mode"))
+        others = "".join(
+            f"<td>{number(entry[key])}</td>" for key in ("real", "noise", "train_copies", "single_mode")
+        )
         rows.append(f"<tr><td>{name}</td><td>{value}</td><td>{interval}</td>{others}</tr>")
     head = "".join(
-        f"<th>{name}</th>" for name in ("measure", "value", "interval", "real", "noise", "copies", "one mode")
+        f"<th>{name}</th>"
+        for name in ("measure", "value", "interval", "real", "noise", "train_copies", "single_mode")
     )
     return (
         f'<h2>{html.escape(title)}</h2><div class="wide"><table><tr>{head}</tr>{"".join(rows)}</table></div>'

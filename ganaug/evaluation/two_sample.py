@@ -1,4 +1,4 @@
-"""Soundness: whether images look like real ones, are new, and teach by themselves what real ones teach."""
+"""FidelityCheck: whether images look like real ones, are new, and teach by themselves what real ones teach."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 from sklearn.utils.class_weight import compute_sample_weight
 
-from ganaug.data.containers import join, take
-from ganaug.evaluation.classifiers import ProbeClassifier
+from ganaug.data.containers import concat, take
+from ganaug.evaluation.classifiers import SmallCNNClassifier
 from ganaug.evaluation.neighbours import Neighbours
 
-PROBE_STEPS = 600  # of the classifier that tells synthetic images from real ones
-TOLD_BY = 400  # images of each class, at most: half to learn from, half to be tested on
+CLASSIFIER_STEPS = 600  # of the classifier that tells synthetic images from real ones
+MAX_PER_CLASS_COMPARED = 400  # images of each class, at most: half to learn from, half to be tested on
 
 
-def told_from_real(
+def c2st_auc(
     X: Any,
     labels: np.ndarray,
     made: Any,
@@ -38,18 +38,20 @@ def told_from_real(
         Class indices; `made_labels` in order.
     """
     place = np.arange(len(made_labels)) - np.searchsorted(made_labels, made_labels)  # within its class
-    learnt, tested = [np.flatnonzero((place < TOLD_BY) & (place % 2 == part)) for part in (0, 1)]
-    rows = join([X, take(made, learnt)])
+    learnt, tested = [
+        np.flatnonzero((place < MAX_PER_CLASS_COMPARED) & (place % 2 == part)) for part in (0, 1)
+    ]
+    rows = concat([X, take(made, learnt)])
     is_made = np.arange(len(rows)) >= len(labels)
     weight = _evenly(labels, made_labels[learnt])
-    model = ProbeClassifier(steps=PROBE_STEPS, random_state=random_state).fit(rows, is_made, weight)
-    score = model.predict_proba(join([held_out, take(made, tested)]))[:, 1]
+    model = SmallCNNClassifier(steps=CLASSIFIER_STEPS, random_state=random_state).fit(rows, is_made, weight)
+    score = model.predict_proba(concat([held_out, take(made, tested)]))[:, 1]
     is_made = np.arange(len(score)) >= len(held_labels)
     weight = _evenly(held_labels, made_labels[tested])
     return float(roc_auc_score(is_made, score, sample_weight=weight))
 
 
-def copied_share(X: Any, labels: np.ndarray, made: Any, made_labels: np.ndarray) -> float:
+def near_duplicate_rate(X: Any, labels: np.ndarray, made: Any, made_labels: np.ndarray) -> float:
     """Return the share of rows that lie as near to a training row of their class as hardly two of these do.
 
     Parameters

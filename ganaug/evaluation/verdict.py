@@ -15,12 +15,12 @@ def verdict(
 ) -> list[str]:
     """Return in plain words what the numbers say, the most important first."""
     against = []
-    gain, tstr = overall.get("usefulness"), overall.get("tstr")
+    gain, tstr = overall.get("augmentation_gain"), overall.get("tstr")
     if gain is not None and gain["high"] is not None and gain["high"] < 0:
         against.append(
             f"a classifier loses {-100 * _value(gain):.1f} points of balanced accuracy where they are added"
         )
-    if tstr is not None and _value(tstr) < 0.8 * _value(tstr, "floor"):
+    if tstr is not None and _value(tstr) < 0.8 * _value(tstr, "real"):
         against.append(
             f"a classifier trained on them alone reaches {100 * _value(tstr):.0f} % on real rows, one trained"
             f" on real ones {100 * _value(tstr, 'floor'):.0f} %"
@@ -30,11 +30,11 @@ def verdict(
         ("coverage", "they leave out much of what is real"),
     ):
         entry = overall[name]
-        if entry["floor"] is not None and _value(entry) < LEAST_PART * _value(entry, "floor"):
+        if entry["real"] is not None and _value(entry) < LEAST_PART * _value(entry, "real"):
             against.append(
                 f"{words} ({name} {_value(entry):.2f}, real rows score {_value(entry, 'floor'):.2f})"
             )
-    if _copies(overall["memorised"]) > MOST_COPIES:
+    if _copies(overall["memorization"]) > MOST_COPIES:
         against.append(f"{100 * _value(overall['memorised']):.0f} % of them are copies of training rows")
     if against:
         lines = [f"Do not use it: {'; '.join(against)}."]
@@ -42,20 +42,20 @@ def verdict(
         lines = ["It looks real, and covers what is real."]
     else:
         lines = ["Nothing speaks against using it."]
-    blind = [str(label) for label, measures in found.items() if measures["memorised"]["value"] is None]
+    blind = [str(label) for label, measures in found.items() if measures["memorization"]["value"] is None]
     if blind:
         which = "" if len(blind) == len(found) else f" of {', '.join(blind)}"
         lines.append(
             f"Whether it helps a classifier, and whether it copies, was not measurable{which}: that takes"
             f" {LEAST_HELD} rows of a class that it never saw."
         )
-    if overall["memorised"]["floor"] == 1:
+    if overall["memorization"]["real"] == 1:
         lines.append(
             "Whether it copies can't be told: held-out rows are as near to training rows as copies are."
         )
     most = max(counts.values())
     for label, measures in found.items():
-        useful, copied = measures.get("usefulness"), measures["memorised"]
+        useful, copied = measures.get("augmentation_gain"), measures["memorization"]
         said: list[str] = []
         if useful is not None and useful["low"] is not None and useful["high"] is not None:
             points = f"{100 * _value(useful):+.1f} points of recall"
@@ -89,5 +89,5 @@ def _copies(memorised: Entry) -> float:
 
     In a table of few categories most new rows have a twin among those to train on.
     """
-    by_chance = _value(memorised, "floor")
+    by_chance = _value(memorised, "real")
     return (_value(memorised) - by_chance) / (1 - by_chance) if by_chance < 1 else 0.0

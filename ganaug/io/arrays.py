@@ -16,7 +16,7 @@ from torch import Tensor
 from torchvision.datasets.folder import IMG_EXTENSIONS
 from torchvision.transforms.v2 import functional as tvf
 
-from ganaug.data.containers import as_rows, is_frame, is_pixels
+from ganaug.data.containers import as_container, is_dataframe, is_image_dtype
 from ganaug.data.labels import check_labels
 from ganaug.io import hdf5
 
@@ -88,13 +88,13 @@ def as_arrays(source: Any, size: int | tuple[int, int] | None = None) -> Arrays:
         return _from_path(Path(source), height_width)
     if isinstance(source, tuple | list) and len(source) == 2:
         X, y = source
-        X = as_rows(X)
+        X = as_container(X)
         if X.ndim == 0:
             raise ValueError(f"`X` must be an array, a Tensor or a DataFrame of rows, got {source[0]!r}.")
         y = check_labels(y, len(X))
         names, synthetic = getattr(source, "class_names", None), getattr(source, "synthetic", None)
         return Arrays(_resize(X, height_width), y, names, synthetic)
-    table = is_frame(source) or isinstance(source, Mapping)
+    table = is_dataframe(source) or isinstance(source, Mapping)
     if hasattr(source, "__getitem__") and hasattr(source, "__len__") and not table:
         return _from_dataset(source, height_width)
     raise TypeError(
@@ -122,7 +122,7 @@ def _resize(X: Any, size: tuple[int, int] | None) -> Any:
         )
     tensor, flat = isinstance(X, Tensor), X.ndim == 3
     rows = X if tensor else torch.from_numpy(np.ascontiguousarray(X))
-    if not is_pixels(rows):
+    if not is_image_dtype(rows):
         raise ValueError(f"`X` must be images of uint8 or floats to be resized, got {X.dtype}: convert them.")
     rows = rows[:, None] if flat else rows if tensor else rows.permute(0, 3, 1, 2)
     if tuple(rows.shape[2:]) == size:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ganaug.data.containers import as_rows, is_frame, take
+from ganaug.data.containers import as_container, is_dataframe, take
 from ganaug.data.labels import check_labels, label_indices
-from ganaug.data.protocol import Sampler
+from ganaug.data.protocol import ConditionalGenerator
 from ganaug.io.hdf5 import (
     LAYOUTS,
     checksum,
@@ -18,18 +18,18 @@ from ganaug.io.hdf5 import (
 from ganaug.io.records import Columns
 
 
-class _Blocks:
+class BlockPlan:
     """The rows of a file in blocks, each of which can be made at any time: real ones, then synthetic."""
 
     def __init__(
         self,
-        sampler: Sampler,
+        gan: ConditionalGenerator,
         numbers: np.ndarray,
         real: tuple[Any, Any] | None,
         layout: str,
         size: int,
     ) -> None:
-        self.sampler, self.numbers, self.layout, self.size = sampler, numbers, layout, size
+        self.gan, self.numbers, self.layout, self.size = gan, numbers, layout, size
         self.seed = 0
         self._kept: tuple[int, np.ndarray] | None = None
         self.columns: Columns | None = None  # of DataFrames
@@ -37,9 +37,9 @@ class _Blocks:
         self.real_labels = np.empty(0, np.int64)
         if real is not None:
             X, y = real
-            self.real = as_rows(X)
+            self.real = as_container(X)
             self.real_labels = label_indices(
-                check_labels(y, len(X), "real[1]", "real[0]"), sampler.classes_, "real[1]"
+                check_labels(y, len(X), "real[1]", "real[0]"), gan.classes_, "real[1]"
             )
         total = int(numbers.sum())
         self.n_rows = len(self.real_labels) + total
@@ -72,9 +72,7 @@ class _Blocks:
         if number < self.n_real:
             return self._stored(take(self.real, slice(number * self.size, (number + 1) * self.size)))
         seed = int(np.random.SeedSequence([self.seed, number - self.n_real]).generate_state(1)[0])
-        return self._stored(
-            self.sampler.sample(self.sampler.classes_[self.labels(number)], random_state=seed)
-        )
+        return self._stored(self.gan.sample(self.gan.classes_[self.labels(number)], random_state=seed))
 
     def first_rows(self) -> np.ndarray:
         """Return the rows of the first synthetic block, if there is one; they are kept for `rows`."""
@@ -108,15 +106,15 @@ class _Blocks:
         return LAYOUTS[self.layout]
 
     def _stored(self, rows: Any) -> np.ndarray:
-        if is_frame(rows) or rows.ndim == 2:
+        if is_dataframe(rows) or rows.ndim == 2:
             self.layout = "table"
-        if is_frame(rows):
+        if is_dataframe(rows):
             if self.columns is None:
                 self.columns = Columns.of(rows)
             return self.columns.pack(rows)
         if not isinstance(rows, Tensor) and rows.dtype.kind not in "biuf":
             raise ValueError(
-                f"`sampler` makes rows of dtype {rows.dtype}, which have no place in a file: fit a DataFrame."
+                f"`gan` makes rows of dtype {rows.dtype}, which have no place in a file: fit a DataFrame."
             )
         if isinstance(rows, Tensor):
             rows = rows.permute(0, 2, 3, 1).numpy() if rows.ndim == 4 else rows.numpy()

@@ -1,4 +1,4 @@
-"""take_space: sets a file's space on the disk aside before anything is written to it."""
+"""preallocate: sets a file's space on the disk aside before anything is written to it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import os
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def take_space(descriptor: int, size: int, name: str, advice: str = "") -> None:
+def preallocate(descriptor: int, size: int, name: str, advice: str = "") -> None:
     """Have the system set `size` bytes of an open file aside, where it can.
 
     Without them a mapping, or HDF5 when it closes, takes the process down with it.

@@ -30,7 +30,7 @@ COLUMNS = "columns"
 LABELS, CLASSES, SYNTHETIC, WEIGHTS = "labels", "classes", "synthetic", "weights"
 CHECKSUM, DTYPE = "checksum", "dtype"
 # Errors that say nothing of a file's content.
-NOT_THE_FILES = (
+ENVIRONMENT_ERRNOS = (
     errno.ENOENT,
     errno.EISDIR,
     errno.EACCES,
@@ -91,7 +91,7 @@ def opened(path: Path) -> Iterator[h5py.File]:
     except ImportError:  # of pandas
         raise
     except Exception as exc:  # h5py raises a type for each way in which a file can be broken
-        if isinstance(exc, OSError) and exc.errno in NOT_THE_FILES:
+        if isinstance(exc, OSError) and exc.errno in ENVIRONMENT_ERRNOS:
             raise
         raise ValueError(f"{path} is damaged, or not a data set that write_hdf5 wrote: {exc}") from exc
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from ganaug.data.containers import (
     column_name,
-    frame_of,
-    missing_name,
+    make_dataframe,
+    missing_token,
     missing_value,
     numpy_dtype,
     pandas_dtype,
@@ -121,7 +121,7 @@ class Columns:
             rows[f"c{place}"] = [MISSING if key is None else codes[key] for key in keys]
             column["values"] = [value for _, value in codes]
             if missing.any():
-                column.setdefault("missing", missing_name(values[missing][0]))
+                column.setdefault("missing", missing_token(values[missing][0]))
         return rows.view(self.stored)
 
     def unpack(self, rows: np.ndarray) -> Any:
@@ -137,7 +137,7 @@ class Columns:
                 values[rows[f"m{place}"] == 1] = missing_value("NA")
             dtype = pandas_dtype(column["dtype"], column.get("categories"), column.get("ordered", False))
             columns.append((column["name"], values, dtype))
-        return frame_of(columns)
+        return make_dataframe(columns)
 
     def to_bytes(self) -> bytes:
         """Return all that is to be known of the columns, as JSON."""

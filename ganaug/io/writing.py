@@ -16,10 +16,10 @@ import h5py
 import numpy as np
 from tqdm.auto import tqdm
 
-from ganaug.data.labels import per_class
-from ganaug.data.protocol import Sampler, check_sampler
-from ganaug.io.blocks import _Blocks
-from ganaug.io.disk import take_space
+from ganaug.data.labels import expand_counts
+from ganaug.data.protocol import ConditionalGenerator, check_generator
+from ganaug.io.blocks import BlockPlan
+from ganaug.io.disk import preallocate
 from ganaug.io.hdf5 import (
     CHECKSUM,
     CLASSES,
@@ -49,7 +49,7 @@ class Counts(Protocol):
 
 
 def write_hdf5(
-    sampler: Sampler,
+    gan: ConditionalGenerator,
     path: str | Path,
     counts: int | Mapping[Any, int] | Counts,
     *,
@@ -67,13 +67,13 @@ def write_hdf5(
 
     Rows are made in blocks, the classes mixed evenly over them. The randomness of a block depends
     on the seed and its number only, so `resume` ends with the file that an undisturbed run writes:
-    the same bits with the same sampler, type of device, versions and number of threads. Until the
+    the same bits with the same generator, type of device, versions and number of threads. Until the
     file is whole it stands beside `path` as ``NAME.partial``, and every ten seconds
     ``NAME.journal`` notes how far it is good.
 
     Parameters
     ----------
-    sampler : Sampler
+    gan : ConditionalGenerator
         A fitted `ConditionalGAN`, or anything with ``classes_`` and ``sample``, which is called for one
         block after another: a `QualityGate` finds rows that repeat each other within a block.
     path : path
@@ -116,11 +116,11 @@ def write_hdf5(
     ValueError
         If a parameter is not of the kind described, `counts` names an unknown class, or neither it
         nor `real` holds a row; if real rows are not of the kind of synthetic ones; or if the run to
-        resume had other arguments, or its sampler made other rows.
+        resume had other arguments, or its generator made other rows.
     """
     path = Path(path)
     check_target(path, overwrite, resume)
-    check_sampler(sampler)
+    check_generator(gan)
     for name, value, allowed in (
         ("layout", layout, ("nhwc", "nchw")),
         ("compression", compression, (None, *COMPRESSIONS)),
@@ -129,12 +129,12 @@ def write_hdf5(
             raise ValueError(f"`{name}` must be one of {list(allowed)}, got {value!r}.")
     if not isinstance(block_size, int | np.integer) or isinstance(block_size, bool) or block_size < 1:
         raise ValueError(f"`block_size` must be an int of at least 1, got {block_size!r}.")
-    numbers = per_class(getattr(counts, "to_add", counts), sampler.classes_)
+    numbers = expand_counts(getattr(counts, "to_add", counts), gan.classes_)
     whole = isinstance(random_state, int | np.integer) and not isinstance(random_state, bool)
     if random_state is not None and not (whole and 0 <= random_state < 2**63):
         raise ValueError(f"`random_state` must be an int from 0 to 2**63 - 1 or None, got {random_state!r}.")
     random_state = None if random_state is None else int(random_state)
-    blocks = _Blocks(sampler, numbers, real, layout, int(block_size))
+    blocks = BlockPlan(gan, numbers, real, layout, int(block_size))
     if blocks.n_rows == 0:
         raise ValueError("`counts` asks for no rows at all.")
 
@@ -142,8 +142,8 @@ def write_hdf5(
     run = {
         "counts": numbers.tolist(),
         "real": blocks.real_digest(),
-        "model": _digest(sampler),
-        "classes": [str(label) for label in sampler.classes_],
+        "model": _digest(gan),
+        "classes": [str(label) for label in gan.classes_],
         "weighted": sample_weight is not None,
         "layout": layout,
         "block_size": int(block_size),
@@ -165,9 +165,9 @@ def write_hdf5(
     try:
         with file:
             if not left["blocks"]:
-                _create(file, blocks, sampler, left["run"], sample_weight)
+                _create(file, blocks, gan, left["run"], sample_weight)
             file.flush()
-            take_space(file.id.get_vfd_handle(), file.id.get_filesize(), file.filename)
+            preallocate(file.id.get_vfd_handle(), file.id.get_filesize(), file.filename)
             _fill(file, blocks, left, journal, verbose)
             _rows_of(file).attrs.modify(CHECKSUM, np.uint64(left["checksum"]))
             _note_columns(file, blocks)
@@ -246,7 +246,7 @@ def _open(path: Path, *, resume: bool) -> h5py.File:
     return h5py.File(path, "w")
 
 
-def _check_room(partial: Path, blocks: _Blocks, compression: str | None, *, resume: bool) -> None:
+def _check_room(partial: Path, blocks: BlockPlan, compression: str | None, *, resume: bool) -> None:
     """Raise OSError if the disk can't hold the file: HDF5 takes the process down when it finds out."""
     there = partial.stat() if partial.exists() else None
     if resume and there is not None:
@@ -265,8 +265,8 @@ def _check_room(partial: Path, blocks: _Blocks, compression: str | None, *, resu
 
 def _create(
     file: h5py.File,
-    blocks: _Blocks,
-    sampler: Sampler,
+    blocks: BlockPlan,
+    gan: ConditionalGenerator,
     run: dict[str, Any],
     sample_weight: Callable[[np.ndarray, np.ndarray], np.ndarray] | None,
 ) -> None:
@@ -288,7 +288,7 @@ def _create(
         room = np.zeros(ROOM + 2 * len(blocks.columns.to_bytes()), np.uint8)
         file.create_dataset(COLUMNS, data=room).attrs[CHECKSUM] = np.uint64(0)
     images.attrs[CHECKSUM], images.attrs[DTYPE] = np.uint64(0), str(like.dtype)
-    classes = sampler.classes_
+    classes = gan.classes_
     labels = np.concatenate([blocks.labels(number) for number in range(len(blocks))])
     columns = {LABELS: labels, SYNTHETIC: np.arange(n) >= len(blocks.real_labels)}
     if sample_weight is not None:
@@ -299,8 +299,8 @@ def _create(
     file[CLASSES] = classes.astype(h5py.string_dtype()) if classes.dtype.kind == "U" else classes
     file[CLASSES].attrs[CHECKSUM] = np.uint64(text_checksum(classes))
     file.attrs["seed"] = run["random_state"]
-    named = type(sampler).__repr__ is not object.__repr__  # else it says where it lies in memory
-    file.attrs["sampler"] = repr(sampler) if named else type(sampler).__name__
+    named = type(gan).__repr__ is not object.__repr__  # else it says where it lies in memory
+    file.attrs["sampler"] = repr(gan) if named else type(gan).__name__
     file.attrs["model"] = run["model"]
     for package in PACKAGES:
         file.attrs[package] = version(package)
@@ -309,12 +309,12 @@ def _create(
 def _check_alike(real: np.ndarray, synthetic: np.ndarray) -> None:
     if (real.dtype, real.shape[1:]) != (synthetic.dtype, synthetic.shape[1:]):
         raise ValueError(
-            f"`real` must hold rows like those of `sampler`, {synthetic.dtype} {synthetic.shape[1:]}, got"
+            f"`real` must hold rows like those of `gan`, {synthetic.dtype} {synthetic.shape[1:]}, got"
             f" {real.dtype} {real.shape[1:]}."
         )
 
 
-def _fill(file: h5py.File, blocks: _Blocks, left: dict[str, Any], journal: Path, verbose: bool) -> None:
+def _fill(file: h5py.File, blocks: BlockPlan, left: dict[str, Any], journal: Path, verbose: bool) -> None:
     """Write the blocks that are missing; `left` is brought up to date."""
     images, done = _rows_of(file), left["blocks"]
     if done:
@@ -322,7 +322,7 @@ def _fill(file: h5py.File, blocks: _Blocks, left: dict[str, Any], journal: Path,
         # Byte by byte: a missing number is not equal to itself.
         if images[blocks.start(done - 1) : blocks.start(done)].tobytes() != rows.tobytes():
             raise ValueError(
-                f"`sampler` makes other rows now than those in {file.filename}: resume with the model,"
+                f"`gan` makes other rows now than those in {file.filename}: resume with the model,"
                 " versions, device and number of threads of the run that was stopped, or pass"
                 " overwrite=True (--overwrite) to start anew."
             )
@@ -349,7 +349,7 @@ def _rows_of(file: h5py.File) -> h5py.Dataset:
     return next(file[key] for key in LAYOUTS.values() if key in file)
 
 
-def _described(file: h5py.File, blocks: _Blocks) -> np.ndarray | None:
+def _described(file: h5py.File, blocks: BlockPlan) -> np.ndarray | None:
     """Return what the columns of a DataFrame are, as bytes; raise ValueError if there is no room for it."""
     if blocks.columns is None:
         return None
@@ -363,7 +363,7 @@ def _described(file: h5py.File, blocks: _Blocks) -> np.ndarray | None:
     return content
 
 
-def _note_columns(file: h5py.File, blocks: _Blocks) -> None:
+def _note_columns(file: h5py.File, blocks: BlockPlan) -> None:
     """Write what the columns of a DataFrame are, now that all their values have turned up."""
     content = _described(file, blocks)
     if content is None:
@@ -427,12 +427,12 @@ def _weights(
     return weights
 
 
-def _digest(sampler: Any) -> str:
+def _digest(gan: Any) -> str:
     """Return the digest of a model, or of that in a gate; an empty string where there is none."""
-    while not hasattr(sampler, "digest") and hasattr(sampler, "gan_"):
-        sampler = sampler.gan_
+    while not hasattr(gan, "digest") and hasattr(gan, "gan_"):
+        gan = gan.gan_
     try:
-        return sampler.digest() if hasattr(sampler, "digest") else ""
+        return gan.digest() if hasattr(gan, "digest") else ""
     except ValueError:  # of a model that can't be saved
         return ""
 

@@ -15,16 +15,16 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments import LightningEnvironment
 from sklearn.base import clone
 
-from ganaug.data.labels import as_random
+from ganaug.data.labels import as_random_state
 from ganaug.io.arrays import as_arrays
 from ganaug.model.generator import TrainedGenerator
 from ganaug.model.parameters import NOT_SAVED, AnyCodec, choose, fit_codec, resolved
 from ganaug.model.tensorboard import tensorboard_callback
 from ganaug.networks import Architecture, Networks
-from ganaug.training.fingerprint import run_identity
+from ganaug.training.fingerprint import training_fingerprint
 from ganaug.training.loop import train_gan
-from ganaug.training.torch_state import seeded
-from ganaug.training.trainer import Game
+from ganaug.training.torch_state import fork_torch_rng
+from ganaug.training.trainer import GANTrainer
 
 SEED_FILE = "seed"
 TIMED_STEPS = 8  # by which `expected_seconds` goes: two of them with the penalty
@@ -77,7 +77,7 @@ def fit_members(
     identity = {}
     if run.checkpoint is not None:
         kept = {name: value for name, value in run.settings.items() if name not in NOT_SAVED}
-        identity = run_identity(kept, run.X, run.labels, run.seed)
+        identity = training_fingerprint(kept, run.X, run.labels, run.seed)
     members, history = [], []
     for i, (build, (c, part)) in enumerate(itertools.product(architectures, enumerate(parts))):
         n = len(architectures)
@@ -103,7 +103,7 @@ def _fit_member(
     identity: dict[str, str],
 ) -> tuple[TrainedGenerator, list[dict[str, float]]]:
     settings, seed = run.settings, run.seed + number
-    game = Game(
+    game = GANTrainer(
         X,
         labels,
         run.codec,
@@ -111,14 +111,14 @@ def _fit_member(
         loss=choose("loss", settings["loss"]),
         penalty=choose("penalty", settings["penalty"]),
         batch_size=settings["batch_size"],
-        code_size=settings["code_size"],
-        noise=settings["noise"],
+        latent_dim=settings["latent_dim"],
+        latent_noise=settings["latent_noise"],
         learning_rate=settings["learning_rate"],
         adversarial_weight=settings["adversarial_weight"],
-        detail_weight=settings["detail_weight"],
+        sliced_wasserstein_weight=settings["sliced_wasserstein_weight"],
         penalty_weight=settings["penalty_weight"],
         fabric=run.fabric,
-        generator=torch.Generator().manual_seed(seed),
+        rng=torch.Generator().manual_seed(seed),
     )
     sampling = generator_settings(settings)
     callbacks = list(settings["callbacks"] or ())
@@ -143,13 +143,15 @@ def build_networks(
     build: Architecture, codec: AnyCodec, n_classes: int, settings: dict[str, Any], seed: int
 ) -> Networks:
     """Return freshly initialised networks."""
-    with seeded(seed):  # initial weights come from torch's global state
-        return build(codec.shape, n_classes, settings["code_size"], settings["width"], codec.activate)
+    with fork_torch_rng(seed):  # initial weights come from torch's global state
+        return build(
+            codec.shape, n_classes, settings["latent_dim"], settings["base_channels"], codec.output_activation
+        )
 
 
 def generator_settings(settings: dict[str, Any]) -> dict[str, Any]:
     """Return those of the parameters that `TrainedGenerator` takes."""
-    return {name: settings[name] for name in ("code_size", "noise", "strength")}
+    return {name: settings[name] for name in ("latent_dim", "latent_noise", "strength")}
 
 
 def expected_seconds(gan: Any, X: Any, y: Any) -> float:
@@ -170,10 +172,10 @@ def expected_seconds(gan: Any, X: Any, y: Any) -> float:
 
 def draw_seed(random_state: int | np.random.RandomState | None) -> int:
     """Return a seed for torch."""
-    return int(as_random(random_state).randint(2**31 - 1))
+    return int(as_random_state(random_state).randint(2**31 - 1))
 
 
-def kept_seed(folder: Path, random_state: int | np.random.RandomState | None) -> int:
+def load_or_create_seed(folder: Path, random_state: int | np.random.RandomState | None) -> int:
     """Return a seed; without a `random_state` that of the run whose checkpoints are in `folder`."""
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"`checkpoint` must be a folder, got the file {folder}.")

@@ -13,16 +13,23 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from ganaug.data.containers import as_rows, is_frame, take
+from ganaug.data.containers import as_container, is_dataframe, take
 from ganaug.data.labels import check_labels, encode_labels, label_indices
 from ganaug.data.protocol import check_mode
 from ganaug.data.tables import TableCodec
 from ganaug.io.arrays import as_arrays
-from ganaug.model.fitting import Run, draw_seed, expected_seconds, fit_members, kept_seed, make_fabric
-from ganaug.model.generator import in_blocks
-from ganaug.model.parameters import check_parameters, choose_architectures, fit_codec, resolved
+from ganaug.model.fitting import (
+    Run,
+    draw_seed,
+    expected_seconds,
+    fit_members,
+    load_or_create_seed,
+    make_fabric,
+)
+from ganaug.model.generator import generate_in_batches
+from ganaug.model.parameters import check_parameters, fit_codec, lookup_architectures, resolved
 from ganaug.model.serialization import (
-    DAMAGE,
+    LOAD_ERRORS,
     check_model,
     model_content,
     model_digest,
@@ -33,7 +40,7 @@ from ganaug.model.serialization import (
 from ganaug.networks.layers import Architecture
 from ganaug.training.loop import Callback
 from ganaug.training.losses import GANLoss, Penalty
-from ganaug.training.torch_state import plain
+from ganaug.training.torch_state import default_torch_state
 
 
 def _varies(gan: ConditionalGAN) -> bool:
@@ -55,7 +62,7 @@ class ConditionalGAN(BaseEstimator):
     modality : {"auto", "images", "table"}
         What `X` holds. "auto": a table if it is two-dimensional.
     architecture : "auto", a name in `ARCHITECTURES`, or a callable
-        ``callable(shape, n_classes, code_size, width, activate) -> Networks``. Names joined by "+"
+        ``callable(shape, n_classes, latent_dim, base_channels, output_activation) -> Networks``. Names joined by "+"
         are trained one after another on the same rows, and each row sampled comes from one of them,
         by chance. "auto": "warping" for grey images, "tinting" for those in colour,
         "warping+instance" for images with a side under 16 pixels, or "tabular" for tables, which
@@ -73,23 +80,23 @@ class ConditionalGAN(BaseEstimator):
         Updates of each network. "auto": 600, 1,500 for images with a side under 16 pixels, 400 for
         tables.
     batch_size : int
-    code_size : int
+    latent_dim : int
         Numbers in the code of a row.
-    width : int
+    base_channels : int
         Channels of the first convolution; a quarter of the units of a hidden layer for tables.
     learning_rate : float
         Of encoder and generator; the discriminator's is 0.4 of it.
     adversarial_weight : float
         Of the adversarial loss, beside the loss of turning a row into another of its class. Without such
         a row, as in architectures that start from noise ("dcgan", ...), there is no other loss: this
-        one, `detail_weight`, `noise` and `strength` are for the others.
-    detail_weight : "auto" or float
+        one, `sliced_wasserstein_weight`, `latent_noise` and `strength` are for the others.
+    sliced_wasserstein_weight : "auto" or float
         Of the distance between real and generated rows along random directions; of images between
         their patches, which keeps them sharp. "auto": 1, or 0 for images with a side under 16
         pixels.
     penalty_weight : float
         Of the gradient penalty.
-    noise : float
+    latent_noise : float
         Standard deviation of the noise on a code.
     strength : "auto" or float
         How far `sample` and `vary` may change a row: the largest part of the difference of two
@@ -145,13 +152,13 @@ class ConditionalGAN(BaseEstimator):
         conditioning: Literal["shared", "per-class"] = "shared",
         steps: int | Literal["auto"] = "auto",
         batch_size: int = 64,
-        code_size: int = 32,
-        width: int = 32,
+        latent_dim: int = 32,
+        base_channels: int = 32,
         learning_rate: float = 1e-3,
         adversarial_weight: float = 0.1,
-        detail_weight: float | Literal["auto"] = "auto",
+        sliced_wasserstein_weight: float | Literal["auto"] = "auto",
         penalty_weight: float = 0.2,
-        noise: float = 0.05,
+        latent_noise: float = 0.05,
         strength: float | Literal["auto"] = "auto",
         callbacks: Sequence[Callback] | None = None,
         log_dir: str | Path | None = None,
@@ -166,13 +173,13 @@ class ConditionalGAN(BaseEstimator):
         self.conditioning = conditioning
         self.steps = steps
         self.batch_size = batch_size
-        self.code_size = code_size
-        self.width = width
+        self.latent_dim = latent_dim
+        self.base_channels = base_channels
         self.learning_rate = learning_rate
         self.adversarial_weight = adversarial_weight
-        self.detail_weight = detail_weight
+        self.sliced_wasserstein_weight = sliced_wasserstein_weight
         self.penalty_weight = penalty_weight
-        self.noise = noise
+        self.latent_noise = latent_noise
         self.strength = strength
         self.callbacks = callbacks
         self.log_dir = log_dir
@@ -180,7 +187,7 @@ class ConditionalGAN(BaseEstimator):
         self.device = device
         self.verbose = verbose
 
-    @plain()
+    @default_torch_state()
     def fit(self, X: Any, y: Any, *, checkpoint: str | Path | None = None) -> ConditionalGAN:
         """Train on images or a table `X` with labels `y`.
 
@@ -221,11 +228,13 @@ class ConditionalGAN(BaseEstimator):
         X = codec.prepare(X)
         classes, labels = encode_labels(y)
         settings = resolved(self.get_params(deep=False), codec)
-        architectures = choose_architectures(settings["architecture"], table=isinstance(codec, TableCodec))
+        architectures = lookup_architectures(settings["architecture"], table=isinstance(codec, TableCodec))
         fabric = make_fabric(self.device)
         # Files are made from here on: what was passed has been checked.
         folder = None if checkpoint is None else Path(checkpoint)
-        seed = draw_seed(self.random_state) if folder is None else kept_seed(folder, self.random_state)
+        seed = (
+            draw_seed(self.random_state) if folder is None else load_or_create_seed(folder, self.random_state)
+        )
         run = Run(X, labels, classes, codec, settings, fabric, seed, folder)
         self.members_, self.history_ = fit_members(
             run, architectures, by_class=self.conditioning == "per-class"
@@ -253,7 +262,7 @@ class ConditionalGAN(BaseEstimator):
         self.check_parameters()
         return expected_seconds(self, X, y)
 
-    @plain()
+    @default_torch_state()
     def sample(self, labels: Any, random_state: int | np.random.RandomState | None = None) -> Any:
         """Return one synthetic row for each of `labels`, in order.
 
@@ -271,11 +280,11 @@ class ConditionalGAN(BaseEstimator):
         """
         check_is_fitted(self)
         classes = torch.from_numpy(label_indices(labels, self.classes_))
-        generator = torch.Generator().manual_seed(draw_seed(random_state))
-        return self._generate(classes, generator, lambda member, own, rows: member.draw(own, generator))
+        rng = torch.Generator().manual_seed(draw_seed(random_state))
+        return self._generate(classes, rng, lambda member, own, rows: member.draw(own, rng))
 
     @available_if(_varies)
-    @plain()
+    @default_torch_state()
     def vary(
         self, X: Any, y: Any, strength: float = 1.0, random_state: int | np.random.RandomState | None = None
     ) -> Any:
@@ -298,23 +307,23 @@ class ConditionalGAN(BaseEstimator):
         """
         check_is_fitted(self)
         check_mode("vary", strength, self)
-        X = as_rows(X)
+        X = as_container(X)
         self.codec_.check(X)
         y = check_labels(y, len(X)) if len(X) or np.size(y) else np.asarray(y)
         classes = torch.from_numpy(label_indices(y, self.classes_))
-        generator = torch.Generator().manual_seed(draw_seed(random_state))
+        rng = torch.Generator().manual_seed(draw_seed(random_state))
         varied = self._generate(
             classes,
-            generator,
-            lambda member, own, rows: member.vary(take(X, rows), own, strength, generator),
+            rng,
+            lambda member, own, rows: member.vary(take(X, rows), own, strength, rng),
         )
-        return varied.set_axis(X.index, axis=0) if is_frame(X) else varied
+        return varied.set_axis(X.index, axis=0) if is_dataframe(X) else varied
 
-    def _generate(self, classes: Tensor, generator: torch.Generator, generate: Any) -> Any:
+    def _generate(self, classes: Tensor, rng: torch.Generator, generate: Any) -> Any:
         n_classes = len(self.classes_)
-        return in_blocks(self.members_, self.codec_, n_classes, classes, generator, generate)
+        return generate_in_batches(self.members_, self.codec_, n_classes, classes, rng, generate)
 
-    @plain()
+    @default_torch_state()
     def save(self, path: str | Path) -> None:
         """Write the fitted model to the folder `path`: config.json and model.safetensors.
 
@@ -332,7 +341,7 @@ class ConditionalGAN(BaseEstimator):
         """
         write_model(Path(path), *model_content(self))
 
-    @plain()
+    @default_torch_state()
     def digest(self) -> str:
         """Return a digest of the fitted model: equal for models that `save` writes alike.
 
@@ -344,7 +353,7 @@ class ConditionalGAN(BaseEstimator):
         return model_digest(*model_content(self))
 
     @classmethod
-    @plain()
+    @default_torch_state()
     def load(cls, path: str | Path, device: str = "auto") -> ConditionalGAN:
         """Read a model that `save` wrote. No code in it is run.
 
@@ -375,6 +384,6 @@ class ConditionalGAN(BaseEstimator):
             gan._set_features()
             if gan.digest() != config["digest"]:
                 raise ValueError("its files are not as they were saved")
-        except DAMAGE as exc:
+        except LOAD_ERRORS as exc:
             raise ValueError(f"{folder} holds no model that this version of ganaug can read: {exc}") from exc
         return gan

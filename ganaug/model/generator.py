@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ganaug.data.containers import join, take
+from ganaug.data.containers import concat, take
 from ganaug.networks.layers import Networks
-from ganaug.training.pairs import ClassRows, loosen
+from ganaug.training.pairs import ClassIndex, perturb_deltas
 from ganaug.training.trainer import Codec
 
 
@@ -27,9 +27,9 @@ class TrainedGenerator:
         Class indices of the training rows, int64.
     X : array or Tensor of shape (n, ...), optional
         The training rows, as the user has them; None for a generator from noise.
-    code_size : int
-    noise : float
-        Of `ganaug.training.pairs.loosen`.
+    latent_dim : int
+    latent_noise : float
+        Of `ganaug.training.pairs.perturb_deltas`.
     strength : float
         By how much farther a row may be changed than in training.
     """
@@ -41,23 +41,23 @@ class TrainedGenerator:
         labels: np.ndarray,
         X: Any,
         *,
-        code_size: int,
-        noise: float,
+        latent_dim: int,
+        latent_noise: float,
         strength: float,
     ) -> None:
         self.generator = networks.generator
         self.encoder = networks.encoder
         self.codec = codec
         self.labels = labels
-        self.code_size = code_size
-        self.noise = noise
+        self.latent_dim = latent_dim
+        self.latent_noise = latent_noise
         self.strength = strength
-        self.rows = ClassRows(labels)
+        self.rows = ClassIndex(labels)
         self.device = next(networks.generator.parameters()).device
         self.X = self.codes = None
         if self.encoder is not None:
             self.X = X
-            blocks = [X[i : i + codec.block] for i in range(0, len(labels), codec.block)]
+            blocks = [X[i : i + codec.chunk_size] for i in range(0, len(labels), codec.chunk_size)]
             self.codes = torch.cat([self._encode(self.codec.encode(block)) for block in blocks])
 
     @torch.no_grad()
@@ -66,33 +66,33 @@ class TrainedGenerator:
         return self.encoder(encoded.to(self.device)).cpu()
 
     @torch.no_grad()
-    def draw(self, classes: Tensor, generator: torch.Generator) -> Tensor:
+    def draw(self, classes: Tensor, rng: torch.Generator) -> Tensor:
         """Return a random encoded row of each of `classes`."""
         if self.codes is None:
-            codes = torch.randn(len(classes), self.code_size, generator=generator)
+            codes = torch.randn(len(classes), self.latent_dim, generator=rng)
             rows = self.generator(codes.to(self.device), classes.to(self.device)).cpu()
-            return self.codec.settle(rows, None, generator)
-        start, _ = self.rows.draw_pairs(classes, generator)
-        return self._changed(take(self.X, start), self.codes[start], classes, 1.0, generator)
+            return self.codec.discretize(rows, None, rng)
+        start, _ = self.rows.draw_pairs(classes, rng)
+        return self._changed(take(self.X, start), self.codes[start], classes, 1.0, rng)
 
     @torch.no_grad()
-    def vary(self, X: Any, classes: Tensor, strength: float, generator: torch.Generator) -> Tensor:
+    def vary(self, X: Any, classes: Tensor, strength: float, rng: torch.Generator) -> Tensor:
         """Return an encoded variation of each of the rows of `X`."""
-        return self._changed(X, self._encode(self.codec.encode(X)), classes, strength, generator)
+        return self._changed(X, self._encode(self.codec.encode(X)), classes, strength, rng)
 
     def _changed(
-        self, X: Any, codes: Tensor, classes: Tensor, strength: float, generator: torch.Generator
+        self, X: Any, codes: Tensor, classes: Tensor, strength: float, rng: torch.Generator
     ) -> Tensor:
         """Change rows by differences of two rows of one class, of which rich classes give most."""
         assert self.codes is not None  # noqa: S101 - for the type checker
-        donors = self.rows.draw_classes(len(codes), 1.0, generator)
-        first, second = self.rows.draw_pairs(donors, generator)
-        deltas = loosen(self.codes[first] - self.codes[second], self.noise, generator)
+        donors = self.rows.draw_classes(len(codes), 1.0, rng)
+        first, second = self.rows.draw_pairs(donors, rng)
+        deltas = perturb_deltas(self.codes[first] - self.codes[second], self.latent_noise, rng)
         deltas = self.strength * strength * deltas
         start = self.codec.encode(X)
         inputs = (start, codes, deltas, classes)
         rows = self.generator(*(tensor.to(self.device) for tensor in inputs)).cpu()
-        return self.codec.settle(rows, start, generator)
+        return self.codec.discretize(rows, start, rng)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all that `from_tensors` needs, by name."""
@@ -141,12 +141,12 @@ def per_architecture(members: Sequence[TrainedGenerator], n_classes: int) -> int
     return 1 if shared else n_classes
 
 
-def in_blocks(
+def generate_in_batches(
     members: Sequence[TrainedGenerator],
     codec: Any,
     n_classes: int,
     classes: Tensor,
-    generator: torch.Generator,
+    rng: torch.Generator,
     generate: Callable[[TrainedGenerator, Tensor, Tensor], Tensor],
 ) -> Any:
     """Return decoded rows of `classes`, made by ``generate(member, its classes, indices of the rows)``.
@@ -156,12 +156,12 @@ def in_blocks(
     each = per_architecture(members, n_classes)
     architectures = len(members) // each
     blocks = []
-    for start in range(0, len(classes), codec.block):
-        own = classes[start : start + codec.block]
+    for start in range(0, len(classes), codec.chunk_size):
+        own = classes[start : start + codec.chunk_size]
         rows = torch.arange(start, start + len(own))
         makers = torch.zeros_like(own)
         if architectures > 1:
-            makers = torch.randint(architectures, own.shape, generator=generator)
+            makers = torch.randint(architectures, own.shape, generator=rng)
         if each > 1:
             makers = makers * each + own
             own = torch.zeros_like(own)
@@ -170,4 +170,4 @@ def in_blocks(
             mine = makers == maker
             encoded[mine] = generate(members[maker], own[mine], rows[mine])
         blocks.append(codec.decode(encoded))
-    return join(blocks or [codec.decode(torch.empty(0, *codec.shape))])
+    return concat(blocks or [codec.decode(torch.empty(0, *codec.shape))])

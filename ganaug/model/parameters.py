@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ganaug.data.containers import is_frame
+from ganaug.data.containers import is_dataframe
 from ganaug.data.images import ImageCodec
 from ganaug.data.tables import TableCodec
 from ganaug.networks import ARCHITECTURES, FOR_TABLES
@@ -24,12 +24,17 @@ AUTO: dict[str, Any] = {
     "loss": "relativistic",
     "penalty": "r1+r2",
     "steps": 600,
-    "detail_weight": 1.0,
+    "sliced_wasserstein_weight": 1.0,
     "strength": 1.5,
 }
-AUTO_COLOUR = AUTO | {"architecture": "tinting", "strength": 0.5}
-AUTO_SMALL = AUTO | {"architecture": "warping+instance", "steps": 1500, "detail_weight": 0.0, "strength": 1.0}
-AUTO_TABLE = AUTO | {"architecture": "tabular", "steps": 400, "strength": 1.0}
+DEFAULTS_COLOUR = AUTO | {"architecture": "tinting", "strength": 0.5}
+DEFAULTS_LOW_RES = AUTO | {
+    "architecture": "warping+instance",
+    "steps": 1500,
+    "sliced_wasserstein_weight": 0.0,
+    "strength": 1.0,
+}
+DEFAULTS_TABLE = AUTO | {"architecture": "tabular", "steps": 400, "strength": 1.0}
 AnyCodec = ImageCodec | TableCodec
 CODECS: dict[str, type[ImageCodec] | type[TableCodec]] = {"images": ImageCodec, "table": TableCodec}
 NOT_SAVED = ("callbacks", "log_dir", "device", "verbose", "random_state")  # with a model or a checkpoint
@@ -38,13 +43,13 @@ NAMED: dict[str, Mapping[str, Any]] = {
     "loss": LOSSES,
     "penalty": PENALTIES,
 }
-COUNTS = {"steps": 1, "batch_size": 2, "code_size": 1, "width": 1}  # and the least that each may be
+COUNTS = {"steps": 1, "batch_size": 2, "latent_dim": 1, "base_channels": 1}  # and the least that each may be
 NUMBERS = (
     "learning_rate",
     "adversarial_weight",
-    "detail_weight",
+    "sliced_wasserstein_weight",
     "penalty_weight",
-    "noise",
+    "latent_noise",
     "strength",
 )
 
@@ -54,19 +59,19 @@ def is_auto(value: Any) -> bool:
     return isinstance(value, str) and value == "auto"
 
 
-def auto_for(codec: AnyCodec) -> dict[str, Any]:
+def defaults_for(codec: AnyCodec) -> dict[str, Any]:
     """Return what "auto" stands for, by parameter, with rows of such a kind."""
     if isinstance(codec, TableCodec):
-        return AUTO_TABLE
+        return DEFAULTS_TABLE
     channels, *sides = codec.shape
     if min(sides) < SMALL:
-        return AUTO_SMALL
-    return AUTO if channels == 1 else AUTO_COLOUR
+        return DEFAULTS_LOW_RES
+    return AUTO if channels == 1 else DEFAULTS_COLOUR
 
 
 def resolved(parameters: Mapping[str, Any], codec: AnyCodec) -> dict[str, Any]:
     """Return the parameters, with what "auto" stands for in its place."""
-    auto = auto_for(codec)
+    auto = defaults_for(codec)
     return {k: auto[k] if k in auto and is_auto(value) else value for k, value in parameters.items()}
 
 
@@ -74,7 +79,7 @@ def fit_codec(modality: str, X: Any) -> AnyCodec:
     """Return a codec of the kind that `modality` names, fitted; "auto": a table if `X` is two-dimensional."""
     if modality == "auto":
         modality = "table" if X.ndim == 2 else "images"
-    if modality == "images" and is_frame(X):
+    if modality == "images" and is_dataframe(X):
         raise ValueError("`modality` must be 'auto' or 'table' for a DataFrame, got 'images'.")
     return CODECS[modality].fit(X)
 
@@ -86,7 +91,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
             continue
         auto = "'auto' or " if name in AUTO else ""
         if name == "architecture":
-            choose_architectures(value)
+            lookup_architectures(value)
         elif name in NAMED:
             choose(name, value)
         elif name in COUNTS:
@@ -116,7 +121,7 @@ def _check_outputs(callbacks: Any, log_dir: Any) -> None:
         raise ValueError("`log_dir` needs TensorBoard: pip install 'ganaug[tensorboard]'.")
 
 
-def choose_architectures(value: str | Architecture, *, table: bool = False) -> list[Architecture]:
+def lookup_architectures(value: str | Architecture, *, table: bool = False) -> list[Architecture]:
     """Return those that `architecture` names, joined by "+", or is; `table`: they are for one."""
     names: list[Any] = value.split("+") if isinstance(value, str) else [value]
     if "" in names or "auto" in names:

@@ -18,14 +18,14 @@ from torch import Tensor
 from ganaug.data.tables import TableCodec
 from ganaug.model.fitting import build_networks, generator_settings, make_fabric
 from ganaug.model.generator import TrainedGenerator, per_architecture
-from ganaug.model.parameters import CODECS, NOT_SAVED, AnyCodec, choose_architectures, resolved
+from ganaug.model.parameters import CODECS, NOT_SAVED, AnyCodec, lookup_architectures, resolved
 from ganaug.networks import Architecture
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
 FORMAT = 5  # of what is written
 COMMON = ("labels", "rows")  # what generators of several architectures have in common
 # What reading a damaged or foreign file, or making a model of it, may raise.
-DAMAGE = (ValueError, LookupError, TypeError, AttributeError, RuntimeError, safetensors.SafetensorError)
+LOAD_ERRORS = (ValueError, LookupError, TypeError, AttributeError, RuntimeError, safetensors.SafetensorError)
 
 
 def model_digest(config: dict[str, Any], tensors: dict[str, Tensor]) -> str:
@@ -68,7 +68,7 @@ def check_model(folder: Path) -> None:
 
 
 def read_model(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Return what `write_model` wrote, config with its "digest", or raise one of `DAMAGE`.
+    """Return what `write_model` wrote, config with its "digest", or raise one of `LOAD_ERRORS`.
 
     What a model restored from it has as its digest must be compared with that: it is then that a
     change is seen which leaves the files readable.
@@ -110,7 +110,7 @@ def model_content(gan: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def restore(gan: Any, config: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-    """Set the fitted attributes of a `ConditionalGAN` from its saved content, or raise one of `DAMAGE`."""
+    """Set the fitted attributes of a `ConditionalGAN` from its saved content, or raise one of `LOAD_ERRORS`."""
     gan.codec_ = CODECS[config["modality"]].from_config(config["codec"])
     gan.classes_ = np.array(config["classes"], dtype=config["classes_dtype"])
     groups: list[dict[str, Tensor]] = [{} for _ in range(config["members"])]
@@ -119,7 +119,7 @@ def restore(gan: Any, config: dict[str, Any], tensors: dict[str, Tensor]) -> Non
         groups[int(member)][name] = tensor
     settings = resolved(gan.get_params(deep=False), gan.codec_)
     table = isinstance(gan.codec_, TableCodec)
-    architectures = choose_architectures(settings["architecture"], table=table)
+    architectures = lookup_architectures(settings["architecture"], table=table)
     each, rest = divmod(len(groups), len(architectures))
     if rest or not each:
         raise ValueError(f"{len(groups)} networks for {len(architectures)} architectures")

@@ -16,8 +16,8 @@ from torchvision.utils import make_grid
 from ganaug.data.containers import take
 from ganaug.data.images import ImageCodec
 from ganaug.model.generator import TrainedGenerator
-from ganaug.training.loop import SAVE_EVERY, Callback
-from ganaug.training.trainer import Game
+from ganaug.training.loop import CHECKPOINT_INTERVAL, Callback
+from ganaug.training.trainer import GANTrainer
 
 CLASSES, SAMPLES = 16, 8  # in a picture: classes, a row for each, and samples of each
 STARTS = 64  # rows of a class, at most, that they start from
@@ -25,7 +25,7 @@ STARTS = 64  # rows of a class, at most, that they start from
 
 @contextmanager
 def tensorboard_callback(
-    folder: str | Path, name: str, game: Game, labels: Any, steps: int, settings: dict[str, Any]
+    folder: str | Path, name: str, game: GANTrainer, labels: Any, steps: int, settings: dict[str, Any]
 ) -> Iterator[Callback]:
     """Yield a callback that writes what `train_gan` reports, and samples, to a new folder for each run.
 
@@ -33,7 +33,7 @@ def tensorboard_callback(
     ----------
     folder, name
         It is ``folder / name / "version_0"``, or the next that is not there yet.
-    game : Game
+    game : GANTrainer
         That is played.
     labels : ndarray of shape (n,)
         Class indices of its rows.
@@ -47,7 +47,7 @@ def tensorboard_callback(
 
     def log(step: int, metrics: dict[str, float]) -> None:
         logger.log_metrics(metrics, step)
-        if draw is not None and (step % SAVE_EVERY == 0 or step == steps):
+        if draw is not None and (step % CHECKPOINT_INTERVAL == 0 or step == steps):
             logger.experiment.add_image("samples", draw(), step)
         logger.save()
 
@@ -57,7 +57,7 @@ def tensorboard_callback(
         logger.finalize("finished")  # or two threads stay
 
 
-def _drawing(game: Game, labels: Any, settings: dict[str, Any]) -> Callable[[], Tensor]:
+def _drawing(game: GANTrainer, labels: Any, settings: dict[str, Any]) -> Callable[[], Tensor]:
     """Return a function that draws samples with the weights of the moment, from the same random numbers."""
     owned = torch.from_numpy(labels)
     rows = torch.cat([(owned == c).nonzero().flatten()[:STARTS] for c in owned.unique()])

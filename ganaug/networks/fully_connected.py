@@ -7,45 +7,50 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ganaug.networks.layers import EMBED_SIZE, Activate, Networks
+from ganaug.networks.layers import EMBED_SIZE, Networks, OutputActivation
 
 
 class LinearGenerator(nn.Module):
     """Two hidden layers from noise and a class embedding to a row."""
 
     def __init__(
-        self, shape: tuple[int, ...], n_classes: int, code_size: int, width: int, activate: Activate
+        self,
+        shape: tuple[int, ...],
+        n_classes: int,
+        latent_dim: int,
+        base_channels: int,
+        output_activation: OutputActivation,
     ) -> None:
         super().__init__()
         self.shape = shape
         self.embed = nn.Embedding(n_classes, EMBED_SIZE)
         self.layers = nn.Sequential(
-            nn.Linear(code_size + EMBED_SIZE, 8 * width),
+            nn.Linear(latent_dim + EMBED_SIZE, 8 * base_channels),
             nn.ReLU(),
-            nn.Linear(8 * width, 16 * width),
+            nn.Linear(8 * base_channels, 16 * base_channels),
             nn.ReLU(),
-            nn.Linear(16 * width, math.prod(shape)),
+            nn.Linear(16 * base_channels, math.prod(shape)),
         )
-        self.activate = activate
+        self.output_activation = output_activation
 
     def forward(self, codes: Tensor, labels: Tensor) -> Tensor:
-        """Return rows (n, *shape) for noise (n, code_size) and labels (n,)."""
+        """Return rows (n, *shape) for noise (n, latent_dim) and labels (n,)."""
         raw = self.layers(torch.cat([codes, self.embed(labels)], dim=1))
-        return self.activate(raw.view(-1, *self.shape))
+        return self.output_activation(raw.view(-1, *self.shape))
 
 
 class LinearDiscriminator(nn.Module):
     """Two hidden layers from a flattened row and a class embedding to a logit."""
 
-    def __init__(self, shape: tuple[int, ...], n_classes: int, width: int) -> None:
+    def __init__(self, shape: tuple[int, ...], n_classes: int, base_channels: int) -> None:
         super().__init__()
         self.embed = nn.Embedding(n_classes, EMBED_SIZE)
         self.layers = nn.Sequential(
-            nn.Linear(math.prod(shape) + EMBED_SIZE, 16 * width),
+            nn.Linear(math.prod(shape) + EMBED_SIZE, 16 * base_channels),
             nn.LeakyReLU(0.2),
-            nn.Linear(16 * width, 8 * width),
+            nn.Linear(16 * base_channels, 8 * base_channels),
             nn.LeakyReLU(0.2),
-            nn.Linear(8 * width, 1),
+            nn.Linear(8 * base_channels, 1),
         )
 
     def forward(self, rows: Tensor, labels: Tensor) -> Tensor:
@@ -54,16 +59,20 @@ class LinearDiscriminator(nn.Module):
 
 
 def fully_connected(
-    shape: tuple[int, ...], n_classes: int, code_size: int, width: int, activate: Activate
+    shape: tuple[int, ...],
+    n_classes: int,
+    latent_dim: int,
+    base_channels: int,
+    output_activation: OutputActivation,
 ) -> Networks:
     """Build a generator and a discriminator of linear layers; see `warping`.
 
     After Goodfellow et al., "Generative adversarial nets", NeurIPS 2014, and Mirza & Osindero,
     "Conditional generative adversarial nets", 2014, who concatenate the class to the inputs of
     both sides. Leaky ReLUs stand in for the maxout of their discriminators. `shape` may be any;
-    hidden layers have 8 and 16 times `width` units.
+    hidden layers have 8 and 16 times `base_channels` units.
     """
     return Networks(
-        generator=LinearGenerator(shape, n_classes, code_size, width, activate),
-        discriminator=LinearDiscriminator(shape, n_classes, width),
+        generator=LinearGenerator(shape, n_classes, latent_dim, base_channels, output_activation),
+        discriminator=LinearDiscriminator(shape, n_classes, base_channels),
     )

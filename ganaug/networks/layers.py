@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-Activate = Callable[[Tensor], Tensor]
+OutputActivation = Callable[[Tensor], Tensor]
 
 
 @dataclass
@@ -22,13 +22,13 @@ class Networks:
     ----------
     generator : Module
         With an encoder, ``generator(rows, codes, deltas, labels)``: rows ``(n, *shape)`` with their
-        codes (n, code_size), each to be changed by a delta (n, code_size), the difference of two
+        codes (n, latent_dim), each to be changed by a delta (n, latent_dim), the difference of two
         codes, and still be of its label (n,), int64. Without, ``generator(codes, labels)``: codes
         are noise. Returns rows ``(n, *shape)`` in the range of encoded ones.
     discriminator : Module
         ``discriminator(rows, labels)``: to logits (n,).
     encoder : Module or None
-        ``encoder(rows)``: to codes (n, code_size).
+        ``encoder(rows)``: to codes (n, latent_dim).
     coarseness : int
         The generator learns to rebuild the means over squares of so many pixels a side.
     """
@@ -41,15 +41,15 @@ class Networks:
 
 # Called with the shape of an encoded row, the number of classes, the size of a code, the channels
 # of the first convolution, and the codec's output head.
-Architecture = Callable[[tuple[int, ...], int, int, int, Activate], Networks]
+Architecture = Callable[[tuple[int, ...], int, int, int, OutputActivation], Networks]
 
 EMBED_SIZE = 16  # numbers that tell a generator its class
 REACH = 0.35  # the farthest that a generator may move a pixel, in half sides
 
 
-def halvings(height: int, width: int) -> int:
+def halvings(height: int, base_channels: int) -> int:
     """Return how often to halve an image so that its shorter side ends at 2 to 11 pixels."""
-    shorter = min(height, width)
+    shorter = min(height, base_channels)
     return 2 if shorter < 32 else round(math.log2(shorter / 8))
 
 
@@ -73,12 +73,12 @@ class ConditionalBatchNorm2d(nn.Module):
 class ConvDecoder(nn.Module):
     """Transposed convolutions under conditional batch norm, from a condition to maps."""
 
-    def __init__(self, condition_size: int, shape: tuple[int, ...], width: int) -> None:
+    def __init__(self, condition_size: int, shape: tuple[int, ...], base_channels: int) -> None:
         super().__init__()
-        channels, self.height, self.width = shape
-        depth = halvings(self.height, self.width)
-        self.base = (-(-self.height // 2**depth), -(-self.width // 2**depth))
-        self.sizes = [width * 2**i for i in range(depth, 0, -1)]
+        channels, self.height, self.base_channels = shape
+        depth = halvings(self.height, self.base_channels)
+        self.base = (-(-self.height // 2**depth), -(-self.base_channels // 2**depth))
+        self.sizes = [base_channels * 2**i for i in range(depth, 0, -1)]
         self.start = nn.Linear(condition_size, self.sizes[0] * math.prod(self.base))
         self.norms = nn.ModuleList(ConditionalBatchNorm2d(size, condition_size) for size in self.sizes)
         self.convs = nn.ModuleList(
@@ -91,43 +91,48 @@ class ConvDecoder(nn.Module):
         rows = self.start(condition).view(-1, self.sizes[0], *self.base)
         for norm, conv in zip(self.norms, self.convs, strict=True):
             rows = conv(norm(rows, condition).relu())
-        return rows[:, :, : self.height, : self.width]
+        return rows[:, :, : self.height, : self.base_channels]
 
 
 class NoiseGenerator(nn.Module):
     """Decode noise and a class embedding."""
 
     def __init__(
-        self, shape: tuple[int, ...], n_classes: int, code_size: int, width: int, activate: Activate
+        self,
+        shape: tuple[int, ...],
+        n_classes: int,
+        latent_dim: int,
+        base_channels: int,
+        output_activation: OutputActivation,
     ) -> None:
         super().__init__()
         self.embed = nn.Embedding(n_classes, EMBED_SIZE)
-        self.decode = ConvDecoder(code_size + EMBED_SIZE, shape, width)
-        self.activate = activate
+        self.decode = ConvDecoder(latent_dim + EMBED_SIZE, shape, base_channels)
+        self.output_activation = output_activation
 
     def forward(self, codes: Tensor, labels: Tensor) -> Tensor:
-        """Return rows (n, C, H, W) for noise (n, code_size) and labels (n,)."""
-        return self.activate(self.decode(torch.cat([codes, self.embed(labels)], dim=1)))
+        """Return rows (n, C, H, W) for noise (n, latent_dim) and labels (n,)."""
+        return self.output_activation(self.decode(torch.cat([codes, self.embed(labels)], dim=1)))
 
 
 class ConvEncoder(nn.Module):
     """Strided convolutions with batch norm, then a linear map to the code."""
 
-    def __init__(self, shape: tuple[int, ...], code_size: int, width: int) -> None:
+    def __init__(self, shape: tuple[int, ...], latent_dim: int, base_channels: int) -> None:
         super().__init__()
         channels, *sides = shape
         depth = halvings(*sides)
-        sizes = [channels, *(width * 2**i for i in range(depth))]
+        sizes = [channels, *(base_channels * 2**i for i in range(depth))]
         layers: list[nn.Module] = []
         for before, after in itertools.pairwise(sizes):
             layers += [nn.Conv2d(before, after, 4, 2, 1), nn.BatchNorm2d(after), nn.LeakyReLU(0.2)]
         last = sizes[-1] * 2
         layers += [nn.Conv2d(sizes[-1], last, 3, 1, 1), nn.BatchNorm2d(last), nn.LeakyReLU(0.2)]
         n_features = last * math.prod(side >> depth for side in sides)  # a halving rounds down
-        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(n_features, code_size))
+        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(n_features, latent_dim))
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Return the codes (n, code_size) of rows (n, C, H, W)."""
+        """Return the codes (n, latent_dim) of rows (n, C, H, W)."""
         return self.layers(rows)
 
 
@@ -148,11 +153,13 @@ class ProjectionHead(nn.Module):
 class ConvDiscriminator(nn.Module):
     """Strided convolutions without norms and a projection head."""
 
-    def __init__(self, shape: tuple[int, ...], n_classes: int, width: int, n_features: int = 128) -> None:
+    def __init__(
+        self, shape: tuple[int, ...], n_classes: int, base_channels: int, n_features: int = 128
+    ) -> None:
         super().__init__()
         channels, *sides = shape
         depth = halvings(*sides)
-        sizes = [channels, *(width * 2**i for i in range(1, depth + 1))]
+        sizes = [channels, *(base_channels * 2**i for i in range(1, depth + 1))]
         layers: list[nn.Module] = []
         for before, after in itertools.pairwise(sizes):
             layers += [nn.Conv2d(before, after, 4, 2, 1), nn.LeakyReLU(0.2)]
@@ -176,8 +183,8 @@ def warp(rows: Tensor, flow: Tensor) -> Tensor:
     flow : Tensor of shape (n, 2, H, W)
         For each pixel where its value comes from, relative to it: x, then y, in half sides.
     """
-    _, _, height, width = rows.shape
-    x = (torch.arange(width, device=rows.device) * 2 + 1) / width - 1
+    _, _, height, base_channels = rows.shape
+    x = (torch.arange(base_channels, device=rows.device) * 2 + 1) / base_channels - 1
     y = (torch.arange(height, device=rows.device) * 2 + 1) / height - 1
     grid = torch.stack(torch.meshgrid(x, y, indexing="xy")) + flow
     moved = F.grid_sample(

@@ -8,20 +8,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ganaug.networks.layers import EMBED_SIZE, Activate, Networks
+from ganaug.networks.layers import EMBED_SIZE, Networks, OutputActivation
 
 SLOPE = 0.2  # of the leaky ReLUs
 GROUP = 16  # channels that a 3x3 convolution mixes
 
 
-def levels(shape: tuple[int, ...], width: int) -> list[tuple[int, list[int]]]:
+def levels(shape: tuple[int, ...], base_channels: int) -> list[tuple[int, list[int]]]:
     """Return channels and sides of each resolution, from the full one to about 4 pixels.
 
-    The full one has half of `width`: there the blocks, twice as wide inside, cost the most.
+    The full one has half of `base_channels`: there the blocks, twice as wide inside, cost the most.
     """
     _, *sides = shape
     depth = max(1, round(math.log2(min(sides) / 4)))
-    return [(max(1, width * 2**i // 2), [-(-side // 2**i) for side in sides]) for i in range(depth + 1)]
+    return [
+        (max(1, base_channels * 2**i // 2), [-(-side // 2**i) for side in sides]) for i in range(depth + 1)
+    ]
 
 
 def conv(before: int, after: int, size: int, bias: bool = False, groups: int = 1) -> nn.Conv2d:
@@ -83,12 +85,17 @@ class ResidualGenerator(nn.Module):
     """Scale a learned base by noise and a class embedding, then grow it through residual blocks."""
 
     def __init__(
-        self, shape: tuple[int, ...], n_classes: int, code_size: int, width: int, activate: Activate
+        self,
+        shape: tuple[int, ...],
+        n_classes: int,
+        latent_dim: int,
+        base_channels: int,
+        output_activation: OutputActivation,
     ) -> None:
         super().__init__()
-        (deepest, sides), *rising = reversed(levels(shape, width))
+        (deepest, sides), *rising = reversed(levels(shape, base_channels))
         self.embed = nn.Embedding(n_classes, EMBED_SIZE)
-        self.gain = nn.Linear(code_size + EMBED_SIZE, deepest, bias=False)
+        self.gain = nn.Linear(latent_dim + EMBED_SIZE, deepest, bias=False)
         nn.init.kaiming_normal_(self.gain.weight, nonlinearity="linear")
         self.base = nn.Parameter(torch.randn(deepest, *sides))
         layers: list[nn.Module] = [Residual(deepest), Residual(deepest)]
@@ -97,20 +104,22 @@ class ResidualGenerator(nn.Module):
             layers += [Resample(before, after, after_sides), Residual(after)]
             before = after
         self.layers = nn.Sequential(*layers, nn.Conv2d(before, shape[0], 1))
-        self.activate = activate
+        self.output_activation = output_activation
 
     def forward(self, codes: Tensor, labels: Tensor) -> Tensor:
-        """Return rows (n, C, H, W) for noise (n, code_size) and labels (n,)."""
+        """Return rows (n, C, H, W) for noise (n, latent_dim) and labels (n,)."""
         gain = self.gain(torch.cat([codes, self.embed(labels)], dim=1))
-        return self.activate(self.layers(self.base * gain[:, :, None, None]))
+        return self.output_activation(self.layers(self.base * gain[:, :, None, None]))
 
 
 class ResidualDiscriminator(nn.Module):
     """The generator in mirror image: shrink, weigh by a learned base, project on the class."""
 
-    def __init__(self, shape: tuple[int, ...], n_classes: int, width: int, n_features: int = 128) -> None:
+    def __init__(
+        self, shape: tuple[int, ...], n_classes: int, base_channels: int, n_features: int = 128
+    ) -> None:
         super().__init__()
-        (before, _), *falling = levels(shape, width)
+        (before, _), *falling = levels(shape, base_channels)
         layers: list[nn.Module] = [nn.Conv2d(shape[0], before, 1), Residual(before)]
         sides = list(shape[1:])
         for after, sides in falling:
@@ -128,7 +137,13 @@ class ResidualDiscriminator(nn.Module):
         return (features * self.embed(labels)).sum(1) / math.sqrt(features.shape[1])
 
 
-def r3gan(shape: tuple[int, ...], n_classes: int, code_size: int, width: int, activate: Activate) -> Networks:
+def r3gan(
+    shape: tuple[int, ...],
+    n_classes: int,
+    latent_dim: int,
+    base_channels: int,
+    output_activation: OutputActivation,
+) -> Networks:
     """Build a residual generator from noise and a residual discriminator; see `warping`.
 
     After Huang et al., "The GAN is dead; long live the GAN! A modern GAN baseline", NeurIPS 2024:
@@ -137,6 +152,6 @@ def r3gan(shape: tuple[int, ...], n_classes: int, code_size: int, width: int, ac
     channels double at each halving. Meant for the relativistic loss and the penalty "r1+r2".
     """
     return Networks(
-        generator=ResidualGenerator(shape, n_classes, code_size, width, activate),
-        discriminator=ResidualDiscriminator(shape, n_classes, width),
+        generator=ResidualGenerator(shape, n_classes, latent_dim, base_channels, output_activation),
+        discriminator=ResidualDiscriminator(shape, n_classes, base_channels),
     )

@@ -7,7 +7,7 @@ import itertools
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from ganaug.networks.layers import Activate, Networks, NoiseGenerator, halvings
+from ganaug.networks.layers import Networks, NoiseGenerator, OutputActivation, halvings
 
 
 class SpectralDiscriminator(nn.Module):
@@ -16,10 +16,10 @@ class SpectralDiscriminator(nn.Module):
     A step of power iteration is taken at each forward pass in training mode.
     """
 
-    def __init__(self, shape: tuple[int, ...], n_classes: int, width: int) -> None:
+    def __init__(self, shape: tuple[int, ...], n_classes: int, base_channels: int) -> None:
         super().__init__()
         channels, *sides = shape
-        sizes = [channels, *(width * 2**i for i in range(halvings(*sides) + 1))]
+        sizes = [channels, *(base_channels * 2**i for i in range(halvings(*sides) + 1))]
         layers: list[nn.Module] = []
         for before, after in itertools.pairwise(sizes[:-1]):
             layers += [spectral_norm(nn.Conv2d(before, after, 3, 1, 1)), nn.LeakyReLU(0.1)]
@@ -35,7 +35,13 @@ class SpectralDiscriminator(nn.Module):
         return self.logit(features).squeeze(1) + (features * self.embed(labels)).sum(1)
 
 
-def sngan(shape: tuple[int, ...], n_classes: int, code_size: int, width: int, activate: Activate) -> Networks:
+def sngan(
+    shape: tuple[int, ...],
+    n_classes: int,
+    latent_dim: int,
+    base_channels: int,
+    output_activation: OutputActivation,
+) -> Networks:
     """Build a generator from noise and a spectrally normalised discriminator; see `warping`.
 
     After Miyato et al., "Spectral normalization for generative adversarial networks", ICLR 2018,
@@ -44,6 +50,6 @@ def sngan(shape: tuple[int, ...], n_classes: int, code_size: int, width: int, ac
     Meant for the hinge loss without a penalty.
     """
     return Networks(
-        generator=NoiseGenerator(shape, n_classes, code_size, width, activate),
-        discriminator=SpectralDiscriminator(shape, n_classes, width),
+        generator=NoiseGenerator(shape, n_classes, latent_dim, base_channels, output_activation),
+        discriminator=SpectralDiscriminator(shape, n_classes, base_channels),
     )

@@ -9,11 +9,11 @@ from torch.nn import functional as F
 from ganaug.networks.layers import (
     EMBED_SIZE,
     REACH,
-    Activate,
     ConditionalBatchNorm2d,
     ConvDiscriminator,
     ConvEncoder,
     Networks,
+    OutputActivation,
     warp,
 )
 
@@ -28,13 +28,13 @@ class TintGenerator(nn.Module):
     stay what shows its class.
     """
 
-    def __init__(self, shape: tuple[int, ...], n_classes: int, code_size: int, width: int) -> None:
+    def __init__(self, shape: tuple[int, ...], n_classes: int, latent_dim: int, base_channels: int) -> None:
         super().__init__()
         channels, *self.sides = shape
         self.parts = [2, channels * channels, channels]
         self.smooth = [-(-side // SMOOTH) for side in self.sides]
         self.base = [-(-side // COARSE) for side in self.sides]
-        condition_size, wide, narrow = 2 * code_size + EMBED_SIZE, 4 * width, 2 * width
+        condition_size, wide, narrow = 2 * latent_dim + EMBED_SIZE, 4 * base_channels, 2 * base_channels
         self.embed = nn.Embedding(n_classes, EMBED_SIZE)
         self.start = nn.Linear(condition_size, wide * self.base[0] * self.base[1])
         self.norms = nn.ModuleList(ConditionalBatchNorm2d(n, condition_size) for n in (wide, narrow))
@@ -45,7 +45,7 @@ class TintGenerator(nn.Module):
         nn.init.zeros_(bias)
 
     def forward(self, rows: Tensor, codes: Tensor, deltas: Tensor, labels: Tensor) -> Tensor:
-        """Return the rows (n, C, H, W), changed by deltas (n, code_size)."""
+        """Return the rows (n, C, H, W), changed by deltas (n, latent_dim)."""
         condition = torch.cat([codes, deltas, self.embed(labels)], dim=1)
         start = self.start(condition).view(len(rows), -1, *self.base)
         coarse = self.norms[0](start, condition).relu()
@@ -60,12 +60,16 @@ class TintGenerator(nn.Module):
 
 
 def tinting(
-    shape: tuple[int, ...], n_classes: int, code_size: int, width: int, activate: Activate
+    shape: tuple[int, ...],
+    n_classes: int,
+    latent_dim: int,
+    base_channels: int,
+    output_activation: OutputActivation,
 ) -> Networks:
     """Build an encoder, a tinting generator and a projection discriminator for images; see `warping`.
 
     Of another image it learns to rebuild only the coarse: of the rest its code knows nothing, and
-    guesses would be a grey fog. `activate` is not used, as no pixel is made anew.
+    guesses would be a grey fog. `output_activation` is not used, as no pixel is made anew.
 
     Notes
     -----
@@ -74,8 +78,8 @@ def tinting(
     SIGGRAPH 2017); here the difference of two images says how.
     """
     return Networks(
-        generator=TintGenerator(shape, n_classes, code_size, width),
-        discriminator=ConvDiscriminator(shape, n_classes, max(1, width // 2)),
-        encoder=ConvEncoder(shape, code_size, width),
+        generator=TintGenerator(shape, n_classes, latent_dim, base_channels),
+        discriminator=ConvDiscriminator(shape, n_classes, max(1, base_channels // 2)),
+        encoder=ConvEncoder(shape, latent_dim, base_channels),
         coarseness=SMOOTH,
     )

@@ -9,11 +9,11 @@ from torch.nn import functional as F
 from ganaug.networks.layers import (
     EMBED_SIZE,
     REACH,
-    Activate,
     ConvDecoder,
     ConvDiscriminator,
     ConvEncoder,
     Networks,
+    OutputActivation,
     warp,
 )
 
@@ -29,13 +29,18 @@ class WarpGenerator(nn.Module):
     """
 
     def __init__(
-        self, shape: tuple[int, ...], n_classes: int, code_size: int, width: int, activate: Activate
+        self,
+        shape: tuple[int, ...],
+        n_classes: int,
+        latent_dim: int,
+        base_channels: int,
+        output_activation: OutputActivation,
     ) -> None:
         super().__init__()
         channels, *sides = shape
         self.parts = [2, 1, channels, FEATURES]
         self.embed = nn.Embedding(n_classes, EMBED_SIZE)
-        self.decode = ConvDecoder(2 * code_size + EMBED_SIZE, (sum(self.parts), *sides), width)
+        self.decode = ConvDecoder(2 * latent_dim + EMBED_SIZE, (sum(self.parts), *sides), base_channels)
         self.refine = nn.Sequential(
             nn.Conv2d(channels + FEATURES, REFINE, 3, 1, 1),
             nn.LeakyReLU(0.2),
@@ -43,7 +48,7 @@ class WarpGenerator(nn.Module):
             nn.LeakyReLU(0.2),
             nn.Conv2d(REFINE, channels, 3, 1, 1),
         )
-        self.activate = activate
+        self.output_activation = output_activation
         # Begin close to the identity: hardly any flow, a mask that lets the row through, and
         # nothing to refine.
         weight, bias = self.decode.convs[-1].parameters()
@@ -55,29 +60,33 @@ class WarpGenerator(nn.Module):
             nn.init.zeros_(parameter)
 
     def forward(self, rows: Tensor, codes: Tensor, deltas: Tensor, labels: Tensor) -> Tensor:
-        """Return the rows (n, C, H, W), changed by deltas (n, code_size)."""
+        """Return the rows (n, C, H, W), changed by deltas (n, latent_dim)."""
         maps = self.decode(torch.cat([codes, deltas, self.embed(labels)], dim=1))
         flow, mask, paint, features = maps.split(self.parts, dim=1)
         flow = F.pad(REACH * flow.tanh(), (1, 1, 1, 1), mode="replicate")
         bent = warp(rows, F.avg_pool2d(flow, 3, 1))  # the mean keeps neighbours together
-        changed = torch.lerp(bent, self.activate(paint), mask.sigmoid())
+        changed = torch.lerp(bent, self.output_activation(paint), mask.sigmoid())
         return (changed + self.refine(torch.cat([changed, features], dim=1))).clamp(-1, 1)
 
 
 def warping(
-    shape: tuple[int, ...], n_classes: int, code_size: int, width: int, activate: Activate
+    shape: tuple[int, ...],
+    n_classes: int,
+    latent_dim: int,
+    base_channels: int,
+    output_activation: OutputActivation,
 ) -> Networks:
     """Build an encoder, a warping generator and a projection discriminator for images.
 
     Parameters
     ----------
-    shape : (channels, height, width)
+    shape : (channels, height, base_channels)
     n_classes : int
-    code_size : int
+    latent_dim : int
         Numbers in the code of a row.
-    width : int
+    base_channels : int
         Channels of the encoder's first convolution; the discriminator's has half; deeper ones double it.
-    activate : callable
+    output_activation : callable
         The codec's output head.
 
     Returns
@@ -92,8 +101,8 @@ def warping(
     (Schwartz et al., NeurIPS 2018).
     """
     return Networks(
-        generator=WarpGenerator(shape, n_classes, code_size, width, activate),
+        generator=WarpGenerator(shape, n_classes, latent_dim, base_channels, output_activation),
         # Half as wide: details are seen to by the loss on patches.
-        discriminator=ConvDiscriminator(shape, n_classes, max(1, width // 2)),
-        encoder=ConvEncoder(shape, code_size, width),
+        discriminator=ConvDiscriminator(shape, n_classes, max(1, base_channels // 2)),
+        encoder=ConvEncoder(shape, latent_dim, base_channels),
     )

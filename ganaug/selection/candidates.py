@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-BEYOND = 1000  # rows added to every class by the rule "beyond", once it is filled up to the largest
+EXTRA_PER_CLASS = 1000  # rows added to every class by the rule "beyond", once it is filled up to the largest
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Candidate:
         if self.rule == "balance":
             return largest - counts
         if self.rule == "beyond":
-            return largest - counts + BEYOND
+            return largest - counts + EXTRA_PER_CLASS
         times = float(self.rule.removesuffix("x"))
-        return np.minimum(np.ceil(times * counts).astype(int), max(largest, BEYOND))
+        return np.minimum(np.ceil(times * counts).astype(int), max(largest, EXTRA_PER_CLASS))
 
     def shares(self, counts: np.ndarray) -> np.ndarray:
         """Return the share of the draws of each class that is synthetic, (n_classes,)."""

@@ -12,19 +12,19 @@ from sklearn import get_config
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
-from ganaug.data.containers import join, take
+from ganaug.data.containers import concat, take
 from ganaug.data.labels import fit_clone, seeded_clone
 from ganaug.data.weights import balanced_weights
-from ganaug.evaluation.classifiers import ProbeClassifier, TableProbe
+from ganaug.evaluation.classifiers import SmallCNNClassifier, TreeEnsembleClassifier
 from ganaug.selection.candidates import ALONE, Candidate
 
 Scorer = Callable[[np.ndarray, np.ndarray], float]
 
-POOLED = 1000  # samples of each class that a fold draws; more of them taught a classifier no more
-PROBE_STEPS = 600  # of the default classifier, which is trained two dozen times
-FINALISTS = 3  # candidates that the first fold lets through to the others
-RESAMPLES = 1000  # of the rows, for an interval
-LEAST_PROBABILITY = 1e-3  # that counts: one row that a classifier is sure to misplace shall not decide
+MAX_PER_CLASS = 1000  # samples of each class that a fold draws; more of them taught a classifier no more
+CLASSIFIER_STEPS = 600  # of the default classifier, which is trained two dozen times
+N_FINALISTS = 3  # candidates that the first fold lets through to the others
+N_BOOTSTRAP = 1000  # of the rows, for an interval
+PROBABILITY_FLOOR = 1e-3  # that counts: one row that a classifier is sure to misplace shall not decide
 
 
 @dataclass(frozen=True)
@@ -51,16 +51,20 @@ def balanced_log_likelihood(y: np.ndarray, proba: np.ndarray) -> float:
     The default score: it moves with every row, where accuracy moves with the few on the border,
     so that a class of ten rows can tell something.
     """
-    own = np.log(np.maximum(proba[np.arange(len(y)), y], LEAST_PROBABILITY))
+    own = np.log(np.maximum(proba[np.arange(len(y)), y], PROBABILITY_FLOOR))
     return float(np.mean([own[y == c].mean() for c in np.unique(y)]))
 
 
-class _Model:
+class DownstreamClassifier:
     """The classifier that judges, whatever its kind."""
 
     def __init__(self, classifier: Any, *, images: bool, counts: np.ndarray, seed: int) -> None:
         if classifier is None:
-            classifier = ProbeClassifier(steps=PROBE_STEPS) if images else TableProbe(balanced=False)
+            classifier = (
+                SmallCNNClassifier(steps=CLASSIFIER_STEPS)
+                if images
+                else TreeEnsembleClassifier(balanced=False)
+            )
         if not callable(classifier) and not hasattr(classifier, "predict_proba"):
             raise ValueError(
                 "`classifier` must have predict_proba, or be a callable (X, y, sample_weight), got"
@@ -83,10 +87,10 @@ class _Model:
         return model.fit(take(X, rows), y[rows])
 
 
-class _Pool:
+class FoldSamples:
     """A GAN fitted on the rows of a fold, and its samples, of which each candidate takes the first.
 
-    A candidate that adds more than `POOLED` to a class gives those it gets as much weight.
+    A candidate that adds more than `MAX_PER_CLASS` to a class gives those it gets as much weight.
     """
 
     def __init__(
@@ -94,9 +98,11 @@ class _Pool:
     ) -> None:
         self.X, self.labels = X, labels
         self.counts = np.bincount(labels)
-        self.most = np.max([candidate.to_add(self.counts) for candidate in tried], axis=0).clip(max=POOLED)
-        sampler = fit_clone(gan, X, classes[labels], seed)
-        self.synthetic = sampler.sample(np.repeat(classes, self.most), random_state=seed)
+        self.most = np.max([candidate.to_add(self.counts) for candidate in tried], axis=0).clip(
+            max=MAX_PER_CLASS
+        )
+        generator = fit_clone(gan, X, classes[labels], seed)
+        self.synthetic = generator.sample(np.repeat(classes, self.most), random_state=seed)
         self.made = np.repeat(np.arange(len(classes)), self.most)  # their class indices
         self.starts = np.cumsum(self.most) - self.most
 
@@ -110,10 +116,10 @@ class _Pool:
         labels = np.concatenate([self.labels, new])
         synthetic = np.arange(len(labels)) >= len(self.labels)
         weight = balanced_weights(labels, synthetic, dict(enumerate(candidate.shares(self.counts))))
-        return join([self.X, take(self.synthetic, taken)]), labels, weight
+        return concat([self.X, take(self.synthetic, taken)]), labels, weight
 
 
-def _trial(
+def paired_trial(
     candidate: Candidate, labels: np.ndarray, proba: np.ndarray, base: np.ndarray, score: Scorer, seed: int
 ) -> Trial:
     """Return the gain over `base`, with a t interval.
@@ -124,13 +130,13 @@ def _trial(
     rng = np.random.default_rng(seed)
     own = [np.flatnonzero(labels == c) for c in range(proba.shape[1])]
     gains = []
-    for _ in range(RESAMPLES):
+    for _ in range(N_BOOTSTRAP):
         rows = np.concatenate([rng.choice(mine, len(mine)) for mine in own])
         gains.append(score(labels[rows], proba[rows]) - score(labels[rows], base[rows]))
     gain = score(labels, proba) - score(labels, base)
     least = min(len(mine) for mine in own)
     # The best of several candidates is looked at: each interval is wider for it (Bonferroni).
-    width = stats.t.ppf(1 - 0.025 / FINALISTS, least - 1) * np.std(gains) / np.sqrt(1 - 1 / least)
+    width = stats.t.ppf(1 - 0.025 / N_FINALISTS, least - 1) * np.std(gains) / np.sqrt(1 - 1 / least)
     return Trial(candidate, gain, float(gain - width), float(gain + width))
 
 

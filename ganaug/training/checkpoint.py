@@ -13,7 +13,7 @@ import torch
 
 
 @contextmanager
-def _signals_held(hold: bool) -> Iterator[list[int]]:
+def defer_signals(hold: bool) -> Iterator[list[int]]:
     """Yield a list that takes in the first SIGINT or SIGTERM; a second one acts as it would have."""
     caught: list[int] = []
     if not hold or threading.current_thread() is not threading.main_thread():
@@ -39,14 +39,14 @@ def _signals_held(hold: bool) -> Iterator[list[int]]:
             signal.raise_signal(late)
 
 
-def _write(path: Path, content: dict[str, Any]) -> None:
+def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     torch.save(content, partial)
     partial.replace(path)
 
 
-def _read(path: Path, identity: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
+def load_checkpoint(path: Path, identity: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return where training was, and what it would have gone back to."""
     try:
         content = torch.load(path, weights_only=True, map_location="cpu")

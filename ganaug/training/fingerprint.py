@@ -13,7 +13,7 @@ import joblib
 import numpy as np
 
 
-def run_identity(settings: dict[str, Any], X: Any, labels: np.ndarray, seed: int) -> dict[str, str]:
+def training_fingerprint(settings: dict[str, Any], X: Any, labels: np.ndarray, seed: int) -> dict[str, str]:
     """Return the data, by their digests, and all else that decides what training makes of them."""
     digest = hashlib.sha256()
     for i in range(0, len(labels), 256):

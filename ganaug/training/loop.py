@@ -12,20 +12,20 @@ from sklearn.exceptions import ConvergenceWarning
 from tqdm.auto import tqdm
 
 from ganaug.networks.layers import Networks
-from ganaug.training.checkpoint import _read, _signals_held, _write
-from ganaug.training.monitor import Watch
-from ganaug.training.trainer import Game
+from ganaug.training.checkpoint import defer_signals, load_checkpoint, save_checkpoint
+from ganaug.training.monitor import TrainingMonitor
+from ganaug.training.trainer import GANTrainer
 
 Callback = Callable[[int, dict[str, float]], None]
 
-REPORT_EVERY = 25  # steps between two entries of the history
-SAVE_EVERY = 100  # steps between two checkpoints, in memory and on disk; whole reports
-ROLLBACKS = 3  # tries with gentler settings
+LOG_INTERVAL = 25  # steps between two entries of the history
+CHECKPOINT_INTERVAL = 100  # steps between two checkpoints, in memory and on disk; whole reports
+MAX_ROLLBACKS = 3  # tries with gentler settings
 ADVICE = "Lower `learning_rate`, or leave architecture, loss and penalty at their defaults, the steadiest."
 
 
 def train_gan(
-    game: Game,
+    game: GANTrainer,
     steps: int,
     *,
     class_names: Sequence[str] | None = None,
@@ -38,23 +38,23 @@ def train_gan(
 
     Where losses explode or stop being finite, or the rows of a class become all alike (see
     `ganaug.watch`), training goes back to its last good state and on from there with half the
-    learning rates and twice the penalty, `ROLLBACKS` times at most.
+    learning rates and twice the penalty, `MAX_ROLLBACKS` times at most.
 
     Parameters
     ----------
-    game : Game
+    game : GANTrainer
         Freshly made.
     steps : int
         Updates of each side.
     class_names : sequence of str, optional
         What warnings call the classes; their indices if None.
     checkpoint : Path, optional
-        A file for the full state, written every `SAVE_EVERY` steps, and before SIGINT or SIGTERM
+        A file for the full state, written every `CHECKPOINT_INTERVAL` steps, and before SIGINT or SIGTERM
         take their course; resumed from if it is there.
     identity : dict of str, optional
         What training depends on beside the game, by name; kept in the checkpoint, and compared.
     callbacks : sequence of callable
-        Each called as ``callback(step, metrics)`` every `REPORT_EVERY` steps.
+        Each called as ``callback(step, metrics)`` every `LOG_INTERVAL` steps.
     progress : str, optional
         Title of a progress bar on the terminal; no bar if None.
 
@@ -79,14 +79,14 @@ def train_gan(
     RuntimeError
         If losses still explode after all rollbacks, or a class collapses before the first good state.
     """
-    watch = Watch(class_names or [str(c) for c in range(len(game.rows.counts))], game.device)
+    watch = TrainingMonitor(class_names or [str(c) for c in range(len(game.rows.counts))], game.device)
 
     def snapshot(step: int, rollbacks: int, history: list[dict[str, float]]) -> dict[str, Any]:
         """Return a copy of all that training needs to go on from here."""
         return {
             "game": game.state_dict(),
             "watch": watch.state_dict(),
-            "random": game.generator.get_state(),
+            "random": game.rng.get_state(),
             "step": step,
             "rollbacks": rollbacks,
             "history": list(history),
@@ -101,18 +101,18 @@ def train_gan(
     def save(now: dict[str, Any]) -> None:
         """Write where training is, and what it would go back to."""
         if checkpoint is not None:
-            _write(checkpoint, {"identity": dict(identity or {}), "now": now, "good": good})
+            save_checkpoint(checkpoint, {"identity": dict(identity or {}), "now": now, "good": good})
 
     good = now = snapshot(0, 0, [])
     if checkpoint is not None and checkpoint.exists():
-        now, good = _read(checkpoint, identity or {})
-        game.generator.set_state(now["random"])
+        now, good = load_checkpoint(checkpoint, identity or {})
+        game.rng.set_state(now["random"])
     step, history = restore(now)
     rollbacks = now["rollbacks"]
     # None: a bar on terminals only.
     bar = tqdm(desc=progress, initial=step, total=steps, disable=True if progress is None else None)
 
-    with _signals_held(checkpoint is not None) as caught:
+    with defer_signals(checkpoint is not None) as caught:
         while step < steps:
             if caught:
                 save(snapshot(step, rollbacks, history))
@@ -120,16 +120,18 @@ def train_gan(
             watch.see(*game.step(step, steps, 0.5**rollbacks))
             step += 1
             bar.update()
-            if step % REPORT_EVERY and step < steps:
+            if step % LOG_INTERVAL and step < steps:
                 continue
             metrics, trouble = watch.report()
             if trouble is not None:
                 what = f"Training went wrong at step {step}: {trouble.what}."
                 rollbacks += 1
                 step, history = restore(good)
-                if rollbacks > ROLLBACKS:
+                if rollbacks > MAX_ROLLBACKS:
                     if not trouble.collapse or step == 0:
-                        raise RuntimeError(f"{what} {ROLLBACKS} tries with gentler settings failed. {ADVICE}")
+                        raise RuntimeError(
+                            f"{what} {MAX_ROLLBACKS} tries with gentler settings failed. {ADVICE}"
+                        )
                     stopped = f"Training stops with the state of step {step}, the last good one."
                     warnings.warn(f"{what} {stopped} {ADVICE}", ConvergenceWarning, stacklevel=2)
                     break
@@ -141,7 +143,7 @@ def train_gan(
             bar.set_postfix(metrics, refresh=False)
             for callback in callbacks:
                 callback(step, metrics)
-            if step % SAVE_EVERY == 0 or step == steps:
+            if step % CHECKPOINT_INTERVAL == 0 or step == steps:
                 good = snapshot(step, rollbacks, history)
                 save(good)
     bar.close()

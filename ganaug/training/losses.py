@@ -140,7 +140,7 @@ def weight_clipping(discriminator: nn.Module, real: Tensor, fake: Tensor, labels
     """Clip the parameters of the discriminator to [-0.01, 0.01] in place, and return zero [1]_.
 
     The one penalty that is an act and not a term, so the loop calls it at each step, before it
-    takes the logits; see `EVERY_STEP`. The weight of the penalty has no effect. A discriminator
+    takes the logits; see `NON_LAZY_PENALTIES`. The weight of the penalty has no effect. A discriminator
     is thus clipped before each of its updates, and afterwards exceeds the bound by that update.
 
     References
@@ -179,4 +179,4 @@ PENALTIES: dict[str, Penalty] = {
     "weight-clipping": weight_clipping,
     "none": no_penalty,
 }
-EVERY_STEP: tuple[Penalty, ...] = (weight_clipping,)  # not to be taken lazily, every few steps
+NON_LAZY_PENALTIES: tuple[Penalty, ...] = (weight_clipping,)  # not to be taken lazily, every few steps

@@ -1,4 +1,4 @@
-"""Watch: notices, while a GAN trains, that its losses explode or that a class loses its variety."""
+"""TrainingMonitor: notices, while a GAN trains, that its losses explode or that a class loses its variety."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Trouble:
     collapse: bool = False
 
 
-class Watch:
+class TrainingMonitor:
     """Gathers losses and the spread of generated rows, and judges both at each report.
 
     The spread of a class is the mean distance between two generated rows of it, divided by that

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 
-class ClassRows:
+class ClassIndex:
     """The rows of each class, for drawing them at random.
 
     Parameters
@@ -21,27 +21,27 @@ class ClassRows:
         self.counts = torch.from_numpy(np.bincount(labels))
         self.starts = self.counts.cumsum(0) - self.counts
 
-    def draw_pairs(self, classes: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def draw_pairs(self, classes: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """Return the indices of two random rows of each of `classes`, different where it has two."""
         counts, starts = self.counts[classes], self.starts[classes]
-        u = torch.rand(2, len(classes), generator=generator, dtype=torch.float64)
+        u = torch.rand(2, len(classes), generator=rng, dtype=torch.float64)
         first = (u[0] * counts).long()
         second = (first + 1 + (u[1] * (counts - 1)).long()) % counts
         return self.order[starts + first], self.order[starts + second]
 
-    def draw_classes(self, n: int, power: float, generator: torch.Generator) -> Tensor:
+    def draw_classes(self, n: int, power: float, rng: torch.Generator) -> Tensor:
         """Return `n` random classes, each as likely as its number of rows to the given power."""
-        return torch.multinomial(self.counts.double() ** power, n, replacement=True, generator=generator)
+        return torch.multinomial(self.counts.double() ** power, n, replacement=True, generator=rng)
 
 
-def loosen(deltas: Tensor, noise: float, generator: torch.Generator) -> Tensor:
+def perturb_deltas(deltas: Tensor, noise: float, rng: torch.Generator) -> Tensor:
     """Shorten each delta to a random part of it, then add a little noise.
 
     Parameters
     ----------
-    deltas : Tensor of shape (n, code_size)
+    deltas : Tensor of shape (n, latent_dim)
     noise : float
         Standard deviation of the noise, in units of the code.
     """
-    share = torch.rand(len(deltas), 1, generator=generator).to(deltas.device)
-    return share * deltas + noise * torch.randn(deltas.shape, generator=generator).to(deltas.device)
+    share = torch.rand(len(deltas), 1, generator=rng).to(deltas.device)
+    return share * deltas + noise * torch.randn(deltas.shape, generator=rng).to(deltas.device)

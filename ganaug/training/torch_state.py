@@ -13,7 +13,7 @@ DEVICES = ("cpu", "cuda", "mps", "xpu")  # that autocast knows
 
 
 @contextmanager
-def seeded(seed: int | None = None) -> Iterator[None]:
+def fork_torch_rng(seed: int | None = None) -> Iterator[None]:
     """Seed torch's global state on the CPU for a while; None leaves it where it is.
 
     Some of torch has no other source of randomness: initial weights, dropout, transforms.
@@ -25,11 +25,11 @@ def seeded(seed: int | None = None) -> Iterator[None]:
 
 
 @contextmanager
-def plain() -> Iterator[None]:
+def default_torch_state() -> Iterator[None]:
     """Switch off, for a while, what would change the type or the place of networks and their rows.
 
     That is autocast, inference mode, and a default dtype or device other than torch's own: all of
-    which a user's training loop may have on around the call of a sampler.
+    which a user's training loop may have on around the call of a generator.
     """
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))

@@ -1,4 +1,4 @@
-"""Game: the two sides of a GAN, and the step that trains them both."""
+"""GANTrainer: the two sides of a GAN, and the step that trains them both."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from torch.nn import functional as F
 
 from ganaug.data.containers import take
 from ganaug.networks.layers import Networks
-from ganaug.training.losses import EVERY_STEP, GANLoss, Penalty, sliced_wasserstein
-from ganaug.training.pairs import ClassRows, loosen
+from ganaug.training.losses import NON_LAZY_PENALTIES, GANLoss, Penalty, sliced_wasserstein
+from ganaug.training.pairs import ClassIndex, perturb_deltas
 
 EMA_DECAY = 0.995  # of the running mean of the weights, which is what is kept
 
@@ -23,7 +23,7 @@ EMA_DECAY = 0.995  # of the running mean of the weights, which is what is kept
 class Codec(Protocol):
     """What training and sampling need of a kind of data; see `ganaug.data.images.ImageCodec`."""
 
-    block: int
+    chunk_size: int
 
     def encode(self, X: Any) -> Tensor:
         """Return rows as floats."""
@@ -33,28 +33,28 @@ class Codec(Protocol):
         """Return saved rows in the kind the user has."""
         ...
 
-    def augment(self, rows: Tensor, generator: torch.Generator) -> Tensor:
+    def augment(self, rows: Tensor, rng: torch.Generator) -> Tensor:
         """Change rows in ways that leave them likely members of their class."""
         ...
 
-    def corrupt(self, rows: Tensor, generator: torch.Generator) -> Tensor:
+    def cutout(self, rows: Tensor, rng: torch.Generator) -> Tensor:
         """Hide a part of each row from the discriminator; differentiable."""
         ...
 
-    def error(self, made: Tensor, wanted: Tensor) -> Tensor:
+    def reconstruction_loss(self, made: Tensor, wanted: Tensor) -> Tensor:
         """Return how far generated rows are from those that they should be, a scalar."""
         ...
 
-    def settle(self, rows: Tensor, start: Tensor | None, generator: torch.Generator) -> Tensor:
+    def discretize(self, rows: Tensor, start: Tensor | None, rng: torch.Generator) -> Tensor:
         """Return generated rows as encoded ones are; `start` are those they were made from."""
         ...
 
-    def project(self, rows: Tensor, generator: torch.Generator) -> list[Tensor]:
+    def random_projections(self, rows: Tensor, rng: torch.Generator) -> list[Tensor]:
         """Return numbers (n_projections, n, k), by whose distribution batches are compared."""
         ...
 
 
-class Game:
+class GANTrainer:
     """Train `networks` on the rows of `X`, step by step.
 
     With an encoder, the generator learns two things at once: to turn a row into another of its
@@ -74,24 +74,24 @@ class Game:
         Trained in place.
     loss, penalty : callable
         See `ganaug.losses`.
-    batch_size, code_size : int
-    noise : float
-        Of `ganaug.training.pairs.loosen`.
+    batch_size, latent_dim : int
+    latent_noise : float
+        Of `ganaug.training.pairs.perturb_deltas`.
     fabric : Fabric
         Device and precision.
-    generator : torch.Generator
+    rng : torch.Generator
         On the CPU; every random number comes from it.
     learning_rate : float
         Of Adam, for generator and encoder; falls to zero on a cosine.
-    discriminator_rate : float
+    discriminator_lr_ratio : float
         The discriminator's learning rate, constant, as a multiple of `learning_rate`.
     adversarial_weight : float
         Of the adversarial loss beside the reconstruction of the other row.
-    detail_weight : float
+    sliced_wasserstein_weight : float
         Of the distance between random projections of real and of generated rows; with an encoder.
     penalty_weight : float
-        Of the gradient penalty, which is taken every `penalty_every` steps at as many times its
-        weight (Karras et al., CVPR 2020, "lazy regularization"). Those in `losses.EVERY_STEP`
+        Of the gradient penalty, which is taken every `penalty_interval` steps at as many times its
+        weight (Karras et al., CVPR 2020, "lazy regularization"). Those in `losses.NON_LAZY_PENALTIES`
         are taken at each step.
     """
 
@@ -105,24 +105,27 @@ class Game:
         loss: GANLoss,
         penalty: Penalty,
         batch_size: int,
-        code_size: int,
-        noise: float,
+        latent_dim: int,
+        latent_noise: float,
         fabric: Fabric,
-        generator: torch.Generator,
+        rng: torch.Generator,
         learning_rate: float = 1e-3,
-        discriminator_rate: float = 0.4,
+        discriminator_lr_ratio: float = 0.4,
         adversarial_weight: float = 0.1,
-        detail_weight: float = 1.0,
+        sliced_wasserstein_weight: float = 1.0,
         penalty_weight: float = 0.2,
-        penalty_every: int = 4,
+        penalty_interval: int = 4,
     ) -> None:
-        self.X, self.codec, self.rows = X, codec, ClassRows(labels)
+        self.X, self.codec, self.rows = X, codec, ClassIndex(labels)
         self.loss, self.penalty = loss, penalty
-        self.interval = 1 if penalty in EVERY_STEP else penalty_every
-        self.batch_size, self.code_size, self.noise = batch_size, code_size, noise
-        self.fabric, self.device, self.generator = fabric, fabric.device, generator
-        self.learning_rate, self.discriminator_rate = learning_rate, discriminator_rate
-        self.adversarial_weight, self.detail_weight = adversarial_weight, detail_weight
+        self.interval = 1 if penalty in NON_LAZY_PENALTIES else penalty_interval
+        self.batch_size, self.latent_dim, self.latent_noise = batch_size, latent_dim, latent_noise
+        self.fabric, self.device, self.rng = fabric, fabric.device, rng
+        self.learning_rate, self.discriminator_lr_ratio = learning_rate, discriminator_lr_ratio
+        self.adversarial_weight, self.sliced_wasserstein_weight = (
+            adversarial_weight,
+            sliced_wasserstein_weight,
+        )
         self.penalty_weight = penalty_weight
         self.discriminator, self.coarseness = networks.discriminator, networks.coarseness
         self.makers = nn.ModuleDict({"generator": networks.generator})
@@ -133,7 +136,7 @@ class Game:
         self.encode = None if networks.encoder is None else fabric.setup_module(networks.encoder)
         self.judge = fabric.setup_module(networks.discriminator)
         self.maker_steps = self._adam(self.makers, learning_rate)
-        self.judge_steps = self._adam(self.judge, discriminator_rate * learning_rate)
+        self.judge_steps = self._adam(self.judge, discriminator_lr_ratio * learning_rate)
         self.parts: dict[str, Any] = {
             "makers": self.makers,
             "means": self.means,
@@ -165,7 +168,7 @@ class Game:
             Of the rows of both.
         """
         for group in self.judge_steps.param_groups:
-            group["lr"] = gentle * self.discriminator_rate * self.learning_rate
+            group["lr"] = gentle * self.discriminator_lr_ratio * self.learning_rate
         for group in self.maker_steps.param_groups:
             group["lr"] = gentle * self.learning_rate * 0.5 * (1 + math.cos(math.pi * step / steps))
 
@@ -173,17 +176,17 @@ class Game:
         first, second = pairs.chunk(2)
         rebuilt = None
         if self.encode is None:
-            noise = torch.randn(self.batch_size, self.code_size, generator=self.generator)
+            noise = torch.randn(self.batch_size, self.latent_dim, generator=self.rng)
             fake, codes = self.generate(noise.to(self.device), classes), None
         else:
             codes, other_codes = self.encode(pairs).chunk(2)
             deltas = other_codes - codes
-            others = torch.randperm(self.batch_size, generator=self.generator)
-            borrowed = loosen(deltas[others], self.noise, self.generator)
+            others = torch.randperm(self.batch_size, generator=self.rng)
+            borrowed = perturb_deltas(deltas[others], self.latent_noise, self.rng)
             made = self.generate(_twice(first), _twice(codes), torch.cat([deltas, borrowed]), _twice(classes))
             rebuilt, fake = made.chunk(2)
 
-        shown_real, shown_fake = self.codec.corrupt(torch.cat([second, fake]), self.generator).chunk(2)
+        shown_real, shown_fake = self.codec.cutout(torch.cat([second, fake]), self.rng).chunk(2)
         shown_real = shown_real.detach()
         regular = self.penalty_weight / gentle if step % self.interval == 0 else None
         judge_loss = self._update_judge(shown_real, shown_fake.detach(), classes, regular)
@@ -191,20 +194,20 @@ class Game:
         self.judge.requires_grad_(False)
         maker_loss = self.loss(*self._logits(shown_real, shown_fake, classes))[1]
         if rebuilt is not None and codes is not None:
-            rebuilding = self.codec.error(self._coarse(rebuilt), self._coarse(second))
+            rebuilding = self.codec.reconstruction_loss(self._coarse(rebuilt), self._coarse(second))
             maker_loss = rebuilding + self.adversarial_weight * maker_loss + 1e-4 * codes.square().mean()
-            if self.detail_weight:
-                maker_loss = maker_loss + self.detail_weight * self._apart(second, fake)
+            if self.sliced_wasserstein_weight:
+                maker_loss = maker_loss + self.sliced_wasserstein_weight * self._apart(second, fake)
         self._update(self.maker_steps, maker_loss)
         self._average(min(EMA_DECAY, (1 + step) / (10 + step)))
         return {"discriminator": judge_loss, "generator": maker_loss}, second, fake, classes
 
     def _draw(self) -> tuple[Tensor, Tensor]:
         """Return an encoded row of each of some classes, then another of each; and the classes."""
-        classes = self.rows.draw_classes(self.batch_size, 0.0, self.generator)  # all alike
-        pairs = torch.cat(self.rows.draw_pairs(classes, self.generator))
+        classes = self.rows.draw_classes(self.batch_size, 0.0, self.rng)  # all alike
+        pairs = torch.cat(self.rows.draw_pairs(classes, self.rng))
         encoded = self.codec.encode(take(self.X, pairs)).to(self.device)
-        return self.codec.augment(encoded, self.generator), classes.to(self.device)
+        return self.codec.augment(encoded, self.rng), classes.to(self.device)
 
     def _update_judge(self, real: Tensor, fake: Tensor, classes: Tensor, regular: float | None) -> Tensor:
         self.judge.requires_grad_(True)
@@ -226,7 +229,7 @@ class Game:
 
     def _apart(self, real: Tensor, fake: Tensor) -> Tensor:
         """Return how differently random projections of the two are distributed."""
-        projected = self.codec.project(torch.cat([real, fake]), self.generator)
+        projected = self.codec.random_projections(torch.cat([real, fake]), self.rng)
         seen = [part.chunk(2, dim=1) for part in projected]
         return sum(
             (sliced_wasserstein(theirs.flatten(1), ours.flatten(1)) for theirs, ours in seen),
