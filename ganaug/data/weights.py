@@ -1,4 +1,4 @@
-"""recommend_counts: how many synthetic rows to add to each class, at what weight; 0 is an answer."""
+"""Sample weights by which classes count alike, and synthetic rows a given share of each."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+
+# Where nothing else is said: four of five draws of a class, the best in benchmarks/README.md.
+DEFAULT_SYNTHETIC_SHARE = 0.8
 
 
 def balanced_weights(y: np.ndarray, synthetic: np.ndarray, share: Mapping[Any, float]) -> np.ndarray:

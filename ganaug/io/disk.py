@@ -1,9 +1,12 @@
-"""preallocate: sets a file's space on the disk aside before anything is written to it."""
+"""Files on disk: written whole or not at all, and with their space set aside first."""
 
 from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 # Of a disk that is full. Other errors say that the file system can't set space aside.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -26,3 +29,17 @@ def preallocate(descriptor: int, size: int, name: str, advice: str = "") -> None
     except OSError as exc:
         if exc.errno in FULL:
             raise OSError(f"No room for {name}, which takes {size / 2**20:.1f} MiB{advice}. ({exc})") from exc
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Yield a path beside `path` to write to, which takes its place when the block ends without an error.
+
+    So a file of that name is whole, or the one that was there before.
+    """
+    partial = path.with_name(path.name + ".partial")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
