@@ -17,7 +17,7 @@ from sklearn.exceptions import NotFittedError
 from ganaug import ARCHITECTURES, LOSSES, PENALTIES, ConditionalGAN
 from ganaug.data.images import ImageCodec
 from ganaug.networks.dcgan import dcgan
-from ganaug.networks.instance import CodeGenerator
+from ganaug.networks.instance import LatentGenerator
 from ganaug.networks.layers import Networks
 from ganaug.networks.tinting import TintGenerator
 from ganaug.networks.warping import WarpGenerator
@@ -26,13 +26,13 @@ from ganaug.training.losses import hinge, r1
 
 
 def small(**parameters):
-    few = {"architecture": "instance", "steps": 2, "width": 4, "latent_dim": 4, "random_state": 0}
+    few = {"architecture": "instance", "steps": 2, "base_channels": 4, "latent_dim": 4, "random_state": 0}
     return ConditionalGAN(**{**few, **parameters})
 
 
 @pytest.mark.parametrize("conditioning", ["shared", "per-class"])
-def test_one_row_for_each_label_in_order(stripes, conditioning):
-    """Train long enough that a row tells its class by itself."""
+def test_one_sample_for_each_label_in_order(stripes, conditioning):
+    """Train long enough that a sample shows its class by itself."""
     X, y = stripes
     steps = 250 if conditioning == "shared" else 80
     gan = ConditionalGAN(steps=steps, conditioning=conditioning, random_state=0).fit(X, y)
@@ -77,7 +77,7 @@ def test_labels_come_back(y, stripes):
 
 
 def test_seeds(fitted):
-    labels = [0, 1, 2] * 200  # more than a block
+    labels = [0, 1, 2] * 200  # more than a chunk
     first = fitted.sample(labels, random_state=3)
     assert np.array_equal(first, fitted.sample(labels, random_state=3))
     assert not np.array_equal(first, fitted.sample(labels, random_state=4))
@@ -127,9 +127,9 @@ def test_strength_is_that_of_sample_and_vary(stripes):
 @pytest.mark.parametrize(
     ("shape", "architectures", "strength", "sliced_wasserstein_weight"),
     [
-        ((15, 20), [WarpGenerator, CodeGenerator], 1.0, 0.0),
+        ((15, 20), [WarpGenerator, LatentGenerator], 1.0, 0.0),
         ((16, 20), [WarpGenerator], 1.5, 1.0),
-        ((15, 20, 3), [WarpGenerator, CodeGenerator], 1.0, 0.0),
+        ((15, 20, 3), [WarpGenerator, LatentGenerator], 1.0, 0.0),
         ((16, 20, 3), [TintGenerator], 0.5, 1.0),
     ],
 )
@@ -140,19 +140,19 @@ def test_auto_goes_by_the_shorter_side_and_colour(
     train = train_gan
     monkeypatch.setattr(
         "ganaug.model.fitting.train_gan",
-        lambda game, *args, **options: (
-            weights.append(game.sliced_wasserstein_weight),
-            train(game, *args, **options),
+        lambda trainer, *args, **options: (
+            weights.append(trainer.sliced_wasserstein_weight),
+            train(trainer, *args, **options),
         )[1],
     )
     X = np.random.default_rng(0).integers(0, 256, (8, *shape), dtype=np.uint8)
-    gan = ConditionalGAN(steps=1, width=4, random_state=0).fit(X, [0, 1] * 4)
+    gan = ConditionalGAN(steps=1, base_channels=4, random_state=0).fit(X, [0, 1] * 4)
     assert [type(member.generator) for member in gan.members_] == architectures
     assert gan.members_[0].strength == strength
     assert weights == [sliced_wasserstein_weight] * len(architectures)
 
 
-def test_a_poor_class_borrows_the_light_of_a_rich_one():
+def test_a_small_class_borrows_the_brightness_of_a_large_one():
     """Images of a class of 200 are brighter or darker; those of a class of 4 are all alike."""
     rng = np.random.default_rng(0)
     pattern = rng.integers(60, 100, (2, 16, 16, 3))
@@ -163,46 +163,46 @@ def test_a_poor_class_borrows_the_light_of_a_rich_one():
         ]
     ).astype(np.uint8)
     y = np.repeat([0, 1], [200, 4])
-    gan = ConditionalGAN(steps=60, width=8, batch_size=32, strength=1.0, random_state=0).fit(X, y)
-    made = gan.sample([1] * 200, random_state=0).astype(float)
-    assert made.mean((1, 2, 3)).std() > 10
+    gan = ConditionalGAN(steps=60, base_channels=8, batch_size=32, strength=1.0, random_state=0).fit(X, y)
+    generated = gan.sample([1] * 200, random_state=0).astype(float)
+    assert generated.mean((1, 2, 3)).std() > 10
     own, other = (
-        np.mean([np.corrcoef(image.ravel(), which.ravel())[0, 1] for image in made])
+        np.mean([np.corrcoef(image.ravel(), which.ravel())[0, 1] for image in generated])
         for which in pattern[::-1]
     )
     assert own > 0.7
     assert other < 0.3
 
 
-def test_tinting_rebuilds_means_of_squares(monkeypatch):
-    seen, error = [], ImageCodec.error
+def test_tinting_reconstructs_means_of_squares(monkeypatch):
+    seen, loss = [], ImageCodec.reconstruction_loss
     monkeypatch.setattr(
         ImageCodec,
-        "error",
-        lambda self, made, wanted: (seen.append((made, wanted)), error(self, made, wanted))[1],
+        "reconstruction_loss",
+        lambda self, generated, target: (seen.append((generated, target)), loss(self, generated, target))[1],
     )
     X = np.full((4, 16, 20, 3), 100, dtype=np.uint8)
     X[:, ::4, ::4] = 116  # a sixteenth of the pixels, which shifts leave so
-    ConditionalGAN(steps=1, width=4, random_state=0).fit(X, [0, 1] * 2)
-    ((made, wanted),) = seen
-    assert made.shape[1:] == wanted.shape[1:] == (3, 4, 5)
-    assert (wanted[:, :, 1:-1, 1:-1] - (101 / 127.5 - 1)).abs().max() < 1e-3
+    ConditionalGAN(steps=1, base_channels=4, random_state=0).fit(X, [0, 1] * 2)
+    ((generated, target),) = seen
+    assert generated.shape[1:] == target.shape[1:] == (3, 4, 5)
+    assert (target[:, :, 1:-1, 1:-1] - (101 / 127.5 - 1)).abs().max() < 1e-3
 
 
 @pytest.mark.parametrize("conditioning", ["shared", "per-class"])
-def test_rows_come_from_every_generator(conditioning, stripes, tmp_path):
+def test_samples_come_from_every_generator(conditioning, stripes, tmp_path):
     X, y = stripes
     gan = small(architecture="warping+instance", conditioning=conditioning).fit(X, y)
     assert len(gan.members_) == (2 if conditioning == "shared" else 6)
     labels = np.array([2, 0, 1] * 40)
-    # A generator that is spoilt shows in half of the rows of every class, and in no others.
+    # A generator that is broken changes half of the samples of every class, and no others.
     before = gan.sample(labels, 0)
     for member in gan.members_[len(gan.members_) // 2 :]:
         member.generator.forward = lambda *inputs: torch.zeros(len(inputs[-1]), 1, 8, 8)
     after = gan.sample(labels, 0)
     for label in range(3):
-        spoilt = (after[labels == label] != before[labels == label]).any((1, 2))
-        assert 0.25 < spoilt.mean() < 0.75
+        broken = (after[labels == label] != before[labels == label]).any((1, 2))
+        assert 0.25 < broken.mean() < 0.75
     assert gan.class_counts_.tolist() == [40, 15, 5]
 
 
@@ -260,8 +260,8 @@ def edit_tensors(folder, change):
         (lambda f: (f / "model.safetensors").unlink(), FileNotFoundError, "has no model.safetensors"),
         (lambda f: (f / "config.json").write_text("{"), ValueError, "holds no model"),
         (lambda f: (f / "config.json").write_text("[]"), ValueError, "holds no model"),
-        (lambda f: edit_config(f, format=99), ValueError, "format 99 instead of 5"),
-        (lambda f: edit_config(f, parameters={"witdh": 3}), ValueError, "witdh"),
+        (lambda f: edit_config(f, format=99), ValueError, "format 99 instead of 6"),
+        (lambda f: edit_config(f, parameters={"latent_dmi": 3}), ValueError, "latent_dmi"),
         (lambda f: edit_config(f, classes=[0, 1]), ValueError, r"classes \[0, 1\] for weights of 3"),
         (lambda f: edit_config(f, classes=[1, 0, 2]), ValueError, "classes"),
         (lambda f: edit_config(f, codec={"dtype": "banana", "tensor": True}), ValueError, "banana"),
@@ -273,7 +273,11 @@ def edit_tensors(folder, change):
             "start.bias",
         ),
         (lambda f: edit_tensors(f, lambda t: t.pop("0.rows")), ValueError, "rows"),
-        (lambda f: edit_tensors(f, lambda t: t.update({"0.x": torch.ones(1)})), ValueError, "asked for.*x"),
+        (
+            lambda f: edit_tensors(f, lambda t: t.update({"0.x": torch.ones(1)})),
+            ValueError,
+            "unexpected tensors.*x",
+        ),
         (lambda f: edit_tensors(f, lambda t: t.update({"7.x": torch.ones(1)})), ValueError, "holds no model"),
     ],
 )
@@ -338,12 +342,12 @@ def test_every_loss_with_every_penalty(loss, penalty, stripes):
 def test_an_architecture_may_be_the_users_own(stripes):
     built = []
 
-    def mine(shape, n_classes, latent_dim, width, activate):
-        built.append((shape, n_classes, latent_dim, width))
-        networks = dcgan(shape, n_classes, latent_dim, width, activate)
+    def own_architecture(shape, n_classes, latent_dim, base_channels, output_activation):
+        built.append((shape, n_classes, latent_dim, base_channels))
+        networks = dcgan(shape, n_classes, latent_dim, base_channels, output_activation)
         return Networks(networks.generator, networks.discriminator)
 
-    small(architecture=mine).fit(*stripes)
+    small(architecture=own_architecture).fit(*stripes)
     assert built == [((1, 8, 8), 3, 4, 4)]
 
 
@@ -366,7 +370,7 @@ def test_an_architecture_may_be_the_users_own(stripes):
         ({"steps": "many"}, "`steps` must be .*'many'"),
         ({"batch_size": 1}, "`batch_size` must be an int of at least 2, got 1"),
         ({"latent_dim": 2.5}, "`latent_dim` .* got 2.5"),
-        ({"width": True}, "`width` .* got True"),
+        ({"base_channels": True}, "`base_channels` .* got True"),
         ({"conditioning": "class"}, r"`conditioning` must be one of \['shared', 'per-class'\], got 'class'"),
         ({"modality": "sound"}, "`modality` must be"),
         ({"learning_rate": -1e-3}, "`learning_rate` must be a number from 0 up, got -0.001"),
@@ -396,7 +400,10 @@ def test_bad_parameters(parameters, message, stripes):
         (lambda X, y: (X[:, 0, 0], y), "must hold images"),
         (lambda X, y: (X[:0], y[:0]), "no rows"),
         (lambda X, y: (X // 128, y), "uint8 must lie in 0 to 255, got none above 1: multiply by 255"),
-        (lambda X, y: ("folder", y), "`X` must be an array, a Tensor or a DataFrame of rows, got 'folder'"),
+        (
+            lambda X, y: ("folder", y),
+            "`X` must be an array, a Tensor or a DataFrame of samples, got 'folder'",
+        ),
     ],
 )
 def test_bad_data(change, message, stripes):
@@ -504,7 +511,7 @@ def test_expected_seconds_of_a_machine_that_is_busy_for_a_while(stripes, monkeyp
 
 def test_a_table_is_fitted_sampled_varied_and_saved(tmp_path):
     X, y = mixed_table(), np.repeat(["no", "yes"], [160, 40])
-    gan = ConditionalGAN(steps=5, width=8, random_state=0).fit(X, y)
+    gan = ConditionalGAN(steps=5, base_channels=8, random_state=0).fit(X, y)
     rows = gan.sample(["yes", "no", "yes"], random_state=1)
     assert rows.dtypes.equals(X.dtypes)
     assert gan.n_features_in_ == X.shape[1]
@@ -555,7 +562,7 @@ def scaled_hinge(factor, real, fake):
 
 
 class ScaledHinge(torch.nn.Module):
-    """Holds an array, which two runs can be held against each other by, and a Tensor, which they can't."""
+    """Holds an array, whose hash two runs can compare, and a Tensor, whose hash they can't."""
 
     def __init__(self, factor):
         super().__init__()
@@ -564,7 +571,7 @@ class ScaledHinge(torch.nn.Module):
     def forward(self, real, fake):
         return scaled_hinge(float(self.factor), real, fake)
 
-    def around(self):
+    def as_closure(self):
         factor = self.factor
         return lambda real, fake: scaled_hinge(float(factor), real, fake)
 
@@ -576,7 +583,7 @@ class ScaledHinge(torch.nn.Module):
         (lambda real, fake: scaled_hinge(1.0, real, fake), lambda real, fake: scaled_hinge(2.0, real, fake)),
         (*((lambda real, fake, k=k: scaled_hinge(k, real, fake)) for k in (1.0, 2.0)),),
         (ScaledHinge(1.0), ScaledHinge(2.0)),
-        (ScaledHinge(1.0).around(), ScaledHinge(2.0).around()),
+        (ScaledHinge(1.0).as_closure(), ScaledHinge(2.0).as_closure()),
     ],
 )
 def test_a_checkpoint_tells_callables_apart(one, other, stripes, tmp_path):
@@ -587,7 +594,7 @@ def test_a_checkpoint_tells_callables_apart(one, other, stripes, tmp_path):
 
 
 def test_what_differs_in_each_run_is_no_difference(stripes, tmp_path):
-    """As does how a Tensor is pickled."""
+    """How a Tensor is pickled, for example, differs in each run."""
 
     def loss():
         held = torch.ones(1)
@@ -604,7 +611,7 @@ def test_what_differs_in_each_run_is_no_difference(stripes, tmp_path):
             small(loss=kind()).fit(*stripes, checkpoint=tmp_path / kind.__name__)
 
 
-def test_rows_are_kept_and_saved_once(stripes, tmp_path):
+def test_training_samples_are_kept_and_saved_once(stripes, tmp_path):
     gan = small(architecture="instance+warping").fit(*stripes)
     first, second = gan.members_
     assert np.shares_memory(first.X, second.X) and not np.shares_memory(first.X, stripes[0])

@@ -25,18 +25,18 @@ class Linear(nn.Module):
         super().__init__()
         self.slope = nn.Parameter(torch.tensor(float(slope)))
 
-    def forward(self, rows, labels):
-        return self.slope * rows.flatten(1).sum(1)
+    def forward(self, samples, labels):
+        return self.slope * samples.flatten(1).sum(1)
 
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_closed_form(name):
-    sides = LOSSES[name](torch.zeros(5), torch.zeros(5))
-    assert [float(side) for side in sides] == pytest.approx(CLOSED_FORMS[name])
+    losses = LOSSES[name](torch.zeros(5), torch.zeros(5))
+    assert [float(loss) for loss in losses] == pytest.approx(CLOSED_FORMS[name])
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_players_pull_apart(name):
+def test_the_two_losses_oppose_each_other(name):
     """The discriminator wants real logits up and fake ones down; the generator fake ones up."""
     real, fake = torch.zeros(4, requires_grad=True), torch.zeros(4, requires_grad=True)
     for_discriminator, _ = LOSSES[name](real, fake)
@@ -50,7 +50,7 @@ def test_players_pull_apart(name):
 @pytest.mark.parametrize("name", LOSSES)
 def test_gradients(name):
     logits = torch.randn(2, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    real, fake = (side.clone().requires_grad_() for side in logits)
+    real, fake = (half.clone().requires_grad_() for half in logits)
     assert torch.autograd.gradcheck(LOSSES[name], (real, fake))
 
 
@@ -59,30 +59,30 @@ def test_gradients(name):
     [("r1", 9.0 * 16), ("r1+r2", 2 * 9.0 * 16), ("weight-clipping", 0.0), ("none", 0.0)],
 )
 def test_penalty_of_a_linear_discriminator(name, expected):
-    rows = torch.randn(4, 1, 4, 4)
-    penalty = PENALTIES[name](Linear(3), rows, -rows, torch.zeros(4).long())
+    samples = torch.randn(4, 1, 4, 4)
+    penalty = PENALTIES[name](Linear(3), samples, -samples, torch.zeros(4).long())
     assert penalty.item() == pytest.approx(expected)
 
 
 def test_wgan_gp_is_zero_at_slope_one():
-    rows = torch.randn(4, 1, 4, 4)
+    samples = torch.randn(4, 1, 4, 4)
     labels = torch.zeros(4).long()
-    assert wgan_gp(Linear(1 / 4), rows, -rows, labels).item() == pytest.approx(0, abs=1e-6)
-    assert wgan_gp(Linear(1 / 2), rows, -rows, labels).item() == pytest.approx(1, abs=1e-5)
+    assert wgan_gp(Linear(1 / 4), samples, -samples, labels).item() == pytest.approx(0, abs=1e-6)
+    assert wgan_gp(Linear(1 / 2), samples, -samples, labels).item() == pytest.approx(1, abs=1e-5)
 
 
 @pytest.mark.parametrize(("slope", "expected"), [(3, 0.01), (-3, -0.01), (0.004, 0.004)])
 def test_weight_clipping(slope, expected):
-    discriminator, rows = Linear(slope), torch.randn(4, 1, 4, 4)
-    weight_clipping(discriminator, rows, -rows, torch.zeros(4).long())
+    discriminator, samples = Linear(slope), torch.randn(4, 1, 4, 4)
+    weight_clipping(discriminator, samples, -samples, torch.zeros(4).long())
     assert discriminator.slope.item() == pytest.approx(expected)
     assert discriminator.slope.requires_grad
 
 
 def test_penalties_teach_the_discriminator():
     discriminator = Linear(3)
-    rows = torch.randn(4, 1, 4, 4)
-    r1_r2(discriminator, rows, rows, torch.zeros(4).long()).backward()
+    samples = torch.randn(4, 1, 4, 4)
+    r1_r2(discriminator, samples, samples, torch.zeros(4).long()).backward()
     assert discriminator.slope.grad > 0
 
 

@@ -17,14 +17,14 @@ def build(name, shape, n_classes=3):
     return ARCHITECTURES[name](shape, n_classes, 6, 4, torch.tanh)
 
 
-def generate(networks, rows, labels):
-    """Generate from noise of a fixed seed, or from rows moved by the difference to the row before."""
+def generate(networks, samples, labels):
+    """Generate from noise of a fixed seed, or from samples and the code difference to the one before."""
     if networks.encoder is None:
         return networks.generator(
-            torch.randn(len(rows), 6, generator=torch.Generator().manual_seed(0)), labels
+            torch.randn(len(samples), 6, generator=torch.Generator().manual_seed(0)), labels
         )
-    codes = networks.encoder(rows)
-    return networks.generator(rows, codes, codes - codes.roll(1, 0) + 0.1, labels)
+    codes = networks.encoder(samples)
+    return networks.generator(samples, codes, codes - codes.roll(1, 0) + 0.1, labels)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -32,23 +32,23 @@ def generate(networks, rows, labels):
 def test_shapes(name, shape):
     networks = build(name, shape)
     labels = torch.tensor([0, 1, 2, 0, 1])
-    rows = generate(networks, torch.rand(5, *shape) * 2 - 1, labels)
-    assert rows.shape == (5, *shape)
-    assert rows.abs().max() <= 1
-    assert networks.discriminator(rows, labels).shape == (5,)
+    samples = generate(networks, torch.rand(5, *shape) * 2 - 1, labels)
+    assert samples.shape == (5, *shape)
+    assert samples.abs().max() <= 1
+    assert networks.discriminator(samples, labels).shape == (5,)
     if networks.encoder is not None:
-        assert networks.encoder(rows).shape == (5, 6)
+        assert networks.encoder(samples).shape == (5, 6)
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_classes_differ(name):
     networks = build(name, (1, 8, 8))
     networks.generator.eval()
-    rows = torch.rand(1, 1, 8, 8)
+    samples = torch.rand(1, 1, 8, 8)
     first, second = torch.tensor([0]), torch.tensor([1])
     networks.encoder = None if networks.encoder is None else networks.encoder.eval()
-    assert not torch.equal(generate(networks, rows, first), generate(networks, rows, second))
-    assert networks.discriminator(rows, first) != networks.discriminator(rows, second)
+    assert not torch.equal(generate(networks, samples, first), generate(networks, samples, second))
+    assert networks.discriminator(samples, first) != networks.discriminator(samples, second)
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
@@ -59,8 +59,8 @@ def test_every_parameter_learns(name):
         for parameter in network.parameters():  # a layer that starts at zero lets no gradient through
             if not parameter.any():
                 torch.nn.init.constant_(parameter, 0.01)
-    rows = generate(networks, torch.rand(4, 1, 9, 12), labels)
-    networks.discriminator(rows, labels).square().sum().backward()
+    samples = generate(networks, torch.rand(4, 1, 9, 12), labels)
+    networks.discriminator(samples, labels).square().sum().backward()
     for network in (networks.generator, networks.discriminator, networks.encoder):
         for parameter_name, parameter in network.named_parameters() if network is not None else ():
             assert parameter.grad is not None, parameter_name
@@ -69,23 +69,23 @@ def test_every_parameter_learns(name):
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_copies_and_states_judge_alike(name):
-    networks, rows, labels = build(name, (1, 8, 8)), torch.rand(4, 1, 8, 8), torch.tensor([0, 1, 2, 0])
+def test_copies_and_states_discriminate_alike(name):
+    networks, samples, labels = build(name, (1, 8, 8)), torch.rand(4, 1, 8, 8), torch.tensor([0, 1, 2, 0])
     other = ARCHITECTURES[name]((1, 8, 8), 3, 6, 4, torch.tanh).discriminator
-    networks.discriminator(rows, labels)  # a step of power iteration, which is part of the state
+    networks.discriminator(samples, labels)  # a step of power iteration, which is part of the state
     other.load_state_dict(networks.discriminator.state_dict())
     twin = copy.deepcopy(networks.discriminator)
-    expected = networks.discriminator(rows, labels)
-    assert torch.equal(other(rows, labels), expected)
-    assert torch.equal(twin(rows, labels), expected)
+    expected = networks.discriminator(samples, labels)
+    assert torch.equal(other(samples, labels), expected)
+    assert torch.equal(twin(samples, labels), expected)
 
 
 @pytest.mark.parametrize("shape", [(5,), (7, 3), (2, 3, 4, 5)])
 def test_fully_connected_takes_any_shape(shape):
     networks, labels = build("fully-connected", shape), torch.tensor([0, 1, 2, 0])
-    rows = generate(networks, torch.zeros(4, *shape), labels)
-    assert rows.shape == (4, *shape)
-    assert networks.discriminator(rows, labels).shape == (4,)
+    samples = generate(networks, torch.zeros(4, *shape), labels)
+    assert samples.shape == (4, *shape)
+    assert networks.discriminator(samples, labels).shape == (4,)
 
 
 def test_every_layer_of_sngan_has_a_norm_of_one():
@@ -102,34 +102,34 @@ def test_every_layer_of_sngan_has_a_norm_of_one():
 
 
 def test_the_blocks_of_r3gan_start_as_the_identity():
-    rows = torch.rand(2, 8, 5, 7)
-    assert torch.equal(Residual(8)(rows), rows)
+    samples = torch.rand(2, 8, 5, 7)
+    assert torch.equal(Residual(8)(samples), samples)
 
 
 def test_warp_moves_pixels():
-    rows = torch.rand(2, 3, 6, 8) * 2 - 1
+    samples = torch.rand(2, 3, 6, 8) * 2 - 1
     flow = torch.zeros(2, 2, 6, 8)
-    assert torch.allclose(warp(rows, flow), rows, atol=1e-6)
+    assert torch.allclose(warp(samples, flow), samples, atol=1e-6)
     flow[:, 0] = 2 * 2 / 8  # from two pixels to the right
-    assert torch.allclose(warp(rows, flow)[..., :-2], rows[..., 2:], atol=1e-5)
+    assert torch.allclose(warp(samples, flow)[..., :-2], samples[..., 2:], atol=1e-5)
     flow[:, 0] = 0.7 * 2 / 8
-    assert warp(rows, flow).abs().max() <= 1  # bicubic interpolation overshoots
+    assert warp(samples, flow).abs().max() <= 1  # bicubic interpolation overshoots
 
 
 def test_warp_keeps_points_sharp():
     """Bilinear interpolation would leave 0.75 of one a quarter of a pixel away."""
-    rows = -torch.ones(1, 1, 8, 8)
-    rows[..., 4, 4] = 1.0
+    samples = -torch.ones(1, 1, 8, 8)
+    samples[..., 4, 4] = 1.0
     flow = torch.zeros(1, 2, 8, 8)
     flow[:, 0] = 0.25 * 2 / 8
-    assert (warp(rows, flow).max() + 1) / 2 > 0.8
+    assert (warp(samples, flow).max() + 1) / 2 > 0.8
 
 
 @pytest.mark.parametrize("name", ["warping", "tinting"])
 def test_it_begins_close_to_the_identity(name):
     networks = build(name, (1, 28, 28))
     networks.generator.eval()
-    rows = (torch.rand(4, 1, 28, 28) > 0.5).float() * 2 - 1
-    made = generate(networks, rows, torch.tensor([0, 1, 2, 0]))
-    assert (made - rows).abs().mean() < 0.2
-    assert (made - rows).abs().mean() > 0
+    samples = (torch.rand(4, 1, 28, 28) > 0.5).float() * 2 - 1
+    generated = generate(networks, samples, torch.tensor([0, 1, 2, 0]))
+    assert (generated - samples).abs().mean() < 0.2
+    assert (generated - samples).abs().mean() > 0

@@ -1,4 +1,4 @@
-"""What TensorBoard gets while a GAN trains."""
+"""What is written for TensorBoard while a GAN trains."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def logged(folder):
 
 
 def fit(X, y, **settings):
-    return ConditionalGAN(steps=30, width=4, latent_dim=4, random_state=0, **settings).fit(X, y)
+    return ConditionalGAN(steps=30, base_channels=4, latent_dim=4, random_state=0, **settings).fit(X, y)
 
 
 def test_losses_and_samples(stripes, tmp_path, monkeypatch):
@@ -31,14 +31,14 @@ def test_losses_and_samples(stripes, tmp_path, monkeypatch):
     for member in (0, 1):
         events = logged(tmp_path / f"training {member + 1} of 2" / "version_0")
         history = [entry for entry in seen.history_ if entry["member"] == member]
-        for name in ("generator", "discriminator", "spread"):
+        for name in ("generator", "discriminator", "min_class_diversity"):
             found = events.Scalars(name)
             assert [event.step for event in found] == [25, 30]
             assert [e.value for e in found] == pytest.approx([entry[name] for entry in history], rel=1e-5)
-        pictures = events.Images("samples")
-        assert [picture.step for picture in pictures] == [25, 30]
-        assert pictures[0].height == 3 * (8 + 2) + 2  # a row for each of three classes
-    # Looking on changes nothing.
+        grids = events.Images("samples")
+        assert [grid.step for grid in grids] == [25, 30]
+        assert grids[0].height == 3 * (8 + 2) + 2  # a line for each of three classes
+    # Logging changes no sample.
     assert np.array_equal(plain.sample(y, 0), seen.sample(y, 0))
 
 

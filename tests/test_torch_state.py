@@ -36,7 +36,7 @@ def everything(folder):
     gan.save(folder)
     gan = ConditionalGAN.load(folder)
     gate = QualityGate(gan, classifier=SmallCNNClassifier(steps=3)).fit(IMAGES, LABELS)
-    gate._judged(IMAGES, LABELS)
+    gate._class_probability(IMAGES, LABELS)
     augmented = [GANAugment(gan, p=1.0, pool_size=n, random_state=0)(BATCH, BATCH_LABELS)[0] for n in (4, 0)]
     return gan.sample([0, 1], random_state=0), gan.vary(IMAGES, LABELS, random_state=0), *augmented
 

@@ -16,65 +16,65 @@ from ganaug import ConditionalGAN
 from ganaug.networks.layers import Networks
 from ganaug.training.loop import train_gan
 from ganaug.training.losses import LOSSES, PENALTIES
-from ganaug.training.monitor import LEAST_PAIRS, TrainingMonitor
+from ganaug.training.monitor import MIN_PAIRS, TrainingMonitor
 from ganaug.training.pairs import ClassIndex, perturb_deltas
 from ganaug.training.trainer import GANTrainer
 
 
 class NumberCodec:
-    """Rows are single numbers, left as they are."""
+    """Samples are single numbers, left as they are."""
 
     def encode(self, X):
         return torch.as_tensor(X, dtype=torch.float32)
 
-    def activate(self, raw):
+    def output_activation(self, raw):
         return raw
 
-    def augment(self, rows, generator):
-        return rows
+    def augment(self, samples, rng):
+        return samples
 
-    corrupt = augment
+    cutout = augment
 
-    def reconstruction_loss(self, made, wanted):
-        error = made - wanted
+    def reconstruction_loss(self, generated, target):
+        error = generated - target
         return error.abs().mean() + 0.5 * error.square().mean()
 
-    def project(self, rows, generator):
-        return [rows[None]]
+    def random_projections(self, samples, rng):
+        return [samples[None]]
 
 
 class Shift(nn.Module):
-    """A generator that changes a row by a learned multiple of the delta."""
+    """A generator that changes a sample by a learned multiple of the delta."""
 
     def __init__(self):
         super().__init__()
         self.scale = nn.Parameter(torch.zeros(1))
 
-    def forward(self, rows, codes, deltas, labels):
-        return rows + self.scale * deltas
+    def forward(self, samples, codes, deltas, labels):
+        return samples + self.scale * deltas
 
 
 class Affine(nn.Module):
-    """A generator of scale * code + offset, one of each for each class."""
+    """A generator of scale * noise + offset, one of each for each class."""
 
     def __init__(self):
         super().__init__()
         self.scale, self.offset = nn.Parameter(torch.ones(2)), nn.Parameter(torch.zeros(2))
 
-    def forward(self, codes, labels):
-        return self.scale[labels, None] * codes + self.offset[labels, None]
+    def forward(self, noise, labels):
+        return self.scale[labels, None] * noise + self.offset[labels, None]
 
 
-class Judge(nn.Module):
+class Discriminator(nn.Module):
     def __init__(self):
         super().__init__()
         self.layers = nn.Sequential(nn.Linear(3, 32), nn.LeakyReLU(0.2), nn.Linear(32, 1))
 
-    def forward(self, rows, labels):
-        return self.layers(torch.cat([rows, nn.functional.one_hot(labels, 2).float()], dim=1)).squeeze(1)
+    def forward(self, samples, labels):
+        return self.layers(torch.cat([samples, nn.functional.one_hot(labels, 2).float()], dim=1)).squeeze(1)
 
 
-COURSE = set(inspect.signature(train_gan).parameters)
+LOOP_PARAMETERS = set(inspect.signature(train_gan).parameters)
 
 
 def train(steps=50, seed=0, encoder=False, networks=None, means=(2, -1), **options):
@@ -82,12 +82,17 @@ def train(steps=50, seed=0, encoder=False, networks=None, means=(2, -1), **optio
     rng = np.random.default_rng(0)
     X = np.concatenate([rng.normal(mean, 0.5, (200, 1)) for mean in means])
     labels = np.repeat([0, 1], [200, 200])
-    course = {name: options.pop(name) for name in COURSE & options.keys()}
-    game = GANTrainer(
+    loop_options = {name: options.pop(name) for name in LOOP_PARAMETERS & options.keys()}
+    trainer = GANTrainer(
         X,
         labels,
         NumberCodec(),
-        networks or (Networks(Shift(), Judge(), nn.Linear(1, 1)) if encoder else Networks(Affine(), Judge())),
+        networks
+        or (
+            Networks(Shift(), Discriminator(), nn.Linear(1, 1))
+            if encoder
+            else Networks(Affine(), Discriminator())
+        ),
         **{
             "loss": LOSSES["relativistic"],
             "penalty": PENALTIES["r1+r2"],
@@ -95,11 +100,11 @@ def train(steps=50, seed=0, encoder=False, networks=None, means=(2, -1), **optio
             "latent_dim": 1,
             "latent_noise": 0.05,
             "fabric": Fabric(accelerator="cpu", devices=1),
-            "generator": torch.Generator().manual_seed(seed),
+            "rng": torch.Generator().manual_seed(seed),
             **options,
         },
     )
-    return train_gan(game, steps, **course)
+    return train_gan(trainer, steps, **loop_options)
 
 
 def weights(networks):
@@ -125,7 +130,7 @@ def test_weights_are_clipped_at_each_step():
     assert 0.005 < largest < 0.01 + 5 * 4e-4  # no update of Adam is longer than five learning rates
 
 
-def test_one_learning_rate_scales_both_sides():
+def test_one_learning_rate_scales_both_networks():
     """The discriminator stays as it was where either factor of its rate is zero."""
     start = train(1, learning_rate=0.0)[0].discriminator.state_dict()
     for options in ({"learning_rate": 0.0}, {"discriminator_lr_ratio": 0.0}):
@@ -143,31 +148,34 @@ def test_a_seed_decides_the_weights(encoder):
     assert not torch.equal(first, other)
 
 
-def test_a_row_is_turned_into_another():
+def test_a_sample_is_turned_into_another():
     networks, _ = train(steps=600, encoder=True, learning_rate=1e-2)
-    rows, others = torch.tensor([[2.0], [2.5], [-1.5]]), torch.tensor([[3.0], [1.0], [-1.0]])
-    codes = networks.encoder(rows)
-    made = networks.generator(rows, codes, networks.encoder(others) - codes, torch.tensor([0, 0, 1]))
-    assert made.flatten().tolist() == pytest.approx(others.flatten().tolist(), abs=0.1)
+    sources, targets = torch.tensor([[2.0], [2.5], [-1.5]]), torch.tensor([[3.0], [1.0], [-1.0]])
+    codes = networks.encoder(sources)
+    deltas = networks.encoder(targets) - codes
+    generated = networks.generator(sources, codes, deltas, torch.tensor([0, 0, 1]))
+    assert generated.flatten().tolist() == pytest.approx(targets.flatten().tolist(), abs=0.1)
 
 
 class Scale(nn.Module):
-    """A generator that multiplies a row: to guess another row of its class, best by zero."""
+    """A generator that multiplies a sample: to guess another of its class, best by zero."""
 
     def __init__(self):
         super().__init__()
         self.scale = nn.Parameter(torch.full((1,), 0.5))
 
-    def forward(self, rows, codes, deltas, labels):
-        return rows * self.scale
+    def forward(self, samples, codes, deltas, labels):
+        return samples * self.scale
 
 
-@pytest.mark.filterwarnings("ignore:What is generated of class 0, 1 is all alike")
+@pytest.mark.filterwarnings("ignore:Mode collapse. the samples of class 0, 1 are all alike")
 @pytest.mark.parametrize(("sliced_wasserstein_weight", "least", "most"), [(0.0, 0.0, 0.2), (5.0, 0.8, 1.1)])
-def test_details_keep_what_guessing_would_average_away(sliced_wasserstein_weight, least, most):
+def test_the_sliced_wasserstein_loss_keeps_what_guessing_would_average_away(
+    sliced_wasserstein_weight, least, most
+):
     networks, _ = train(
         300,
-        networks=Networks(Scale(), Judge(), nn.Linear(1, 1)),
+        networks=Networks(Scale(), Discriminator(), nn.Linear(1, 1)),
         means=(0, 0),
         learning_rate=1e-2,
         adversarial_weight=0.0,
@@ -180,7 +188,7 @@ def test_global_states_are_left_alone():
     def states():
         return torch.get_rng_state().tolist(), np.random.get_state()[1].tolist(), random.getstate()
 
-    networks = Networks(Affine(), Judge())
+    networks = Networks(Affine(), Discriminator())
     torch.manual_seed(0)  # as `train` does, which is not under test
     before, threads = states(), torch.get_num_threads()
     train(3, networks=networks)
@@ -201,13 +209,13 @@ def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path, monkeypatch):
 
     path = tmp_path / "folder" / "state.pt"
     with pytest.raises(Stop):
-        train(100, encoder=True, checkpoint=path, identity={"a": "1"}, callbacks=[stop])
+        train(100, encoder=True, checkpoint=path, fingerprint={"a": "1"}, callbacks=[stop])
     steps = []
     resumed, history = train(
         100,
         encoder=True,
         checkpoint=path,
-        identity={"a": "1"},
+        fingerprint={"a": "1"},
         callbacks=[lambda step, _: steps.append(step)],
     )
     assert steps == [75, 100]  # from the checkpoint at 50
@@ -227,10 +235,10 @@ def test_a_signal_waits_for_a_checkpoint(number, tmp_path, monkeypatch):
     def handler(number, frame):
         raise Stopped
 
-    def step(game, at, *settings):
-        if at == 63:  # in the midst of a report, whose sums have to be kept too
+    def step(trainer, at, *settings):
+        if at == 63:  # between two logs: the sums so far have to be kept too
             signal.raise_signal(number)
-        return original(game, at, *settings)
+        return original(trainer, at, *settings)
 
     path, original = tmp_path / "state.pt", GANTrainer.step
     before = signal.signal(number, handler)
@@ -241,7 +249,7 @@ def test_a_signal_waits_for_a_checkpoint(number, tmp_path, monkeypatch):
         assert signal.getsignal(number) is handler
     finally:
         signal.signal(number, before)
-    assert torch.load(path, weights_only=True)["now"]["step"] == 64
+    assert torch.load(path, weights_only=True)["current"]["step"] == 64
     resumed, history = train(100, encoder=True, checkpoint=path)
     whole, whole_history = train(100, encoder=True)
     assert torch.equal(weights(resumed), weights(whole))
@@ -250,17 +258,17 @@ def test_a_signal_waits_for_a_checkpoint(number, tmp_path, monkeypatch):
 
 def test_foreign_and_damaged_checkpoints(tmp_path):
     path = tmp_path / "state.pt"
-    train(5, checkpoint=path, identity={"a": "1"})
+    train(5, checkpoint=path, fingerprint={"a": "1"})
     with pytest.raises(ValueError, match="with a = 1, not 2: pass what"):
-        train(5, checkpoint=path, identity={"a": "2"})
+        train(5, checkpoint=path, fingerprint={"a": "2"})
     older = torch.load(path, weights_only=True)
-    del older["now"]["game"]
+    del older["current"]["trainer"]
     torch.save(older, path)
     with pytest.raises(ValueError, match="no checkpoint of this version"):
-        train(5, checkpoint=path, identity={"a": "1"})
+        train(5, checkpoint=path, fingerprint={"a": "1"})
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(ValueError, match="can't be read as a checkpoint"):
-        train(5, checkpoint=path, identity={"a": "1"})
+        train(5, checkpoint=path, fingerprint={"a": "1"})
 
 
 def planted(step, harm, times):
@@ -277,7 +285,7 @@ def planted(step, harm, times):
 
 def networks_with(harm):
     torch.manual_seed(0)
-    networks = Networks(Affine(), Judge())
+    networks = Networks(Affine(), Discriminator())
     return networks, lambda: harm(networks)
 
 
@@ -297,13 +305,13 @@ def collapse(networks):
     ("harm", "words"),
     [
         (set_nan, "no longer finite"),
-        (explode, "exploded"),
-        (collapse, "what is generated of class nine became all alike"),
+        (explode, "diverged"),
+        (collapse, "mode collapse, the samples of class nine became all alike"),
     ],
 )
-def test_trouble_is_rolled_back(harm, words):
+def test_an_instability_is_rolled_back(harm, words):
     networks, act = networks_with(harm)
-    with pytest.warns(ConvergenceWarning, match=rf"step 175: .*{words}.* Going on from step 100"):
+    with pytest.warns(ConvergenceWarning, match=rf"step 175: .*{words}.* It resumes from step 100"):
         trained, history = train(
             300,
             networks=networks,
@@ -332,12 +340,12 @@ def test_a_run_stopped_after_a_rollback_goes_on_to_the_same_weights(tmp_path):
         whole, whole_history = run()
     with pytest.warns(ConvergenceWarning), pytest.raises(KeyboardInterrupt):
         run(stop, checkpoint=path)
-    resumed, history = run(checkpoint=path)  # from 200: past what is planted, gentler already
+    resumed, history = run(checkpoint=path)  # from 200: past what is planted, at lower rates already
     assert torch.equal(weights(resumed), weights(whole))
     assert history == whole_history
 
 
-def test_settings_get_gentler(monkeypatch):
+def test_learning_rates_are_halved_and_the_penalty_doubled(monkeypatch):
     networks, act = networks_with(set_nan)
     rates = []
     step = torch.optim.Adam.step
@@ -349,13 +357,13 @@ def test_settings_get_gentler(monkeypatch):
             200,
             networks=networks,
             learning_rate=1e-4,
-            penalty=lambda judge, real, fake, labels: 1 + 0 * judge(real, labels).sum(),
+            penalty=lambda discriminator, real, fake, labels: 1 + 0 * discriminator(real, labels).sum(),
             penalty_interval=1,
             loss=lambda real, fake: (0 * real.sum(), -fake.mean()),
             callbacks=[planted(150, act, 2)],
         )
-    judge_rates = rates[::2]
-    assert [judge_rates[0], judge_rates[-1]] == pytest.approx([4e-5, 1e-5])
+    discriminator_rates = rates[::2]
+    assert [discriminator_rates[0], discriminator_rates[-1]] == pytest.approx([4e-5, 1e-5])
     assert [history[0]["discriminator"], history[-1]["discriminator"]] == pytest.approx([0.2, 0.8])
 
 
@@ -364,28 +372,28 @@ def test_lasting_divergence_is_an_error(harm):
     networks, act = networks_with(harm)
     with (
         pytest.warns(ConvergenceWarning),
-        pytest.raises(RuntimeError, match="3 tries with gentler settings failed. Lower `learning_rate`"),
+        pytest.raises(RuntimeError, match="3 retries at lower learning rates failed. Lower `learning_rate`"),
     ):
         train(300, networks=networks, callbacks=[planted(150, act, 99)])
 
 
-def test_lasting_collapse_ends_with_the_last_good_state():
+def test_lasting_collapse_ends_with_the_last_stable_state():
     networks, act = networks_with(collapse)
-    with warnings.catch_warnings(record=True, action="always") as told:
+    with warnings.catch_warnings(record=True, action="always") as caught:
         trained, history = train(
             300, networks=networks, learning_rate=1e-4, callbacks=[planted(150, act, 99)]
         )
-    assert len(told) == 4
-    assert "stops with the state of step 100, the last good one. Lower" in str(told[-1].message)
+    assert len(caught) == 4
+    assert "stops with the last stable state, that of step 100. Lower" in str(caught[-1].message)
     assert history[-1]["step"] == 100
     assert trained.generator.scale.abs().min() > 0.5
 
 
-def test_a_generator_that_never_varied_is_left_to_learn():
+def test_a_generator_that_was_never_diverse_is_left_to_learn():
     networks, _ = networks_with(collapse)
     networks.generator.scale.data.zero_()
     _, history = train(100, networks=networks, learning_rate=1e-4)
-    assert history[0]["spread"] < 0.15
+    assert history[0]["min_class_diversity"] < 0.15
     assert len(history) == 4
 
 
@@ -396,56 +404,57 @@ def test_history_and_callbacks():
     assert [{"step": step, **metrics} for step, metrics in seen] == history
 
 
-def test_draw_pairs():
+def test_sample_pairs():
     labels = np.array([1, 0, 1, 0, 2, 1, 2])
-    rows = ClassIndex(labels)
+    class_index = ClassIndex(labels)
     classes = torch.tensor([0, 1, 2] * 200)
-    first, second = rows.draw_pairs(classes, torch.Generator().manual_seed(0))
+    first, second = class_index.sample_pairs(classes, torch.Generator().manual_seed(0))
     assert np.array_equal(labels[first], classes.numpy())
     assert np.array_equal(labels[second], classes.numpy())
     assert (first != second).all()
     assert set(first.tolist()) == set(second.tolist()) == set(range(7))
 
 
-def test_draw_pairs_of_a_single_row():
-    first, second = ClassIndex(np.array([0, 1, 1])).draw_pairs(torch.tensor([0]), torch.Generator())
+def test_sample_pairs_of_a_single_sample():
+    first, second = ClassIndex(np.array([0, 1, 1])).sample_pairs(torch.tensor([0]), torch.Generator())
     assert first.tolist() == second.tolist() == [0]
 
 
 @pytest.mark.parametrize(
-    ("power", "expected"), [(0.0, [1 / 3] * 3), (0.5, [1 / 6, 2 / 6, 3 / 6]), (1.0, [1 / 14, 4 / 14, 9 / 14])]
+    ("frequency_exponent", "expected"),
+    [(0.0, [1 / 3] * 3), (0.5, [1 / 6, 2 / 6, 3 / 6]), (1.0, [1 / 14, 4 / 14, 9 / 14])],
 )
-def test_draw_classes(power, expected):
-    rows = ClassIndex(np.repeat([0, 1, 2], [1, 4, 9]))
-    drawn = rows.draw_classes(20_000, power, torch.Generator().manual_seed(0))
+def test_sample_classes(frequency_exponent, expected):
+    class_index = ClassIndex(np.repeat([0, 1, 2], [1, 4, 9]))
+    drawn = class_index.sample_classes(20_000, frequency_exponent, torch.Generator().manual_seed(0))
     assert (drawn.bincount() / 20_000).tolist() == pytest.approx(expected, abs=0.015)
 
 
-def test_loosen():
-    loose = perturb_deltas(torch.ones(5000, 2), 0.0, torch.Generator().manual_seed(0))
-    assert torch.equal(loose[:, 0], loose[:, 1])
-    assert loose.min() >= 0
-    assert loose.max() <= 1
-    assert loose.mean().item() == pytest.approx(0.5, abs=0.02)
-    jittered = perturb_deltas(torch.zeros(5000, 1), 0.3, torch.Generator().manual_seed(0))
-    assert jittered.std().item() == pytest.approx(0.3, abs=0.02)
+def test_perturb_deltas():
+    scaled = perturb_deltas(torch.ones(5000, 2), 0.0, torch.Generator().manual_seed(0))
+    assert torch.equal(scaled[:, 0], scaled[:, 1])
+    assert scaled.min() >= 0
+    assert scaled.max() <= 1
+    assert scaled.mean().item() == pytest.approx(0.5, abs=0.02)
+    noisy = perturb_deltas(torch.zeros(5000, 1), 0.3, torch.Generator().manual_seed(0))
+    assert noisy.std().item() == pytest.approx(0.3, abs=0.02)
 
 
-def test_a_loss_that_explodes_at_once():
+def test_a_loss_that_diverges_at_once():
     networks, act = networks_with(explode)
     act()
-    with pytest.warns(ConvergenceWarning, match="step 25: the loss of the discriminator exploded to"):
-        with pytest.raises(RuntimeError, match="3 tries with gentler settings failed"):
+    with pytest.warns(ConvergenceWarning, match="step 25: the discriminator loss diverged to"):
+        with pytest.raises(RuntimeError, match="3 retries at lower learning rates failed"):
             train(50, networks=networks, learning_rate=0.0)
 
 
-def test_a_class_that_never_varied_is_told_at_the_end():
+def test_a_class_that_was_never_diverse_is_reported_at_the_end():
     networks, act = networks_with(collapse)
     act()
-    with pytest.warns(ConvergenceWarning, match="What is generated of class nine is all alike") as told:
+    with pytest.warns(ConvergenceWarning, match="the samples of class nine are all alike") as caught:
         train(200, networks=networks, class_names=["four", "nine"], learning_rate=0.0)
-    assert told[0].filename == __file__  # whoever called, not a library in between
-    train(175, networks=networks, class_names=["four", "nine"], learning_rate=0.0)  # too short to tell
+    assert caught[0].filename == __file__  # whoever called, not a library in between
+    train(175, networks=networks, class_names=["four", "nine"], learning_rate=0.0)  # too short to know
 
 
 def test_of_many_classes_none_has_collapsed():
@@ -457,15 +466,15 @@ def test_of_many_classes_none_has_collapsed():
     assert len(gan.history_) == 8
 
 
-def test_the_spread_of_a_class_is_kept_until_enough_was_seen():
-    watch = TrainingMonitor(["a", "b"], torch.device("cpu"))
+def test_the_diversity_of_a_class_is_kept_until_enough_was_seen():
+    monitor = TrainingMonitor(["a", "b"], torch.device("cpu"))
     real, fake = torch.tensor([[0.0], [2.0]]), torch.tensor([[0.0], [1.0]])
-    for number in range(LEAST_PAIRS):
-        assert float(watch.spread[0]) == 1.0
-        watch.see({}, real, fake, torch.tensor([0, 0]))
-        metrics, trouble = watch.report()
-        assert trouble is None
-        assert metrics["spread"] == (0.5 if number == LEAST_PAIRS - 1 else 1.0)
-    watch.see({}, real, fake, torch.tensor([0, 0]))
-    watch.report()
-    assert watch.apart[2].tolist() == [1.0, 0.0]
+    for number in range(MIN_PAIRS):
+        assert float(monitor.diversity[0]) == 1.0
+        monitor.update({}, real, fake, torch.tensor([0, 0]))
+        metrics, instability = monitor.compute()
+        assert instability is None
+        assert metrics["min_class_diversity"] == (0.5 if number == MIN_PAIRS - 1 else 1.0)
+    monitor.update({}, real, fake, torch.tensor([0, 0]))
+    monitor.compute()
+    assert monitor.pair_distance_sums[2].tolist() == [1.0, 0.0]

@@ -1,4 +1,4 @@
-"""What `ConditionalGAN.fit` does once its input is checked: build networks and train them."""
+"""What `ConditionalGAN.fit` does: check its input, build networks, and train them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments import LightningEnvironment
 from sklearn.base import clone
 
-from ganaug.data.labels import as_random_state
+from ganaug.data.labels import as_random_state, encode_labels
+from ganaug.data.tables import TableCodec
 from ganaug.io.arrays import as_arrays
 from ganaug.model.generator import TrainedGenerator
-from ganaug.model.parameters import NOT_SAVED, AnyCodec, choose, fit_codec, resolved
+from ganaug.model.parameters import NOT_SAVED, AnyCodec, fit_codec, lookup, lookup_architectures, resolve
 from ganaug.model.tensorboard import tensorboard_callback
 from ganaug.networks import Architecture, Networks
 from ganaug.training.fingerprint import training_fingerprint
@@ -27,7 +28,8 @@ from ganaug.training.torch_state import fork_torch_rng
 from ganaug.training.trainer import GANTrainer
 
 SEED_FILE = "seed"
-TIMED_STEPS = 8  # by which `expected_seconds` goes: two of them with the penalty
+# Two of them include the penalty, which is evaluated every fourth step.
+TIMED_STEPS = 8
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Run:
     Attributes
     ----------
     X : array or Tensor of shape (n, ...)
-        Rows as `codec.prepare` returned them.
+        Samples as `codec.prepare` returned them.
     labels : ndarray of shape (n,)
         Class indices, int64.
     classes : ndarray of shape (n_classes,)
@@ -61,6 +63,40 @@ class Run:
     checkpoint: Path | None
 
 
+def fit_gan(gan: Any, X: Any, y: Any, checkpoint: str | Path | None) -> None:
+    """Check what `ConditionalGAN.fit` was given, train, and set the fitted attributes of `gan`."""
+    X, y = as_arrays((X, y))
+    gan.check_parameters()
+    codec = fit_codec(gan.modality, X)
+    X = codec.prepare(X)
+    classes, labels = encode_labels(y)
+    settings = resolve(gan.get_params(deep=False), codec)
+    architectures = lookup_architectures(settings["architecture"], table=isinstance(codec, TableCodec))
+    fabric = make_fabric(gan.device)
+    # Only from here on are files written: all that was passed has been checked.
+    if checkpoint is None:
+        folder, seed = None, draw_seed(gan.random_state)
+    else:
+        folder = Path(checkpoint)
+        seed = load_or_create_seed(folder, gan.random_state)
+    run = Run(X, labels, classes, codec, settings, fabric, seed, folder)
+    gan.members_, gan.history_ = fit_members(run, architectures, by_class=gan.conditioning == "per-class")
+    gan.codec_, gan.classes_ = codec, classes
+    gan.class_counts_ = np.bincount(labels)
+    set_feature_names(gan)
+    gan._parameters = gan.get_params()  # `save` writes these, whatever is set later
+
+
+def set_feature_names(gan: Any) -> None:
+    """Set scikit-learn's attributes of the features from `codec_`."""
+    gan.n_features_in_ = gan.codec_.row_shape[0]
+    gan.__dict__.pop("feature_names_in_", None)
+    if isinstance(gan.codec_, TableCodec) and gan.codec_.dtype is None:
+        names = [column.name for column in gan.codec_.columns]
+        if all(isinstance(name, str) for name in names):
+            gan.feature_names_in_ = np.array(names, dtype=object)
+
+
 def fit_members(
     run: Run, architectures: list[Architecture], *, by_class: bool
 ) -> tuple[list[TrainedGenerator], list[dict[str, Any]]]:
@@ -71,45 +107,45 @@ def fit_members(
     members : list of TrainedGenerator
         Those of the first architecture first.
     history : list of dict
-        What `train_gan` reports, with the "member" it is of.
+        The entries of `train_gan`, each with the index of its "member".
     """
-    parts = [slice(None)] if not by_class else [run.labels == c for c in range(len(run.classes))]
-    identity = {}
+    masks = [slice(None)] if not by_class else [run.labels == c for c in range(len(run.classes))]
+    fingerprint = {}
     if run.checkpoint is not None:
-        kept = {name: value for name, value in run.settings.items() if name not in NOT_SAVED}
-        identity = training_fingerprint(kept, run.X, run.labels, run.seed)
+        saved = {name: value for name, value in run.settings.items() if name not in NOT_SAVED}
+        fingerprint = training_fingerprint(saved, run.X, run.labels, run.seed)
     members, history = [], []
-    for i, (build, (c, part)) in enumerate(itertools.product(architectures, enumerate(parts))):
+    for i, (build, (c, mask)) in enumerate(itertools.product(architectures, enumerate(masks))):
         n = len(architectures)
-        title = "training" + (f" {i // len(parts) + 1} of {n}" if n > 1 else "")
+        title = "training" + (f" {i // len(masks) + 1} of {n}" if n > 1 else "")
         X, labels, classes = run.X, run.labels, run.classes
         if by_class:
-            X, labels = X[np.flatnonzero(part)], np.zeros(int(part.sum()), np.int64)
+            X, labels = X[np.flatnonzero(mask)], np.zeros(int(mask.sum()), np.int64)
             classes, title = classes[c : c + 1], f"{title}, class {classes[c]}"
-        member, losses = _fit_member(run, i, build, X, labels, list(map(str, classes)), title, identity)
+        member, entries = _fit_member(run, i, build, X, labels, list(map(str, classes)), title, fingerprint)
         members.append(member)
-        history += [{"member": i, **entry} for entry in losses]
+        history += [{"member": i, **entry} for entry in entries]
     return members, history
 
 
 def _fit_member(
     run: Run,
-    number: int,
+    member: int,
     build: Architecture,
     X: Any,
     labels: np.ndarray,
     class_names: list[str],
     title: str,
-    identity: dict[str, str],
+    fingerprint: dict[str, str],
 ) -> tuple[TrainedGenerator, list[dict[str, float]]]:
-    settings, seed = run.settings, run.seed + number
-    game = GANTrainer(
+    settings, seed = run.settings, run.seed + member
+    trainer = GANTrainer(
         X,
         labels,
         run.codec,
         build_networks(build, run.codec, len(class_names), settings, seed),
-        loss=choose("loss", settings["loss"]),
-        penalty=choose("penalty", settings["penalty"]),
+        loss=lookup("loss", settings["loss"]),
+        penalty=lookup("penalty", settings["penalty"]),
         batch_size=settings["batch_size"],
         latent_dim=settings["latent_dim"],
         latent_noise=settings["latent_noise"],
@@ -125,24 +161,26 @@ def _fit_member(
     with ExitStack() as stack:
         stack.enter_context(torch.enable_grad())
         if settings["log_dir"] is not None:
-            log = tensorboard_callback(settings["log_dir"], title, game, labels, settings["steps"], sampling)
-            callbacks.append(stack.enter_context(log))
-        trained, history = train_gan(
-            game,
+            callback = tensorboard_callback(
+                settings["log_dir"], title, trainer, labels, settings["steps"], sampling
+            )
+            callbacks.append(stack.enter_context(callback))
+        networks, history = train_gan(
+            trainer,
             settings["steps"],
             class_names=class_names,
-            checkpoint=None if run.checkpoint is None else run.checkpoint / f"state-{number}.pt",
-            identity=identity,
+            checkpoint=None if run.checkpoint is None else run.checkpoint / f"state-{member}.pt",
+            fingerprint=fingerprint,
             callbacks=callbacks,
-            progress=title if settings["verbose"] else None,
+            progress_bar_title=title if settings["verbose"] else None,
         )
-    return TrainedGenerator(trained, run.codec, labels, X, **sampling), history
+    return TrainedGenerator(networks, run.codec, labels, X, **sampling), history
 
 
 def build_networks(
     build: Architecture, codec: AnyCodec, n_classes: int, settings: dict[str, Any], seed: int
 ) -> Networks:
-    """Return freshly initialised networks."""
+    """Return newly initialised networks."""
     with fork_torch_rng(seed):  # initial weights come from torch's global state
         return build(
             codec.shape, n_classes, settings["latent_dim"], settings["base_channels"], codec.output_activation
@@ -155,18 +193,18 @@ def generator_settings(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def expected_seconds(gan: Any, X: Any, y: Any) -> float:
-    """Return about how long fitting `gan` would take on such rows, by a few of its steps."""
+    """Estimate how long fitting `gan` to such samples would take, from a few of its steps."""
     codec = fit_codec(gan.modality, as_arrays((X, y))[0])
-    few = clone(gan).set_params(callbacks=None, log_dir=None, verbose=False)
+    timed = clone(gan).set_params(callbacks=None, log_dir=None, verbose=False)
 
     def seconds(steps: int) -> float:
         start = time.perf_counter()
-        few.set_params(steps=steps).fit(X, y)
+        timed.set_params(steps=steps).fit(X, y)
         return time.perf_counter() - start
 
-    # The first fit warms up, and any may be held up by other processes: the faster one counts.
+    # The first fit warms up, and other processes may delay any of them: the faster one counts.
     one, more = (min(seconds(steps) for _ in range(2)) for steps in (1, 1 + TIMED_STEPS))
-    steps = resolved(gan.get_params(deep=False), codec)["steps"]
+    steps = resolve(gan.get_params(deep=False), codec)["steps"]
     return steps * max(0.0, more - one) / TIMED_STEPS
 
 
@@ -193,9 +231,15 @@ def load_or_create_seed(folder: Path, random_state: int | np.random.RandomState 
 
 
 def make_fabric(device: str) -> Fabric:
-    """Return Lightning Fabric on a device, or raise ValueError if this machine has none of that name."""
+    """Return Lightning Fabric on a device.
+
+    Raises
+    ------
+    ValueError
+        If this machine has no device of that name.
+    """
     try:
-        # Of this process alone, also where a cluster's scheduler started several.
+        # LightningEnvironment: this process alone, also where a cluster's scheduler started several.
         return Fabric(accelerator=device, devices=1, plugins=LightningEnvironment())
     except Exception as exc:  # Fabric raises another type for each device that is missing
         raise ValueError(

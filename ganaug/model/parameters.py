@@ -13,13 +13,14 @@ import numpy as np
 from ganaug.data.containers import is_dataframe
 from ganaug.data.images import ImageCodec
 from ganaug.data.tables import TableCodec
-from ganaug.networks import ARCHITECTURES, FOR_TABLES
+from ganaug.networks import ARCHITECTURES, TABLE_ARCHITECTURES
 from ganaug.networks.layers import Architecture
 from ganaug.training.losses import LOSSES, PENALTIES
 
-SMALL = 16  # pixels: images with a shorter side are too coarse to be bent
+# Below it images are too coarse to be warped.
+MIN_SIDE_TO_WARP = 16
 # What "auto" stands for; docs/recipe.md says why.
-AUTO: dict[str, Any] = {
+DEFAULTS: dict[str, Any] = {
     "architecture": "warping",
     "loss": "relativistic",
     "penalty": "r1+r2",
@@ -27,24 +28,25 @@ AUTO: dict[str, Any] = {
     "sliced_wasserstein_weight": 1.0,
     "strength": 1.5,
 }
-DEFAULTS_COLOUR = AUTO | {"architecture": "tinting", "strength": 0.5}
-DEFAULTS_LOW_RES = AUTO | {
+DEFAULTS_COLOUR = DEFAULTS | {"architecture": "tinting", "strength": 0.5}
+DEFAULTS_LOW_RES = DEFAULTS | {
     "architecture": "warping+instance",
     "steps": 1500,
     "sliced_wasserstein_weight": 0.0,
     "strength": 1.0,
 }
-DEFAULTS_TABLE = AUTO | {"architecture": "tabular", "steps": 400, "strength": 1.0}
+DEFAULTS_TABLE = DEFAULTS | {"architecture": "tabular", "steps": 400, "strength": 1.0}
 AnyCodec = ImageCodec | TableCodec
 CODECS: dict[str, type[ImageCodec] | type[TableCodec]] = {"images": ImageCodec, "table": TableCodec}
-NOT_SAVED = ("callbacks", "log_dir", "device", "verbose", "random_state")  # with a model or a checkpoint
-NAMED: dict[str, Mapping[str, Any]] = {
+# They decide nothing about the result, or are those of one call, so that models and checkpoints lack them.
+NOT_SAVED = ("callbacks", "log_dir", "device", "verbose", "random_state")
+REGISTRIES: dict[str, Mapping[str, Any]] = {
     "architecture": ARCHITECTURES,
     "loss": LOSSES,
     "penalty": PENALTIES,
 }
-COUNTS = {"steps": 1, "batch_size": 2, "latent_dim": 1, "base_channels": 1}  # and the least that each may be
-NUMBERS = (
+INTEGER_MINIMA = {"steps": 1, "batch_size": 2, "latent_dim": 1, "base_channels": 1}
+NON_NEGATIVE_NUMBERS = (
     "learning_rate",
     "adversarial_weight",
     "sliced_wasserstein_weight",
@@ -55,28 +57,28 @@ NUMBERS = (
 
 
 def is_auto(value: Any) -> bool:
-    """Return whether a parameter is left to us."""
+    """Return whether a parameter is left to its default for the data."""
     return isinstance(value, str) and value == "auto"
 
 
 def defaults_for(codec: AnyCodec) -> dict[str, Any]:
-    """Return what "auto" stands for, by parameter, with rows of such a kind."""
+    """Return what "auto" stands for, by parameter, with such data."""
     if isinstance(codec, TableCodec):
         return DEFAULTS_TABLE
     channels, *sides = codec.shape
-    if min(sides) < SMALL:
+    if min(sides) < MIN_SIDE_TO_WARP:
         return DEFAULTS_LOW_RES
-    return AUTO if channels == 1 else DEFAULTS_COLOUR
+    return DEFAULTS if channels == 1 else DEFAULTS_COLOUR
 
 
-def resolved(parameters: Mapping[str, Any], codec: AnyCodec) -> dict[str, Any]:
-    """Return the parameters, with what "auto" stands for in its place."""
-    auto = defaults_for(codec)
-    return {k: auto[k] if k in auto and is_auto(value) else value for k, value in parameters.items()}
+def resolve(parameters: Mapping[str, Any], codec: AnyCodec) -> dict[str, Any]:
+    """Return the parameters, with "auto" replaced by what it stands for."""
+    defaults = defaults_for(codec)
+    return {k: defaults[k] if k in defaults and is_auto(value) else value for k, value in parameters.items()}
 
 
 def fit_codec(modality: str, X: Any) -> AnyCodec:
-    """Return a codec of the kind that `modality` names, fitted; "auto": a table if `X` is two-dimensional."""
+    """Return a fitted codec of the given modality; "auto" is a table if `X` is two-dimensional."""
     if modality == "auto":
         modality = "table" if X.ndim == 2 else "images"
     if modality == "images" and is_dataframe(X):
@@ -85,20 +87,21 @@ def fit_codec(modality: str, X: Any) -> AnyCodec:
 
 
 def check_parameters(parameters: Mapping[str, Any]) -> None:
-    """Raise ValueError if one is not of the kind that `ConditionalGAN` describes."""
+    """Raise ValueError if one is not as `ConditionalGAN` describes it."""
     for name, value in parameters.items():
-        if name in AUTO and is_auto(value):
+        if name in DEFAULTS and is_auto(value):
             continue
-        auto = "'auto' or " if name in AUTO else ""
+        auto = "'auto' or " if name in DEFAULTS else ""
         if name == "architecture":
             lookup_architectures(value)
-        elif name in NAMED:
-            choose(name, value)
-        elif name in COUNTS:
-            whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-            if not whole or value < COUNTS[name]:
-                raise ValueError(f"`{name}` must be {auto}an int of at least {COUNTS[name]}, got {value!r}.")
-        elif name in NUMBERS:
+        elif name in REGISTRIES:
+            lookup(name, value)
+        elif name in INTEGER_MINIMA:
+            integer = isinstance(value, int | np.integer) and not isinstance(value, bool)
+            minimum = INTEGER_MINIMA[name]
+            if not integer or value < minimum:
+                raise ValueError(f"`{name}` must be {auto}an int of at least {minimum}, got {value!r}.")
+        elif name in NON_NEGATIVE_NUMBERS:
             number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
             if not number or not 0 <= value < np.inf:
                 raise ValueError(f"`{name}` must be {auto}a number from 0 up, got {value!r}.")
@@ -122,27 +125,33 @@ def _check_outputs(callbacks: Any, log_dir: Any) -> None:
 
 
 def lookup_architectures(value: str | Architecture, *, table: bool = False) -> list[Architecture]:
-    """Return those that `architecture` names, joined by "+", or is; `table`: they are for one."""
+    """Return the architectures that `value` is, or names, joined by "+".
+
+    Raises
+    ------
+    ValueError
+        If there is none of that name; with `table`, if one of them is for images only.
+    """
     names: list[Any] = value.split("+") if isinstance(value, str) else [value]
     if "" in names or "auto" in names:
         raise ValueError(f"`architecture` must be 'auto', a name, or names joined by '+', got {value!r}.")
-    chosen = [choose("architecture", name) for name in names]
+    architectures = [lookup("architecture", name) for name in names]
     for name, build in ARCHITECTURES.items():
-        if table and build in chosen and name not in FOR_TABLES:
+        if table and build in architectures and name not in TABLE_ARCHITECTURES:
             raise ValueError(
-                f"`architecture` must be 'auto', one of {list(FOR_TABLES)} or a callable for a table, got"
-                f" {name!r}."
+                f"`architecture` must be 'auto', one of {list(TABLE_ARCHITECTURES)} or a callable for a"
+                f" table, got {name!r}."
             )
-    return chosen
+    return architectures
 
 
-def choose(name: str, value: Any) -> Any:
-    """Return the callable that a parameter is, or names."""
+def lookup(name: str, value: Any) -> Any:
+    """Return the callable that the value of parameter `name` is, or names in its registry."""
     if callable(value):
         return value
-    table = NAMED[name]
-    if isinstance(value, str) and value in table:
-        return table[value]
-    close = difflib.get_close_matches(str(value), table, n=1)
+    registry = REGISTRIES[name]
+    if isinstance(value, str) and value in registry:
+        return registry[value]
+    close = difflib.get_close_matches(str(value), registry, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    raise ValueError(f"`{name}` must be 'auto', one of {list(table)} or a callable, got {value!r}.{hint}")
+    raise ValueError(f"`{name}` must be 'auto', one of {list(registry)} or a callable, got {value!r}.{hint}")

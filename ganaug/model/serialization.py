@@ -16,16 +16,45 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from ganaug.data.tables import TableCodec
-from ganaug.model.fitting import build_networks, generator_settings, make_fabric
-from ganaug.model.generator import TrainedGenerator, per_architecture
-from ganaug.model.parameters import CODECS, NOT_SAVED, AnyCodec, lookup_architectures, resolved
+from ganaug.io.disk import atomic_write
+from ganaug.model.fitting import build_networks, generator_settings, make_fabric, set_feature_names
+from ganaug.model.generator import TrainedGenerator, n_members_per_architecture
+from ganaug.model.parameters import CODECS, NOT_SAVED, AnyCodec, lookup_architectures, resolve
 from ganaug.networks import Architecture
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
-FORMAT = 5  # of what is written
-COMMON = ("labels", "rows")  # what generators of several architectures have in common
+FORMAT_VERSION = 6
+# Tensors of the data, which generators of several architectures have in common: written once.
+SHARED_TENSORS = ("labels", "rows")
 # What reading a damaged or foreign file, or making a model of it, may raise.
 LOAD_ERRORS = (ValueError, LookupError, TypeError, AttributeError, RuntimeError, safetensors.SafetensorError)
+
+
+def load_model(cls: Any, folder: Path, device: str) -> Any:
+    """Return a fitted `cls`, a `ConditionalGAN`, from what `write_model` wrote to `folder`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder or one of its files is missing.
+    ValueError
+        If a file is damaged or of another format, or there is no such `device`.
+    """
+    check_model(folder)
+    make_fabric(device)  # so that a wrong device is not taken for a damaged file
+    try:
+        config, tensors = read_model(folder)
+        gan = cls(**config["parameters"], device=device)
+        gan.check_parameters()
+        gan._parameters = gan.get_params()
+        gan.history_ = config["history"]
+        restore(gan, config, tensors)
+        set_feature_names(gan)
+        if gan.digest() != config["digest"]:
+            raise ValueError("its files are not as they were saved")
+    except LOAD_ERRORS as exc:
+        raise ValueError(f"{folder} holds no model that this version of ganaug can read: {exc}") from exc
+    return gan
 
 
 def model_digest(config: dict[str, Any], tensors: dict[str, Tensor]) -> str:
@@ -42,22 +71,19 @@ def model_digest(config: dict[str, Any], tensors: dict[str, Tensor]) -> str:
 
 
 def write_model(folder: Path, config: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-    """Write a model to `folder`, made if missing; one that is there is replaced when all is written.
+    """Write a model to `folder`, made if missing; an old one is replaced once both files are written.
 
-    By two renames, one after the other: whoever dies between them leaves a folder that `read_model` refuses.
+    That takes two renames. A process that dies between them leaves a folder that `load_model` refuses.
     """
     about = {"ganaug": version("ganaug"), "digest": model_digest(config, tensors)}
     text = json.dumps({**about, **config}, indent=1)
     folder.mkdir(parents=True, exist_ok=True)
-    partials = [folder / (name + ".partial") for name in (WEIGHTS_FILE, CONFIG_FILE)]
-    try:
-        safetensors.torch.save_file(tensors, partials[0])
-        partials[1].write_text(text)
-        for partial in partials:
-            partial.replace(partial.with_suffix(""))
-    finally:
-        for partial in partials:
-            partial.unlink(missing_ok=True)
+    with (
+        atomic_write(folder / CONFIG_FILE) as partial_config,
+        atomic_write(folder / WEIGHTS_FILE) as partial_weights,
+    ):
+        safetensors.torch.save_file(tensors, partial_weights)
+        partial_config.write_text(text)
 
 
 def check_model(folder: Path) -> None:
@@ -70,12 +96,12 @@ def check_model(folder: Path) -> None:
 def read_model(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Return what `write_model` wrote, config with its "digest", or raise one of `LOAD_ERRORS`.
 
-    What a model restored from it has as its digest must be compared with that: it is then that a
-    change is seen which leaves the files readable.
+    The caller must compare that digest with the one of the model it restores. Only so is a change
+    noticed that leaves the files readable.
     """
     config = json.loads((folder / CONFIG_FILE).read_text())
-    if config["format"] != FORMAT:
-        raise ValueError(f"format {config['format']} instead of {FORMAT}")
+    if config["format"] != FORMAT_VERSION:
+        raise ValueError(f"format {config['format']} instead of {FORMAT_VERSION}")
     return config, safetensors.torch.load_file(folder / WEIGHTS_FILE)
 
 
@@ -90,7 +116,7 @@ def model_content(gan: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
                 " ARCHITECTURES, LOSSES or PENALTIES, before fit."
             )
     config = {
-        "format": FORMAT,
+        "format": FORMAT_VERSION,
         "parameters": {k: v.item() if isinstance(v, np.generic) else v for k, v in parameters.items()},
         "classes": gan.classes_.tolist(),
         "classes_dtype": "str" if gan.classes_.dtype.kind == "U" else gan.classes_.dtype.name,
@@ -100,42 +126,44 @@ def model_content(gan: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
         "history": gan.history_,
     }
     tensors: dict[str, Tensor] = {}
-    each = per_architecture(gan.members_, len(gan.classes_))
+    per_architecture = n_members_per_architecture(gan.members_, len(gan.classes_))
     for i, member in enumerate(gan.members_):
         for name, tensor in member.tensors().items():
-            # What architectures have in common, their rows, is written once.
-            if i < each or name not in COMMON or f"{i % each}.{name}" not in tensors:
+            first = f"{i % per_architecture}.{name}"
+            if i < per_architecture or name not in SHARED_TENSORS or first not in tensors:
                 tensors[f"{i}.{name}"] = tensor
     return config, tensors
 
 
 def restore(gan: Any, config: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-    """Set the fitted attributes of a `ConditionalGAN` from its saved content, or raise one of `LOAD_ERRORS`."""
+    """Set the fitted attributes of a `ConditionalGAN` from its content, or raise one of `LOAD_ERRORS`."""
     gan.codec_ = CODECS[config["modality"]].from_config(config["codec"])
     gan.classes_ = np.array(config["classes"], dtype=config["classes_dtype"])
     groups: list[dict[str, Tensor]] = [{} for _ in range(config["members"])]
     for name, tensor in tensors.items():
         member, _, name = name.partition(".")
         groups[int(member)][name] = tensor
-    settings = resolved(gan.get_params(deep=False), gan.codec_)
+    settings = resolve(gan.get_params(deep=False), gan.codec_)
     table = isinstance(gan.codec_, TableCodec)
     architectures = lookup_architectures(settings["architecture"], table=table)
-    each, rest = divmod(len(groups), len(architectures))
-    if rest or not each:
+    per_architecture, rest = divmod(len(groups), len(architectures))
+    if rest or not per_architecture:
         raise ValueError(f"{len(groups)} networks for {len(architectures)} architectures")
     for i, group in enumerate(groups):
-        group.update({k: v for k, v in groups[i % each].items() if k in COMMON and k not in group})
+        first = groups[i % per_architecture]
+        group.update({k: v for k, v in first.items() if k in SHARED_TENSORS and k not in group})
     gan.members_ = [
-        _restored(group, architectures[i // each], gan.codec_, settings) for i, group in enumerate(groups)
+        _restore_member(group, architectures[i // per_architecture], gan.codec_, settings)
+        for i, group in enumerate(groups)
     ]
-    counts = [member.rows.counts.numpy() for member in gan.members_]
-    gan.class_counts_ = np.concatenate(counts[: per_architecture(gan.members_, len(gan.classes_))])
+    counts = [member.class_index.counts.numpy() for member in gan.members_]
+    gan.class_counts_ = np.concatenate(counts[: n_members_per_architecture(gan.members_, len(gan.classes_))])
     n_classes = len(gan.class_counts_)
     if len(gan.classes_) != n_classes or not np.array_equal(gan.classes_, np.unique(gan.classes_)):
         raise ValueError(f"classes {gan.classes_.tolist()} for weights of {n_classes}")
 
 
-def _restored(
+def _restore_member(
     tensors: dict[str, Tensor], build: Architecture, codec: AnyCodec, settings: dict[str, Any]
 ) -> TrainedGenerator:
     networks = build_networks(build, codec, int(tensors["labels"].max()) + 1, settings, seed=0)

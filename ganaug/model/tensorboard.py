@@ -1,4 +1,4 @@
-"""Losses and pictures of samples for TensorBoard, while a GAN trains."""
+"""tensorboard_callback: losses and images of samples for TensorBoard, while a GAN trains."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from lightning_fabric.loggers import TensorBoardLogger
 from torch import Tensor
@@ -19,36 +20,43 @@ from ganaug.model.generator import TrainedGenerator
 from ganaug.training.loop import CHECKPOINT_INTERVAL, Callback
 from ganaug.training.trainer import GANTrainer
 
-CLASSES, SAMPLES = 16, 8  # in a picture: classes, a row for each, and samples of each
-STARTS = 64  # rows of a class, at most, that they start from
+MAX_CLASSES, SAMPLES_PER_CLASS = 16, 8
+# For each class. A generator encodes all of its training samples each time that it is made.
+MAX_SOURCES = 64
 
 
 @contextmanager
 def tensorboard_callback(
-    folder: str | Path, name: str, game: GANTrainer, labels: Any, steps: int, settings: dict[str, Any]
+    folder: str | Path,
+    name: str,
+    trainer: GANTrainer,
+    labels: np.ndarray,
+    steps: int,
+    settings: dict[str, Any],
 ) -> Iterator[Callback]:
-    """Yield a callback that writes what `train_gan` reports, and samples, to a new folder for each run.
+    """Yield a callback that writes metrics, and samples of images, to a new folder for each run.
 
     Parameters
     ----------
     folder, name
-        It is ``folder / name / "version_0"``, or the next that is not there yet.
-    game : GANTrainer
-        That is played.
+        The new folder is ``folder / name / "version_0"``, or the next number that is free.
+    trainer : GANTrainer
+        Whose networks are trained.
     labels : ndarray of shape (n,)
-        Class indices of its rows.
+        Class indices of its samples.
     steps : int
         After which training ends.
     settings : dict
         Of `TrainedGenerator`.
     """
     logger = TensorBoardLogger(folder, name=re.sub(r"[^\w ,.-]", "_", name))
-    draw = _drawing(game, labels, settings) if isinstance(game.codec, ImageCodec) else None
+    images = isinstance(trainer.codec, ImageCodec)
+    sample_grid = _make_sample_grid(trainer, labels, settings) if images else None
 
     def log(step: int, metrics: dict[str, float]) -> None:
         logger.log_metrics(metrics, step)
-        if draw is not None and (step % CHECKPOINT_INTERVAL == 0 or step == steps):
-            logger.experiment.add_image("samples", draw(), step)
+        if sample_grid is not None and (step % CHECKPOINT_INTERVAL == 0 or step == steps):
+            logger.experiment.add_image("samples", sample_grid(), step)
         logger.save()
 
     try:
@@ -57,15 +65,18 @@ def tensorboard_callback(
         logger.finalize("finished")  # or two threads stay
 
 
-def _drawing(game: GANTrainer, labels: Any, settings: dict[str, Any]) -> Callable[[], Tensor]:
-    """Return a function that draws samples with the weights of the moment, from the same random numbers."""
-    owned = torch.from_numpy(labels)
-    rows = torch.cat([(owned == c).nonzero().flatten()[:STARTS] for c in owned.unique()])
-    X, own = take(game.X, rows), owned[rows].numpy()
-    classes = owned.unique()[:CLASSES].repeat_interleave(SAMPLES)
+def _make_sample_grid(
+    trainer: GANTrainer, labels: np.ndarray, settings: dict[str, Any]
+) -> Callable[[], Tensor]:
+    """Return a function that draws samples with the current weights, from the same random numbers."""
+    all_labels = torch.from_numpy(labels)
+    sources = torch.cat([(all_labels == c).nonzero().flatten()[:MAX_SOURCES] for c in all_labels.unique()])
+    X, source_labels = take(trainer.X, sources), all_labels[sources].numpy()
+    classes = all_labels.unique()[:MAX_CLASSES].repeat_interleave(SAMPLES_PER_CLASS)
 
-    def draw() -> Tensor:
-        trained = TrainedGenerator(game.result(), game.codec, own, X, **settings)
-        return make_grid((trained.draw(classes, torch.Generator().manual_seed(0)) + 1) / 2, nrow=SAMPLES)
+    def sample_grid() -> Tensor:
+        generator = TrainedGenerator(trainer.result(), trainer.codec, source_labels, X, **settings)
+        images = generator.sample(classes, torch.Generator().manual_seed(0))
+        return make_grid((images + 1) / 2, nrow=SAMPLES_PER_CLASS)
 
-    return draw
+    return sample_grid

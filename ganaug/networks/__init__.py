@@ -1,4 +1,4 @@
-"""Network architectures, one file for each; ``ARCHITECTURES`` names them.
+"""Network architectures, one file for each; `ARCHITECTURES` names them.
 
 It may import no other wing.
 """
@@ -24,6 +24,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "tabular": tabular,
 }
 
-FOR_TABLES = ("tabular", "fully-connected")  # the others convolve, or bend images
+# The others convolve, or warp images.
+TABLE_ARCHITECTURES = ("tabular", "fully-connected")
 
-__all__ = ["ARCHITECTURES", "FOR_TABLES", "Architecture", "Networks"]
+__all__ = ["ARCHITECTURES", "TABLE_ARCHITECTURES", "Architecture", "Networks"]

@@ -1,4 +1,4 @@
-"""dcgan: a class-conditional generator from noise."""
+"""dcgan: a class-conditional convolutional generator from noise."""
 
 from __future__ import annotations
 

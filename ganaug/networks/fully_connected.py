@@ -1,4 +1,4 @@
-"""fully-connected: the first conditional GANs, of linear layers, for rows of any shape."""
+"""fully-connected: the first conditional GANs, of linear layers, for samples of any shape."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ganaug.networks.layers import EMBED_SIZE, Networks, OutputActivation
 
 
 class LinearGenerator(nn.Module):
-    """Two hidden layers from noise and a class embedding to a row."""
+    """Two hidden layers from noise and a class embedding to a sample."""
 
     def __init__(
         self,
@@ -33,14 +33,14 @@ class LinearGenerator(nn.Module):
         )
         self.output_activation = output_activation
 
-    def forward(self, codes: Tensor, labels: Tensor) -> Tensor:
-        """Return rows (n, *shape) for noise (n, latent_dim) and labels (n,)."""
-        raw = self.layers(torch.cat([codes, self.embed(labels)], dim=1))
+    def forward(self, noise: Tensor, labels: Tensor) -> Tensor:
+        """Return samples (n, *shape) for noise (n, latent_dim) and labels (n,)."""
+        raw = self.layers(torch.cat([noise, self.embed(labels)], dim=1))
         return self.output_activation(raw.view(-1, *self.shape))
 
 
 class LinearDiscriminator(nn.Module):
-    """Two hidden layers from a flattened row and a class embedding to a logit."""
+    """Two hidden layers from a flattened sample and a class embedding to a logit."""
 
     def __init__(self, shape: tuple[int, ...], n_classes: int, base_channels: int) -> None:
         super().__init__()
@@ -53,9 +53,9 @@ class LinearDiscriminator(nn.Module):
             nn.Linear(8 * base_channels, 1),
         )
 
-    def forward(self, rows: Tensor, labels: Tensor) -> Tensor:
-        """Return a logit for each of the rows (n, *shape) with labels (n,)."""
-        return self.layers(torch.cat([rows.flatten(1), self.embed(labels)], dim=1)).squeeze(1)
+    def forward(self, samples: Tensor, labels: Tensor) -> Tensor:
+        """Return a logit for each of the samples (n, *shape) with labels (n,)."""
+        return self.layers(torch.cat([samples.flatten(1), self.embed(labels)], dim=1)).squeeze(1)
 
 
 def fully_connected(
@@ -69,8 +69,8 @@ def fully_connected(
 
     After Goodfellow et al., "Generative adversarial nets", NeurIPS 2014, and Mirza & Osindero,
     "Conditional generative adversarial nets", 2014, who concatenate the class to the inputs of
-    both sides. Leaky ReLUs stand in for the maxout of their discriminators. `shape` may be any;
-    hidden layers have 8 and 16 times `base_channels` units.
+    generator and discriminator. Leaky ReLUs replace the maxout of their discriminators. `shape` may be
+    any. Hidden layers have 8 and 16 times `base_channels` units.
     """
     return Networks(
         generator=LinearGenerator(shape, n_classes, latent_dim, base_channels, output_activation),

@@ -1,4 +1,4 @@
-"""instance: a generator conditioned on the code of a real image, and on nothing else of it."""
+"""instance: a generator conditioned on the code of a real image alone, not on its pixels."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from ganaug.networks.layers import (
 )
 
 
-class CodeGenerator(nn.Module):
-    """Decode a code, moved by a delta, and a class embedding."""
+class LatentGenerator(nn.Module):
+    """Decode a code, moved by a delta, and a class embedding to an image."""
 
     def __init__(
         self,
@@ -31,8 +31,8 @@ class CodeGenerator(nn.Module):
         self.decode = ConvDecoder(latent_dim + EMBED_SIZE, shape, base_channels)
         self.output_activation = output_activation
 
-    def forward(self, rows: Tensor, codes: Tensor, deltas: Tensor, labels: Tensor) -> Tensor:
-        """Return rows (n, C, H, W) for codes and deltas (n, latent_dim) and labels (n,)."""
+    def forward(self, images: Tensor, codes: Tensor, deltas: Tensor, labels: Tensor) -> Tensor:
+        """Return images (n, C, H, W) for codes and deltas (n, latent_dim) and labels (n,)."""
         return self.output_activation(self.decode(torch.cat([codes + deltas, self.embed(labels)], dim=1)))
 
 
@@ -45,10 +45,10 @@ def instance(
 ) -> Networks:
     """Build an encoder, a generator from codes and a projection discriminator; see `warping`.
 
-    An autoencoder with an adversary, as in Casanova et al., "Instance-conditioned GAN", NeurIPS 2021.
+    An autoencoder with a discriminator, as in Casanova et al., "Instance-conditioned GAN", NeurIPS 2021.
     """
     return Networks(
-        generator=CodeGenerator(shape, n_classes, latent_dim, base_channels, output_activation),
+        generator=LatentGenerator(shape, n_classes, latent_dim, base_channels, output_activation),
         discriminator=ConvDiscriminator(shape, n_classes, base_channels),
         encoder=ConvEncoder(shape, latent_dim, base_channels),
     )

@@ -1,4 +1,4 @@
-"""What an architecture is, and the layers that several of them share."""
+"""The interface of an architecture, and the layers that several of them share."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ class Networks:
     Attributes
     ----------
     generator : Module
-        With an encoder, ``generator(rows, codes, deltas, labels)``: rows ``(n, *shape)`` with their
-        codes (n, latent_dim), each to be changed by a delta (n, latent_dim), the difference of two
-        codes, and still be of its label (n,), int64. Without, ``generator(codes, labels)``: codes
-        are noise. Returns rows ``(n, *shape)`` in the range of encoded ones.
+        With an encoder, ``generator(samples, codes, deltas, labels)``. It changes samples ``(n, *shape)``
+        with codes (n, latent_dim) by deltas (n, latent_dim), which are differences of two codes. Their
+        labels (n,), int64, must remain true. Without an encoder, ``generator(noise, labels)``, with
+        noise (n, latent_dim). Returns samples ``(n, *shape)`` in the range of encoded ones.
     discriminator : Module
-        ``discriminator(rows, labels)``: to logits (n,).
+        ``discriminator(samples, labels)``, returns logits (n,).
     encoder : Module or None
-        ``encoder(rows)``: to codes (n, latent_dim).
+        ``encoder(samples)``, returns codes (n, latent_dim).
     coarseness : int
-        The generator learns to rebuild the means over squares of so many pixels a side.
+        The reconstruction loss compares means over squares of so many pixels a side.
     """
 
     generator: nn.Module
@@ -39,17 +39,18 @@ class Networks:
     coarseness: int = 1
 
 
-# Called with the shape of an encoded row, the number of classes, the size of a code, the channels
-# of the first convolution, and the codec's output head.
+# Called with the shape of an encoded sample, the number of classes, the latent dimension, the channels
+# of the first convolution, and the codec's output activation.
 Architecture = Callable[[tuple[int, ...], int, int, int, OutputActivation], Networks]
 
-EMBED_SIZE = 16  # numbers that tell a generator its class
-REACH = 0.35  # the farthest that a generator may move a pixel, in half sides
+EMBED_SIZE = 16
+# In half sides of the image, as the flow of `warp` is.
+MAX_DISPLACEMENT = 0.35
 
 
-def halvings(height: int, base_channels: int) -> int:
+def n_downsamples(height: int, width: int) -> int:
     """Return how often to halve an image so that its shorter side ends at 2 to 11 pixels."""
-    shorter = min(height, base_channels)
+    shorter = min(height, width)
     return 2 if shorter < 32 else round(math.log2(shorter / 8))
 
 
@@ -64,10 +65,10 @@ class ConditionalBatchNorm2d(nn.Module):
         with torch.no_grad():
             self.affine.bias.copy_(torch.cat([torch.ones(channels), torch.zeros(channels)]))
 
-    def forward(self, rows: Tensor, condition: Tensor) -> Tensor:
-        """Normalise rows (n, channels, H, W) under a condition (n, condition_size)."""
+    def forward(self, maps: Tensor, condition: Tensor) -> Tensor:
+        """Normalise maps (n, channels, H, W) under a condition (n, condition_size)."""
         gain, bias = self.affine(condition)[:, :, None, None].chunk(2, dim=1)
-        return self.norm(rows) * gain + bias
+        return self.norm(maps) * gain + bias
 
 
 class ConvDecoder(nn.Module):
@@ -75,27 +76,27 @@ class ConvDecoder(nn.Module):
 
     def __init__(self, condition_size: int, shape: tuple[int, ...], base_channels: int) -> None:
         super().__init__()
-        channels, self.height, self.base_channels = shape
-        depth = halvings(self.height, self.base_channels)
-        self.base = (-(-self.height // 2**depth), -(-self.base_channels // 2**depth))
-        self.sizes = [base_channels * 2**i for i in range(depth, 0, -1)]
-        self.start = nn.Linear(condition_size, self.sizes[0] * math.prod(self.base))
-        self.norms = nn.ModuleList(ConditionalBatchNorm2d(size, condition_size) for size in self.sizes)
+        channels, self.height, self.width = shape
+        depth = n_downsamples(self.height, self.width)
+        self.base_sides = (-(-self.height // 2**depth), -(-self.width // 2**depth))
+        self.channels = [base_channels * 2**i for i in range(depth, 0, -1)]
+        self.start = nn.Linear(condition_size, self.channels[0] * math.prod(self.base_sides))
+        self.norms = nn.ModuleList(ConditionalBatchNorm2d(n, condition_size) for n in self.channels)
         self.convs = nn.ModuleList(
             nn.ConvTranspose2d(before, after, 4, 2, 1)
-            for before, after in itertools.pairwise([*self.sizes, channels])
+            for before, after in itertools.pairwise([*self.channels, channels])
         )
 
     def forward(self, condition: Tensor) -> Tensor:
         """Return maps (n, *shape) for conditions (n, condition_size)."""
-        rows = self.start(condition).view(-1, self.sizes[0], *self.base)
+        maps = self.start(condition).view(-1, self.channels[0], *self.base_sides)
         for norm, conv in zip(self.norms, self.convs, strict=True):
-            rows = conv(norm(rows, condition).relu())
-        return rows[:, :, : self.height, : self.base_channels]
+            maps = conv(norm(maps, condition).relu())
+        return maps[:, :, : self.height, : self.width]
 
 
 class NoiseGenerator(nn.Module):
-    """Decode noise and a class embedding."""
+    """Decode noise and a class embedding to an image."""
 
     def __init__(
         self,
@@ -110,9 +111,9 @@ class NoiseGenerator(nn.Module):
         self.decode = ConvDecoder(latent_dim + EMBED_SIZE, shape, base_channels)
         self.output_activation = output_activation
 
-    def forward(self, codes: Tensor, labels: Tensor) -> Tensor:
-        """Return rows (n, C, H, W) for noise (n, latent_dim) and labels (n,)."""
-        return self.output_activation(self.decode(torch.cat([codes, self.embed(labels)], dim=1)))
+    def forward(self, noise: Tensor, labels: Tensor) -> Tensor:
+        """Return images (n, C, H, W) for noise (n, latent_dim) and labels (n,)."""
+        return self.output_activation(self.decode(torch.cat([noise, self.embed(labels)], dim=1)))
 
 
 class ConvEncoder(nn.Module):
@@ -121,19 +122,19 @@ class ConvEncoder(nn.Module):
     def __init__(self, shape: tuple[int, ...], latent_dim: int, base_channels: int) -> None:
         super().__init__()
         channels, *sides = shape
-        depth = halvings(*sides)
+        depth = n_downsamples(*sides)
         sizes = [channels, *(base_channels * 2**i for i in range(depth))]
         layers: list[nn.Module] = []
         for before, after in itertools.pairwise(sizes):
             layers += [nn.Conv2d(before, after, 4, 2, 1), nn.BatchNorm2d(after), nn.LeakyReLU(0.2)]
         last = sizes[-1] * 2
         layers += [nn.Conv2d(sizes[-1], last, 3, 1, 1), nn.BatchNorm2d(last), nn.LeakyReLU(0.2)]
-        n_features = last * math.prod(side >> depth for side in sides)  # a halving rounds down
+        n_features = last * math.prod(side >> depth for side in sides)  # each halving rounds down
         self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(n_features, latent_dim))
 
-    def forward(self, rows: Tensor) -> Tensor:
-        """Return the codes (n, latent_dim) of rows (n, C, H, W)."""
-        return self.layers(rows)
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the codes (n, latent_dim) of images (n, C, H, W)."""
+        return self.layers(images)
 
 
 class ProjectionHead(nn.Module):
@@ -158,7 +159,7 @@ class ConvDiscriminator(nn.Module):
     ) -> None:
         super().__init__()
         channels, *sides = shape
-        depth = halvings(*sides)
+        depth = n_downsamples(*sides)
         sizes = [channels, *(base_channels * 2**i for i in range(1, depth + 1))]
         layers: list[nn.Module] = []
         for before, after in itertools.pairwise(sizes):
@@ -168,26 +169,31 @@ class ConvDiscriminator(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Linear(last, n_features), nn.LeakyReLU(0.2))
         self.head = ProjectionHead(n_features, n_classes)
 
-    def forward(self, rows: Tensor, labels: Tensor) -> Tensor:
-        """Return a logit for each of the rows (n, C, H, W) with labels (n,)."""
-        return self.head(self.layers(rows), labels)
+    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Return a logit for each of the images (n, C, H, W) with labels (n,)."""
+        return self.head(self.layers(images), labels)
 
 
-def warp(rows: Tensor, flow: Tensor) -> Tensor:
-    """Move the pixels of images along a flow field; bicubic, edge pixels repeated.
+def warp(images: Tensor, flow: Tensor) -> Tensor:
+    """Warp images along a flow field; bicubic, edge pixels repeated.
 
     Parameters
     ----------
-    rows : Tensor of shape (n, C, H, W)
-        In [-1, 1], as what is returned.
+    images : Tensor of shape (n, C, H, W)
+        In [-1, 1].
     flow : Tensor of shape (n, 2, H, W)
         For each pixel where its value comes from, relative to it: x, then y, in half sides.
+
+    Returns
+    -------
+    Tensor of shape (n, C, H, W)
+        In [-1, 1].
     """
-    _, _, height, base_channels = rows.shape
-    x = (torch.arange(base_channels, device=rows.device) * 2 + 1) / base_channels - 1
-    y = (torch.arange(height, device=rows.device) * 2 + 1) / height - 1
+    height, width = images.shape[2:]
+    x = (torch.arange(width, device=images.device) * 2 + 1) / width - 1
+    y = (torch.arange(height, device=images.device) * 2 + 1) / height - 1
     grid = torch.stack(torch.meshgrid(x, y, indexing="xy")) + flow
-    moved = F.grid_sample(
-        rows, grid.permute(0, 2, 3, 1), mode="bicubic", padding_mode="border", align_corners=False
+    warped = F.grid_sample(
+        images, grid.permute(0, 2, 3, 1), mode="bicubic", padding_mode="border", align_corners=False
     )
-    return moved.clamp(-1, 1)
+    return warped.clamp(-1, 1)

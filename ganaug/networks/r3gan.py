@@ -1,4 +1,4 @@
-"""r3gan: residual networks without norms, on both sides."""
+"""r3gan: generator and discriminator are residual networks without normalisation."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from torch.nn import functional as F
 
 from ganaug.networks.layers import EMBED_SIZE, Networks, OutputActivation
 
-SLOPE = 0.2  # of the leaky ReLUs
-GROUP = 16  # channels that a 3x3 convolution mixes
+NEGATIVE_SLOPE = 0.2
+# In channels: groups keep the 3x3 convolutions cheap.
+GROUP_SIZE = 16
 
 
-def levels(shape: tuple[int, ...], base_channels: int) -> list[tuple[int, list[int]]]:
+def resolutions(shape: tuple[int, ...], base_channels: int) -> list[tuple[int, list[int]]]:
     """Return channels and sides of each resolution, from the full one to about 4 pixels.
 
-    The full one has half of `base_channels`: there the blocks, twice as wide inside, cost the most.
+    The full one has half of `base_channels`: blocks cost the most there, as they double their channels
+    inside.
     """
     _, *sides = shape
     depth = max(1, round(math.log2(min(sides) / 4)))
@@ -27,16 +29,16 @@ def levels(shape: tuple[int, ...], base_channels: int) -> list[tuple[int, list[i
 
 
 def conv(before: int, after: int, size: int, bias: bool = False, groups: int = 1) -> nn.Conv2d:
-    """Return a convolution that keeps the side, its weights scaled for leaky ReLUs."""
+    """Return a convolution that keeps the resolution, with weights scaled for leaky ReLUs."""
     layer = nn.Conv2d(before, after, size, padding=size // 2, bias=bias, groups=groups)
-    nn.init.kaiming_normal_(layer.weight, a=SLOPE)
+    nn.init.kaiming_normal_(layer.weight, a=NEGATIVE_SLOPE)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
     return layer
 
 
 class Residual(nn.Module):
-    """Add to maps what an inverted bottleneck makes of them: at first nothing.
+    """Add the output of an inverted bottleneck, which is zero at first, to maps.
 
     Without norms, a last layer of zeros keeps the variance from growing with depth (Zhang et al.,
     "Fixup initialization", ICLR 2019). Biases are only where a nonlinearity follows.
@@ -49,19 +51,19 @@ class Residual(nn.Module):
         nn.init.zeros_(last.weight)
         self.layers = nn.Sequential(
             conv(channels, inner, 1, bias=True),
-            nn.LeakyReLU(SLOPE),
-            conv(inner, inner, 3, bias=True, groups=inner // math.gcd(inner, GROUP)),
-            nn.LeakyReLU(SLOPE),
+            nn.LeakyReLU(NEGATIVE_SLOPE),
+            conv(inner, inner, 3, bias=True, groups=inner // math.gcd(inner, GROUP_SIZE)),
+            nn.LeakyReLU(NEGATIVE_SLOPE),
             last,
         )
 
-    def forward(self, rows: Tensor) -> Tensor:
+    def forward(self, maps: Tensor) -> Tensor:
         """Return maps (n, channels, H, W) for such maps."""
-        return rows + self.layers(rows)
+        return maps + self.layers(maps)
 
 
 class Resample(nn.Module):
-    """Resize maps bilinearly; change their channels where they are fewest."""
+    """Resize maps bilinearly, and change their channels at the lower resolution."""
 
     def __init__(self, before: int, after: int, sides: list[int]) -> None:
         super().__init__()
@@ -69,20 +71,20 @@ class Resample(nn.Module):
         self.mix = nn.Conv2d(before, after, 1, bias=False)
         # No nonlinearity comes before it, so its weights keep the variance as they are.
         nn.init.kaiming_normal_(self.mix.weight, nonlinearity="linear")
-        self.grows = after < before
+        self.upsamples = after < before
 
-    def forward(self, rows: Tensor) -> Tensor:
+    def forward(self, maps: Tensor) -> Tensor:
         """Return maps (n, after, *sides) for maps (n, before, H, W)."""
-        if self.grows:
-            return self._resize(self.mix(rows))
-        return self.mix(self._resize(rows))
+        if self.upsamples:
+            return self._resize(self.mix(maps))
+        return self.mix(self._resize(maps))
 
-    def _resize(self, rows: Tensor) -> Tensor:
-        return F.interpolate(rows, size=self.sides, mode="bilinear", align_corners=False)
+    def _resize(self, maps: Tensor) -> Tensor:
+        return F.interpolate(maps, size=self.sides, mode="bilinear", align_corners=False)
 
 
 class ResidualGenerator(nn.Module):
-    """Scale a learned base by noise and a class embedding, then grow it through residual blocks."""
+    """Scale a learned base by noise and a class embedding, then upsample it through residual blocks."""
 
     def __init__(
         self,
@@ -93,36 +95,36 @@ class ResidualGenerator(nn.Module):
         output_activation: OutputActivation,
     ) -> None:
         super().__init__()
-        (deepest, sides), *rising = reversed(levels(shape, base_channels))
+        (deepest, sides), *finer = reversed(resolutions(shape, base_channels))
         self.embed = nn.Embedding(n_classes, EMBED_SIZE)
         self.gain = nn.Linear(latent_dim + EMBED_SIZE, deepest, bias=False)
         nn.init.kaiming_normal_(self.gain.weight, nonlinearity="linear")
         self.base = nn.Parameter(torch.randn(deepest, *sides))
         layers: list[nn.Module] = [Residual(deepest), Residual(deepest)]
         before = deepest
-        for after, after_sides in rising:
+        for after, after_sides in finer:
             layers += [Resample(before, after, after_sides), Residual(after)]
             before = after
         self.layers = nn.Sequential(*layers, nn.Conv2d(before, shape[0], 1))
         self.output_activation = output_activation
 
-    def forward(self, codes: Tensor, labels: Tensor) -> Tensor:
-        """Return rows (n, C, H, W) for noise (n, latent_dim) and labels (n,)."""
-        gain = self.gain(torch.cat([codes, self.embed(labels)], dim=1))
+    def forward(self, noise: Tensor, labels: Tensor) -> Tensor:
+        """Return images (n, C, H, W) for noise (n, latent_dim) and labels (n,)."""
+        gain = self.gain(torch.cat([noise, self.embed(labels)], dim=1))
         return self.output_activation(self.layers(self.base * gain[:, :, None, None]))
 
 
 class ResidualDiscriminator(nn.Module):
-    """The generator in mirror image: shrink, weigh by a learned base, project on the class."""
+    """The generator mirrored: downsample, weight by a learned base, project on the class."""
 
     def __init__(
         self, shape: tuple[int, ...], n_classes: int, base_channels: int, n_features: int = 128
     ) -> None:
         super().__init__()
-        (before, _), *falling = levels(shape, base_channels)
+        (before, _), *coarser = resolutions(shape, base_channels)
         layers: list[nn.Module] = [nn.Conv2d(shape[0], before, 1), Residual(before)]
         sides = list(shape[1:])
-        for after, sides in falling:
+        for after, sides in coarser:
             layers += [Resample(before, after, sides), Residual(after)]
             before = after
         self.layers = nn.Sequential(*layers, Residual(before))
@@ -131,9 +133,9 @@ class ResidualDiscriminator(nn.Module):
         nn.init.kaiming_normal_(self.project.weight, nonlinearity="linear")
         self.embed = nn.Embedding(n_classes, n_features)
 
-    def forward(self, rows: Tensor, labels: Tensor) -> Tensor:
-        """Return a logit for each of the rows (n, C, H, W) with labels (n,)."""
-        features = self.project((self.layers(rows) * self.base).sum(dim=(2, 3)))
+    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Return a logit for each of the images (n, C, H, W) with labels (n,)."""
+        features = self.project((self.layers(images) * self.base).sum(dim=(2, 3)))
         return (features * self.embed(labels)).sum(1) / math.sqrt(features.shape[1])
 
 
@@ -147,8 +149,8 @@ def r3gan(
     """Build a residual generator from noise and a residual discriminator; see `warping`.
 
     After Huang et al., "The GAN is dead; long live the GAN! A modern GAN baseline", NeurIPS 2024:
-    leaky ReLUs, grouped convolutions in inverted bottlenecks, bilinear resampling and no norms.
-    To be trainable on a CPU, only the coarsest resolution has two blocks and the others one, and
+    leaky ReLUs, grouped convolutions in inverted bottlenecks, bilinear resampling and no normalisation.
+    To be trainable on a CPU, it has two blocks at the coarsest resolution and one at each other, and
     channels double at each halving. Meant for the relativistic loss and the penalty "r1+r2".
     """
     return Networks(

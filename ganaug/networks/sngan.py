@@ -1,4 +1,4 @@
-"""sngan: a generator from noise against a discriminator of bounded slope."""
+"""sngan: a generator from noise and a discriminator under spectral normalisation."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import itertools
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from ganaug.networks.layers import Networks, NoiseGenerator, OutputActivation, halvings
+from ganaug.networks.layers import Networks, NoiseGenerator, OutputActivation, n_downsamples
 
 
 class SpectralDiscriminator(nn.Module):
-    """Convolutions and a projection head, the largest singular value of each layer set to one.
+    """Convolutions and a projection head; the largest singular value of each layer is one.
 
-    A step of power iteration is taken at each forward pass in training mode.
+    Each forward pass in training mode takes a step of power iteration.
     """
 
     def __init__(self, shape: tuple[int, ...], n_classes: int, base_channels: int) -> None:
         super().__init__()
         channels, *sides = shape
-        sizes = [channels, *(base_channels * 2**i for i in range(halvings(*sides) + 1))]
+        sizes = [channels, *(base_channels * 2**i for i in range(n_downsamples(*sides) + 1))]
         layers: list[nn.Module] = []
         for before, after in itertools.pairwise(sizes[:-1]):
             layers += [spectral_norm(nn.Conv2d(before, after, 3, 1, 1)), nn.LeakyReLU(0.1)]
@@ -29,9 +29,9 @@ class SpectralDiscriminator(nn.Module):
         self.logit = spectral_norm(nn.Linear(sizes[-1], 1))
         self.embed = spectral_norm(nn.Embedding(n_classes, sizes[-1]))
 
-    def forward(self, rows: Tensor, labels: Tensor) -> Tensor:
-        """Return a logit for each of the rows (n, C, H, W) with labels (n,)."""
-        features = self.layers(rows).sum(dim=(2, 3))
+    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Return a logit for each of the images (n, C, H, W) with labels (n,)."""
+        features = self.layers(images).sum(dim=(2, 3))
         return self.logit(features).squeeze(1) + (features * self.embed(labels)).sum(1)
 
 

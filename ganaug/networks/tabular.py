@@ -9,23 +9,24 @@ from torch import Tensor, nn
 
 from ganaug.networks.layers import EMBED_SIZE, Networks, OutputActivation, ProjectionHead
 
-HIDDEN = 4  # units of a hidden layer, as a multiple of `base_channels`
+# Hidden layers have this many times `base_channels` units.
+HIDDEN_FACTOR = 4
 
 
-def layers(before: int, base_channels: int, after: int) -> nn.Sequential:
+def mlp(n_inputs: int, base_channels: int, n_outputs: int) -> nn.Sequential:
     """Return two hidden layers and a linear one."""
-    hidden = HIDDEN * base_channels
+    hidden = HIDDEN_FACTOR * base_channels
     return nn.Sequential(
-        nn.Linear(before, hidden),
+        nn.Linear(n_inputs, hidden),
         nn.LeakyReLU(0.2),
         nn.Linear(hidden, hidden),
         nn.LeakyReLU(0.2),
-        nn.Linear(hidden, after),
+        nn.Linear(hidden, n_outputs),
     )
 
 
-class ChangeGenerator(nn.Module):
-    """Add to a row what its code, a delta and its class say."""
+class ResidualRowGenerator(nn.Module):
+    """Add to a row a change that depends on the row, its code, a delta and its class."""
 
     def __init__(
         self,
@@ -38,7 +39,7 @@ class ChangeGenerator(nn.Module):
         super().__init__()
         n_columns = math.prod(shape)
         self.embed = nn.Embedding(n_classes, EMBED_SIZE)
-        self.change = layers(n_columns + 2 * latent_dim + EMBED_SIZE, base_channels, n_columns)
+        self.change = mlp(n_columns + 2 * latent_dim + EMBED_SIZE, base_channels, n_columns)
         self.output_activation = output_activation
         weight, bias = self.change[-1].parameters()
         with torch.no_grad():  # begin close to the identity
@@ -59,7 +60,7 @@ class RowDiscriminator(nn.Module):
     ) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Flatten(), *layers(math.prod(shape), base_channels, n_features), nn.LeakyReLU(0.2)
+            nn.Flatten(), *mlp(math.prod(shape), base_channels, n_features), nn.LeakyReLU(0.2)
         )
         self.head = ProjectionHead(n_features, n_classes)
 
@@ -77,11 +78,11 @@ def tabular(
 ) -> Networks:
     """Build an encoder, a generator that changes rows and a discriminator, for tables; see `warping`.
 
-    What `warping` does for images: nothing of a row has to pass through its code, so that a small
-    class keeps the values it has. `shape` may be any.
+    The counterpart of `warping` for images: as the row itself is an input, its values need not pass
+    through its code, and a small class keeps the values it has. `shape` may be any.
     """
     return Networks(
-        generator=ChangeGenerator(shape, n_classes, latent_dim, base_channels, output_activation),
+        generator=ResidualRowGenerator(shape, n_classes, latent_dim, base_channels, output_activation),
         discriminator=RowDiscriminator(shape, n_classes, base_channels),
-        encoder=nn.Sequential(nn.Flatten(), *layers(math.prod(shape), base_channels, latent_dim)),
+        encoder=nn.Sequential(nn.Flatten(), *mlp(math.prod(shape), base_channels, latent_dim)),
     )

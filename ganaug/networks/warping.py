@@ -1,4 +1,4 @@
-"""warping: a generator that bends a real image and paints over parts of it."""
+"""warping: a generator that warps a real image and composites new content into it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from ganaug.networks.layers import (
     EMBED_SIZE,
-    REACH,
+    MAX_DISPLACEMENT,
     ConvDecoder,
     ConvDiscriminator,
     ConvEncoder,
@@ -17,15 +17,16 @@ from ganaug.networks.layers import (
     warp,
 )
 
-FEATURES, REFINE = 4, 16  # maps that the decoder gives the refining layers, and channels of these
+# The decoder hands feature maps to the refining layers, so that they know more than the composite.
+N_FEATURES, REFINE_CHANNELS = 4, 16
 
 
 class WarpGenerator(nn.Module):
-    """Decode a code, a delta and a class embedding to a flow field, new pixels and a mask.
+    """Decode a code, a delta and a class embedding to a flow field, new content and a mask.
 
-    The flow moves the pixels of the given row, and where the mask is high the new ones replace
-    them. So nothing of the row has to pass through its code, and a small class keeps its detail.
-    Moving pixels blurs them: three convolutions at full resolution sharpen what comes out.
+    The flow warps the given image, and the mask composites the new content into it. So the image
+    need not pass through its code, and a small class keeps its detail. Warping blurs: three
+    convolutions at full resolution sharpen the result.
     """
 
     def __init__(
@@ -38,35 +39,34 @@ class WarpGenerator(nn.Module):
     ) -> None:
         super().__init__()
         channels, *sides = shape
-        self.parts = [2, 1, channels, FEATURES]
+        self.split_sizes = [2, 1, channels, N_FEATURES]
         self.embed = nn.Embedding(n_classes, EMBED_SIZE)
-        self.decode = ConvDecoder(2 * latent_dim + EMBED_SIZE, (sum(self.parts), *sides), base_channels)
+        self.decode = ConvDecoder(2 * latent_dim + EMBED_SIZE, (sum(self.split_sizes), *sides), base_channels)
         self.refine = nn.Sequential(
-            nn.Conv2d(channels + FEATURES, REFINE, 3, 1, 1),
+            nn.Conv2d(channels + N_FEATURES, REFINE_CHANNELS, 3, 1, 1),
             nn.LeakyReLU(0.2),
-            nn.Conv2d(REFINE, REFINE, 3, 1, 1),
+            nn.Conv2d(REFINE_CHANNELS, REFINE_CHANNELS, 3, 1, 1),
             nn.LeakyReLU(0.2),
-            nn.Conv2d(REFINE, channels, 3, 1, 1),
+            nn.Conv2d(REFINE_CHANNELS, channels, 3, 1, 1),
         )
         self.output_activation = output_activation
-        # Begin close to the identity: hardly any flow, a mask that lets the row through, and
-        # nothing to refine.
+        # Begin close to the identity: hardly any flow, a mask that keeps the image, and no refinement.
         weight, bias = self.decode.convs[-1].parameters()
         with torch.no_grad():
-            weight[:, :-FEATURES].normal_(std=0.01)
-            bias[:-FEATURES] = 0.0
+            weight[:, :-N_FEATURES].normal_(std=0.01)
+            bias[:-N_FEATURES] = 0.0
             bias[2] = -2.0
         for parameter in self.refine[-1].parameters():
             nn.init.zeros_(parameter)
 
-    def forward(self, rows: Tensor, codes: Tensor, deltas: Tensor, labels: Tensor) -> Tensor:
-        """Return the rows (n, C, H, W), changed by deltas (n, latent_dim)."""
+    def forward(self, images: Tensor, codes: Tensor, deltas: Tensor, labels: Tensor) -> Tensor:
+        """Return the images (n, C, H, W), changed by deltas (n, latent_dim)."""
         maps = self.decode(torch.cat([codes, deltas, self.embed(labels)], dim=1))
-        flow, mask, paint, features = maps.split(self.parts, dim=1)
-        flow = F.pad(REACH * flow.tanh(), (1, 1, 1, 1), mode="replicate")
-        bent = warp(rows, F.avg_pool2d(flow, 3, 1))  # the mean keeps neighbours together
-        changed = torch.lerp(bent, self.output_activation(paint), mask.sigmoid())
-        return (changed + self.refine(torch.cat([changed, features], dim=1))).clamp(-1, 1)
+        flow, mask, content, features = maps.split(self.split_sizes, dim=1)
+        flow = F.pad(MAX_DISPLACEMENT * flow.tanh(), (1, 1, 1, 1), mode="replicate")
+        warped = warp(images, F.avg_pool2d(flow, 3, 1))  # the mean keeps neighbours together
+        composite = torch.lerp(warped, self.output_activation(content), mask.sigmoid())
+        return (composite + self.refine(torch.cat([composite, features], dim=1))).clamp(-1, 1)
 
 
 def warping(
@@ -80,14 +80,15 @@ def warping(
 
     Parameters
     ----------
-    shape : (channels, height, base_channels)
+    shape : (channels, height, width)
+        Of an encoded image.
     n_classes : int
     latent_dim : int
-        Numbers in the code of a row.
+        Size of the latent code of an image.
     base_channels : int
-        Channels of the encoder's first convolution; the discriminator's has half; deeper ones double it.
+        Channels of the encoder's first convolution; the discriminator's has half. Deeper ones double it.
     output_activation : callable
-        The codec's output head.
+        Maps the output of the generator to the range of encoded images.
 
     Returns
     -------
@@ -95,14 +96,13 @@ def warping(
 
     Notes
     -----
-    That a decoder bends a source image along a flow is known from image registration and from
-    "View synthesis by appearance flow" (Zhou et al., ECCV 2016); that the change is a difference
-    of codes, learned from pairs of one class and used on another, from the delta-encoder
-    (Schwartz et al., NeurIPS 2018).
+    Decoders that warp a source image along a flow are known from image registration and from "View
+    synthesis by appearance flow" (Zhou et al., ECCV 2016). The delta-encoder (Schwartz et al.,
+    NeurIPS 2018) learns differences of codes from pairs of one class, and applies them to another.
     """
     return Networks(
         generator=WarpGenerator(shape, n_classes, latent_dim, base_channels, output_activation),
-        # Half as wide: details are seen to by the loss on patches.
+        # Half the channels suffice, as the sliced Wasserstein loss on patches teaches the detail.
         discriminator=ConvDiscriminator(shape, n_classes, max(1, base_channels // 2)),
         encoder=ConvEncoder(shape, latent_dim, base_channels),
     )

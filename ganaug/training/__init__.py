@@ -1,4 +1,4 @@
-"""The one training loop, its losses and penalties, and what watches over them.
+"""The training loop, its losses and penalties, and the monitor that detects instability.
 
-It may import `data` and `networks`.
+It may import `data`, `networks` and `io`.
 """

@@ -1,4 +1,4 @@
-"""train_gan: the one training loop, for every architecture, loss and kind of data."""
+"""Checkpoints of a training run: written whole, compared when read, and finished before a signal acts."""
 
 from __future__ import annotations
 
@@ -11,56 +11,76 @@ from typing import Any
 
 import torch
 
+from ganaug.io.disk import atomic_write
+
+STATES = ("current", "last_stable")
+STATE_KEYS = {"trainer", "monitor", "rng", "step", "rollbacks", "history"}
+
 
 @contextmanager
-def defer_signals(hold: bool) -> Iterator[list[int]]:
-    """Yield a list that takes in the first SIGINT or SIGTERM; a second one acts as it would have."""
-    caught: list[int] = []
-    if not hold or threading.current_thread() is not threading.main_thread():
-        yield caught
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+def defer_signals(enabled: bool) -> Iterator[list[int]]:
+    """Yield a list that receives the first SIGINT or SIGTERM; a second one acts at once.
 
-    def let_go() -> None:
-        for number, handler in before.items():
+    The handlers that were set before come back at the end, or with the first signal. A signal still in
+    the list at the end is then raised. Outside the main thread, where no handler can be set, signals act
+    as usual.
+    """
+    received: list[int] = []
+    if not enabled or threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore_handlers() -> None:
+        for number, handler in handlers.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
-    def catch(number: int, frame: Any) -> None:
-        caught.append(number)
-        let_go()
+    def receive(number: int, frame: Any) -> None:
+        received.append(number)
+        restore_handlers()
 
-    for number in before:
-        signal.signal(number, catch)
+    for number in handlers:
+        signal.signal(number, receive)
     try:
-        yield caught
+        yield received
     finally:
-        let_go()
-        for late in caught:
+        restore_handlers()
+        for late in received:
             signal.raise_signal(late)
 
 
-def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
+def save_checkpoint(
+    path: Path, fingerprint: Mapping[str, str], current: dict[str, Any], last_stable: dict[str, Any]
+) -> None:
+    """Write the current state, the last stable one and the run's fingerprint; make the folder if missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    torch.save(content, partial)
-    partial.replace(path)
+    with atomic_write(path) as partial:
+        torch.save(
+            {"fingerprint": dict(fingerprint), "current": current, "last_stable": last_stable}, partial
+        )
 
 
-def load_checkpoint(path: Path, identity: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return where training was, and what it would have gone back to."""
+def load_checkpoint(path: Path, fingerprint: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the current and the last stable state.
+
+    Raises
+    ------
+    ValueError
+        If the file can't be read, was written by another version, or has another fingerprint.
+    """
     try:
         content = torch.load(path, weights_only=True, map_location="cpu")
-        before, now, good = dict(content["identity"]), content["now"], content["good"]
-        whole = {"game", "watch", "random", "step", "rollbacks", "history"} <= now.keys() & good.keys()
+        saved = dict(content.get("fingerprint", {}))
+        complete = all(name in content and content[name].keys() >= STATE_KEYS for name in STATES)
     except Exception as exc:  # torch.load raises whatever its zip reader and unpickler raise
         raise ValueError(f"{path} can't be read as a checkpoint: delete it to start anew. ({exc})") from exc
-    if not whole:
+    if not complete:
         raise ValueError(f"{path} is no checkpoint of this version: delete it to start anew.")
-    for name in identity.keys() | before.keys():
-        was, now_is = before.get(name), identity.get(name)
-        if was != now_is:
+    for name in fingerprint.keys() | saved.keys():
+        before, now = saved.get(name), fingerprint.get(name)
+        if before != now:
             raise ValueError(
-                f"{path} is a checkpoint of a training with {name} = {was}, not {now_is}: pass what it was"
+                f"{path} is a checkpoint of a training with {name} = {before}, not {now}: pass what it was"
                 " made with, or another `checkpoint` folder."
             )
-    return now, good
+    return content["current"], content["last_stable"]

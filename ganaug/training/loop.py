@@ -13,145 +13,175 @@ from tqdm.auto import tqdm
 
 from ganaug.networks.layers import Networks
 from ganaug.training.checkpoint import defer_signals, load_checkpoint, save_checkpoint
-from ganaug.training.monitor import TrainingMonitor
+from ganaug.training.monitor import Instability, TrainingMonitor
 from ganaug.training.trainer import GANTrainer
 
 Callback = Callable[[int, dict[str, float]], None]
 
-LOG_INTERVAL = 25  # steps between two entries of the history
-CHECKPOINT_INTERVAL = 100  # steps between two checkpoints, in memory and on disk; whole reports
-MAX_ROLLBACKS = 3  # tries with gentler settings
-ADVICE = "Lower `learning_rate`, or leave architecture, loss and penalty at their defaults, the steadiest."
+# Both are in steps. A state is known to be stable only after a log, so one is a multiple of the other.
+LOG_INTERVAL, CHECKPOINT_INTERVAL = 25, 100
+MAX_ROLLBACKS = 3
+ADVICE = (
+    "Lower `learning_rate`, or leave architecture, loss and penalty at their defaults, which are the most"
+    " stable."
+)
+
+
+class _TrainingRun:
+    """Where a training run is, and the last stable state that it can go back to."""
+
+    def __init__(
+        self,
+        trainer: GANTrainer,
+        class_names: Sequence[str],
+        checkpoint: Path | None,
+        fingerprint: Mapping[str, str],
+    ) -> None:
+        self.trainer, self.monitor = trainer, TrainingMonitor(class_names, trainer.device)
+        self.checkpoint, self.fingerprint = checkpoint, fingerprint
+        self.step, self.rollbacks = 0, 0
+        self.history: list[dict[str, float]] = []
+        current = self.last_stable = self.snapshot()
+        if checkpoint is not None and checkpoint.exists():
+            current, self.last_stable = load_checkpoint(checkpoint, fingerprint)
+            trainer.rng.set_state(current["rng"])
+        self.restore(current)
+        self.rollbacks = current["rollbacks"]
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return a copy of all that training needs to continue from here."""
+        return {
+            "trainer": self.trainer.state_dict(),
+            "monitor": self.monitor.state_dict(),
+            "rng": self.trainer.rng.get_state(),
+            "step": self.step,
+            "rollbacks": self.rollbacks,
+            "history": list(self.history),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to a snapshot, but keep the random state and the number of rollbacks."""
+        self.trainer.load_state_dict(state["trainer"])
+        self.monitor.load_state_dict(state["monitor"])
+        self.step, self.history = state["step"], list(state["history"])
+
+    def save(self, current: dict[str, Any]) -> None:
+        """Write `current` and the last stable state to the checkpoint, if there is to be one."""
+        if self.checkpoint is not None:
+            save_checkpoint(self.checkpoint, self.fingerprint, current, self.last_stable)
+
+    def mark_stable(self) -> None:
+        """Make the current state the one to go back to, and save it."""
+        self.last_stable = self.snapshot()
+        self.save(self.last_stable)
+
+    def roll_back(self, instability: Instability) -> bool:
+        """Go back to the last stable state; return whether training continues from there."""
+        problem = f"Training became unstable at step {self.step}: {instability.message}."
+        self.rollbacks += 1
+        self.restore(self.last_stable)
+        if self.rollbacks <= MAX_ROLLBACKS:
+            outcome = f"It resumes from step {self.step} with half the learning rates and twice the penalty."
+        elif instability.kind == "divergence" or self.step == 0:
+            raise RuntimeError(f"{problem} {MAX_ROLLBACKS} retries at lower learning rates failed. {ADVICE}")
+        else:
+            outcome = f"It stops with the last stable state, that of step {self.step}. {ADVICE}"
+        warnings.warn(f"{problem} {outcome}", ConvergenceWarning, stacklevel=3)
+        return self.rollbacks <= MAX_ROLLBACKS
 
 
 def train_gan(
-    game: GANTrainer,
+    trainer: GANTrainer,
     steps: int,
     *,
     class_names: Sequence[str] | None = None,
     checkpoint: Path | None = None,
-    identity: Mapping[str, str] | None = None,
+    fingerprint: Mapping[str, str] | None = None,
     callbacks: Sequence[Callback] = (),
-    progress: str | None = None,
+    progress_bar_title: str | None = None,
 ) -> tuple[Networks, list[dict[str, float]]]:
-    """Play `game` for so many steps, and come through trouble.
+    """Train for a number of steps, and recover from divergence and mode collapse.
 
-    Where losses explode or stop being finite, or the rows of a class become all alike (see
-    `ganaug.watch`), training goes back to its last good state and on from there with half the
-    learning rates and twice the penalty, `MAX_ROLLBACKS` times at most.
+    `TrainingMonitor` detects both. Training then returns to its last stable state and continues
+    with half the learning rates and twice the penalty, at most `MAX_ROLLBACKS` times.
 
     Parameters
     ----------
-    game : GANTrainer
-        Freshly made.
+    trainer : GANTrainer
+        Newly made.
     steps : int
-        Updates of each side.
+        Updates of generator and discriminator.
     class_names : sequence of str, optional
         What warnings call the classes; their indices if None.
     checkpoint : Path, optional
-        A file for the full state, written every `CHECKPOINT_INTERVAL` steps, and before SIGINT or SIGTERM
-        take their course; resumed from if it is there.
-    identity : dict of str, optional
-        What training depends on beside the game, by name; kept in the checkpoint, and compared.
+        A file for the full state, written every `CHECKPOINT_INTERVAL` steps, and before SIGINT or
+        SIGTERM acts. Training resumes from it if it exists.
+    fingerprint : dict of str, optional
+        What training depends on beside the trainer, by name. The checkpoint keeps it, and is
+        compared with it on resuming.
     callbacks : sequence of callable
         Each called as ``callback(step, metrics)`` every `LOG_INTERVAL` steps.
-    progress : str, optional
-        Title of a progress bar on the terminal; no bar if None.
+    progress_bar_title : str, optional
+        Title of a progress bar, shown on terminals only; no bar if None.
 
     Returns
     -------
     networks : Networks
-        Encoder and generator with averaged weights, in eval mode; the discriminator as it is.
+        Encoder and generator with averaged weights, in eval mode; the discriminator as trained.
     history : list of dict
-        Means since the entry before: of both losses, and of the "spread" of the class whose rows
-        vary least, against that of real rows.
+        One entry for each `LOG_INTERVAL` steps, with means over these: of the "generator" and the
+        "discriminator" loss, and "min_class_diversity", the diversity of the least diverse class.
+        A class has diversity 1 where generated samples of it differ as much as real ones.
 
     Warns
     -----
     ConvergenceWarning
-        At each return to a good state; where training stops there because a class collapses again and
-        again; and where the rows of a class are all alike in the end, having never been otherwise.
+        At each return to a stable state; where training stops there because a class keeps
+        collapsing; and where a class ends up collapsed that was never diverse.
 
     Raises
     ------
     ValueError
-        Where `checkpoint` is damaged, or of another `identity`.
+        If `checkpoint` is damaged, or has another `fingerprint`.
     RuntimeError
-        If losses still explode after all rollbacks, or a class collapses before the first good state.
+        If losses still diverge after all rollbacks, or a class collapses before the first stable state.
     """
-    watch = TrainingMonitor(class_names or [str(c) for c in range(len(game.rows.counts))], game.device)
-
-    def snapshot(step: int, rollbacks: int, history: list[dict[str, float]]) -> dict[str, Any]:
-        """Return a copy of all that training needs to go on from here."""
-        return {
-            "game": game.state_dict(),
-            "watch": watch.state_dict(),
-            "random": game.rng.get_state(),
-            "step": step,
-            "rollbacks": rollbacks,
-            "history": list(history),
-        }
-
-    def restore(state: dict[str, Any]) -> tuple[int, list[dict[str, float]]]:
-        """Go back to a snapshot, but for the random numbers; return its step and history."""
-        game.load_state_dict(state["game"])
-        watch.load_state_dict(state["watch"])
-        return state["step"], list(state["history"])
-
-    def save(now: dict[str, Any]) -> None:
-        """Write where training is, and what it would go back to."""
-        if checkpoint is not None:
-            save_checkpoint(checkpoint, {"identity": dict(identity or {}), "now": now, "good": good})
-
-    good = now = snapshot(0, 0, [])
-    if checkpoint is not None and checkpoint.exists():
-        now, good = load_checkpoint(checkpoint, identity or {})
-        game.rng.set_state(now["random"])
-    step, history = restore(now)
-    rollbacks = now["rollbacks"]
-    # None: a bar on terminals only.
-    bar = tqdm(desc=progress, initial=step, total=steps, disable=True if progress is None else None)
-
-    with defer_signals(checkpoint is not None) as caught:
-        while step < steps:
-            if caught:
-                save(snapshot(step, rollbacks, history))
-                signal.raise_signal(caught.pop())
-            watch.see(*game.step(step, steps, 0.5**rollbacks))
-            step += 1
+    class_names = class_names or [str(c) for c in range(len(trainer.class_index.counts))]
+    run = _TrainingRun(trainer, class_names, checkpoint, fingerprint or {})
+    bar = tqdm(
+        desc=progress_bar_title,
+        initial=run.step,
+        total=steps,
+        disable=True if progress_bar_title is None else None,  # None: shown on terminals only
+    )
+    with defer_signals(checkpoint is not None) as received:
+        while run.step < steps:
+            if received:
+                run.save(run.snapshot())
+                signal.raise_signal(received.pop())
+            run.monitor.update(*trainer.step(run.step, steps, 0.5**run.rollbacks))
+            run.step += 1
             bar.update()
-            if step % LOG_INTERVAL and step < steps:
+            if run.step % LOG_INTERVAL and run.step < steps:
                 continue
-            metrics, trouble = watch.report()
-            if trouble is not None:
-                what = f"Training went wrong at step {step}: {trouble.what}."
-                rollbacks += 1
-                step, history = restore(good)
-                if rollbacks > MAX_ROLLBACKS:
-                    if not trouble.collapse or step == 0:
-                        raise RuntimeError(
-                            f"{what} {MAX_ROLLBACKS} tries with gentler settings failed. {ADVICE}"
-                        )
-                    stopped = f"Training stops with the state of step {step}, the last good one."
-                    warnings.warn(f"{what} {stopped} {ADVICE}", ConvergenceWarning, stacklevel=2)
+            metrics, instability = run.monitor.compute()
+            if instability is not None:
+                if not run.roll_back(instability):
                     break
-                again = f"Going on from step {step} with learning rates halved and the penalty doubled."
-                warnings.warn(f"{what} {again}", ConvergenceWarning, stacklevel=2)
-                bar.update(step - bar.n)
+                bar.update(run.step - bar.n)
                 continue
-            history.append({"step": step, **metrics})
+            run.history.append({"step": run.step, **metrics})
             bar.set_postfix(metrics, refresh=False)
             for callback in callbacks:
-                callback(step, metrics)
-            if step % CHECKPOINT_INTERVAL == 0 or step == steps:
-                good = snapshot(step, rollbacks, history)
-                save(good)
+                callback(run.step, metrics)
+            if run.step % CHECKPOINT_INTERVAL == 0 or run.step == steps:
+                run.mark_stable()
     bar.close()
-    alike = watch.never_varied()
-    if alike:
+    collapsed = run.monitor.collapsed_classes()
+    if collapsed:
         warnings.warn(
-            f"What is generated of class {alike} is all alike: it is of no use. {ADVICE}",
+            f"Mode collapse: the samples of class {collapsed} are all alike, and of no use. {ADVICE}",
             ConvergenceWarning,
             stacklevel=2,
         )
-    return game.result(), history
+    return trainer.result(), run.history

@@ -1,4 +1,8 @@
-"""Losses and penalties: functions of logits, of a discriminator and of projections; all but one are pure."""
+"""Losses and penalties of the training loop.
+
+Losses are functions of logits, and `sliced_wasserstein` of projections. Penalties are functions of the
+discriminator. All are pure but `weight_clipping`.
+"""
 
 from __future__ import annotations
 
@@ -11,21 +15,21 @@ from torch.nn import functional as F
 GANLoss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 Penalty = Callable[[nn.Module, Tensor, Tensor, Tensor], Tensor]
 
-CLIP = 0.01  # what `weight_clipping` leaves of a weight
+MAX_ABS_WEIGHT = 0.01
 
 
 def minimax(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the two sides of the original minimax game [1]_.
+    """Return the losses of the original minimax game [1]_.
 
     Parameters
     ----------
     real, fake : Tensor of shape (n,)
-        Logits of the discriminator for real rows and for generated ones.
+        Logits of the discriminator for real and for generated samples.
 
     Returns
     -------
     for_discriminator, for_generator : Tensor of shape ()
-        What each side minimises.
+        What each network minimises.
 
     References
     ----------
@@ -58,7 +62,7 @@ def hinge(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
 def relativistic(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
     """Return the relativistic pairing losses of R3GAN [1]_; see `minimax`.
 
-    Row i of `real` is compared with row i of `fake`, so the two must carry the same labels.
+    Logit i of `real` is compared with logit i of `fake`, so the two must belong to the same class.
 
     References
     ----------
@@ -68,17 +72,17 @@ def relativistic(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def sliced_wasserstein(real: Tensor, fake: Tensor) -> Tensor:
-    """Return how far two sets of numbers lie apart, in the mean over projections [1]_, [2]_.
+    """Return the sliced Wasserstein-1 distance of two samples, given their projections [1]_, [2]_.
 
     Parameters
     ----------
     real, fake : Tensor of shape (n_projections, n)
-        What each projection makes of real data and of generated ones, in any order.
+        Each projection of the real and of the generated samples, in any order.
 
     Returns
     -------
     Tensor of shape ()
-        Mean Wasserstein-1 distance.
+        Mean over the projections of the Wasserstein-1 distance between the two.
 
     References
     ----------
@@ -89,14 +93,14 @@ def sliced_wasserstein(real: Tensor, fake: Tensor) -> Tensor:
 
 
 def r1_r2(discriminator: nn.Module, real: Tensor, fake: Tensor, labels: Tensor) -> Tensor:
-    """Return the zero-centred gradient penalties on real (R1) and on generated rows (R2) [1]_.
+    """Return the zero-centred gradient penalties on real (R1) and on generated samples (R2) [1]_.
 
     Parameters
     ----------
     discriminator : Module
-        Called as ``discriminator(rows, labels)``, returns logits of shape (n,).
+        Called as ``discriminator(samples, labels)``, returns logits of shape (n,).
     real, fake : Tensor of shape (n, ...)
-        Rows of the same labels.
+        Real and generated samples of the same classes.
     labels : Tensor of shape (n,)
         Class indices, int64.
 
@@ -109,39 +113,39 @@ def r1_r2(discriminator: nn.Module, real: Tensor, fake: Tensor, labels: Tensor) 
     ----------
     .. [1] Mescheder et al., "Which training methods for GANs do actually converge?", ICML 2018.
     """
-    rows = torch.cat([real, fake]).detach().requires_grad_(True)
-    squared = _gradient(discriminator, rows, labels.repeat(2)).square().sum(1)
+    samples = torch.cat([real, fake]).detach().requires_grad_(True)
+    squared = _gradient(discriminator, samples, labels.repeat(2)).square().sum(1)
     return 2 * squared.mean()
 
 
 def r1(discriminator: nn.Module, real: Tensor, fake: Tensor, labels: Tensor) -> Tensor:
-    """Return the gradient penalty on real rows alone; see `r1_r2`."""
-    rows = real.detach().requires_grad_(True)
-    return _gradient(discriminator, rows, labels).square().sum(1).mean()
+    """Return the gradient penalty on real samples alone; see `r1_r2`."""
+    samples = real.detach().requires_grad_(True)
+    return _gradient(discriminator, samples, labels).square().sum(1).mean()
 
 
 def wgan_gp(discriminator: nn.Module, real: Tensor, fake: Tensor, labels: Tensor) -> Tensor:
-    """Return the one-centred penalty between real and generated rows [1]_; see `r1_r2`.
+    """Return the one-centred penalty between real and generated samples [1]_; see `r1_r2`.
 
-    The place between the two is drawn once for a batch, evenly over its rows, so that no
-    random state is consumed.
+    The points of interpolation are evenly spaced over the batch instead of random. So no random
+    state is consumed.
 
     References
     ----------
     .. [1] Gulrajani et al., "Improved training of Wasserstein GANs", NeurIPS 2017, equation 3.
     """
-    share = torch.linspace(0, 1, len(real), device=real.device)
-    share = share.view(-1, *[1] * (real.dim() - 1))
-    rows = torch.lerp(real, fake, share).detach().requires_grad_(True)
-    return (_gradient(discriminator, rows, labels).norm(dim=1) - 1).square().mean()
+    fraction = torch.linspace(0, 1, len(real), device=real.device)
+    fraction = fraction.view(-1, *[1] * (real.dim() - 1))
+    samples = torch.lerp(real, fake, fraction).detach().requires_grad_(True)
+    return (_gradient(discriminator, samples, labels).norm(dim=1) - 1).square().mean()
 
 
 def weight_clipping(discriminator: nn.Module, real: Tensor, fake: Tensor, labels: Tensor) -> Tensor:
     """Clip the parameters of the discriminator to [-0.01, 0.01] in place, and return zero [1]_.
 
-    The one penalty that is an act and not a term, so the loop calls it at each step, before it
-    takes the logits; see `NON_LAZY_PENALTIES`. The weight of the penalty has no effect. A discriminator
-    is thus clipped before each of its updates, and afterwards exceeds the bound by that update.
+    This penalty changes weights instead of adding to the loss. The loop therefore calls it at each
+    step, before it computes the logits; see `NON_LAZY_PENALTIES`. The weight of the penalty has no
+    effect. As clipping comes before the update, weights may exceed the bound by one update.
 
     References
     ----------
@@ -149,7 +153,7 @@ def weight_clipping(discriminator: nn.Module, real: Tensor, fake: Tensor, labels
     """
     with torch.no_grad():
         for parameter in discriminator.parameters():
-            parameter.clamp_(-CLIP, CLIP)
+            parameter.clamp_(-MAX_ABS_WEIGHT, MAX_ABS_WEIGHT)
     return real.new_zeros(())
 
 
@@ -158,9 +162,9 @@ def no_penalty(discriminator: nn.Module, real: Tensor, fake: Tensor, labels: Ten
     return real.new_zeros(())
 
 
-def _gradient(discriminator: nn.Module, rows: Tensor, labels: Tensor) -> Tensor:
-    logits = discriminator(rows, labels)
-    (gradient,) = torch.autograd.grad(logits.sum(), rows, create_graph=True)
+def _gradient(discriminator: nn.Module, samples: Tensor, labels: Tensor) -> Tensor:
+    logits = discriminator(samples, labels)
+    (gradient,) = torch.autograd.grad(logits.sum(), samples, create_graph=True)
     return gradient.flatten(1)
 
 
@@ -179,4 +183,5 @@ PENALTIES: dict[str, Penalty] = {
     "weight-clipping": weight_clipping,
     "none": no_penalty,
 }
-NON_LAZY_PENALTIES: tuple[Penalty, ...] = (weight_clipping,)  # not to be taken lazily, every few steps
+# Called at each step; the others only every few steps, at a larger weight ("lazy regularization").
+NON_LAZY_PENALTIES: tuple[Penalty, ...] = (weight_clipping,)

@@ -1,145 +1,168 @@
-"""TrainingMonitor: notices, while a GAN trains, that its losses explode or that a class loses its variety."""
+"""TrainingMonitor: detects, while a GAN trains, diverging losses and mode collapse within a class."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-EXPLODED = 20.0  # times the largest loss of the healthy start (or 1, if that is smaller)
-BROKEN = 1e6  # a loss that no healthy start has
-SETTLING = 4  # reports by which a loss counts as started
-LEAST_PAIRS = 8  # of a class, to say how it varies: with many classes they take several reports
-STEADY = 8  # reports after which a class that never varied is worth a word
-VARIED, ALIKE = 0.5, 0.15  # of the spread of real rows: a class that had the one has collapsed at the other
+# A loss diverges beyond DIVERGENCE_FACTOR times the largest of the first WARMUP_LOGS logs, which counts
+# as at least 1. No healthy loss reaches MAX_LOSS, not even in these first logs.
+DIVERGENCE_FACTOR = 20.0
+MAX_LOSS = 1e6
+WARMUP_LOGS = 4
+# The diversity of a class is estimated from no fewer pairs. With many classes these take several logs.
+MIN_PAIRS = 8
+# A class has collapsed where its diversity fell from the one value to the other.
+HEALTHY_DIVERSITY, COLLAPSED_DIVERSITY = 0.5, 0.15
+# A generator may need as many logs to become diverse: only then is a class reported that never was.
+MIN_LOGS = 8
 
 
 @dataclass(frozen=True)
-class Trouble:
-    """What is wrong, in words; and whether a class lost its variety, or else losses exploded."""
+class Instability:
+    """What is wrong with a training run.
 
-    what: str
-    collapse: bool = False
+    Attributes
+    ----------
+    message : str
+    kind : {"divergence", "mode_collapse"}
+    """
+
+    message: str
+    kind: Literal["divergence", "mode_collapse"]
 
 
 class TrainingMonitor:
-    """Gathers losses and the spread of generated rows, and judges both at each report.
+    """Accumulate losses and the diversity of generated samples, and check both at each log.
 
-    The spread of a class is the mean distance between two generated rows of it, divided by that
-    between two real ones: 1 where they vary as much, 0 where they are all the same.
+    The diversity of a class is the mean distance between two of its generated samples, divided by
+    that between two real ones. It is 1 where generated samples vary as much, and 0 where all are equal.
 
     Parameters
     ----------
     class_names : sequence of str
-        What to call the classes.
+        What messages call the classes.
     device : torch.device
-        Of the rows. Sums are kept there, so that a step doesn't wait for them.
+        Of the samples. Sums stay there, so that a step doesn't wait for them.
+
+    Attributes
+    ----------
+    diversity, max_diversity : Tensor of shape (n_classes,)
+        The last estimate for each class, 1 before the first one, and the largest so far.
+    pair_distance_sums : Tensor of shape (3, n_classes)
+        Sums of the distances of real and of generated pairs of each class, and the number of pairs.
+    n_logs : int
+        Logs so far in which all was well.
     """
 
     def __init__(self, class_names: Sequence[str], device: torch.device) -> None:
         self.class_names, self.device = class_names, device
-        self.largest: dict[str, float] = {}
-        self.most_varied = torch.zeros(len(class_names))
-        self.spread = torch.ones(len(class_names))  # of each class, when it was last known
-        self.reports = 0
-        # Sums of distances of real and of generated pairs of each class, and their number.
-        self.apart = torch.zeros(3, len(class_names), device=device)
-        self._reset()
+        self.largest_losses: dict[str, float] = {}
+        self.max_diversity = torch.zeros(len(class_names))
+        self.diversity = torch.ones(len(class_names))
+        self.n_logs = 0
+        self.pair_distance_sums = torch.zeros(3, len(class_names), device=device)
+        self.reset()
 
-    def _reset(self) -> None:
-        self.sums: dict[str, Tensor] = {}
-        self.steps = 0
+    def reset(self) -> None:
+        """Forget the losses since the last log."""
+        self.loss_sums: dict[str, Tensor] = {}
+        self.n_steps = 0
 
     @torch.no_grad()
-    def see(self, losses: dict[str, Tensor], real: Tensor, fake: Tensor, classes: Tensor) -> None:
-        """Take in one step.
+    def update(self, losses: dict[str, Tensor], real: Tensor, fake: Tensor, classes: Tensor) -> None:
+        """Accumulate one step.
 
         Parameters
         ----------
         losses : dict of Tensor of shape ()
         real, fake : Tensor of shape (n, ...)
         classes : Tensor of shape (n,)
-            Of the rows of both.
+            Class indices of the samples of both.
         """
-        self.steps += 1
+        self.n_steps += 1
         for name, loss in losses.items():
-            self.sums[name] = self.sums.get(name, 0) + loss.detach()
+            self.loss_sums[name] = self.loss_sums.get(name, 0) + loss.detach()
         order = classes.argsort()
         classes = classes[order]
-        same = classes[1:] == classes[:-1]
-        for sums, rows in zip(self.apart[:2], (real, fake), strict=True):
-            rows = rows[order].flatten(1)
-            distances = (rows[1:] - rows[:-1]).norm(dim=1)
-            sums.index_add_(0, classes[1:], torch.where(same, distances, 0.0))
-        self.apart[2].index_add_(0, classes[1:], same.float())
+        same_class = classes[1:] == classes[:-1]
+        for sums, samples in zip(self.pair_distance_sums[:2], (real, fake), strict=True):
+            samples = samples[order].flatten(1)
+            distances = (samples[1:] - samples[:-1]).norm(dim=1)
+            sums.index_add_(0, classes[1:], torch.where(same_class, distances, 0.0))
+        self.pair_distance_sums[2].index_add_(0, classes[1:], same_class.float())
 
-    def report(self) -> tuple[dict[str, float], Trouble | None]:
-        """Return the means since the last report, and what is wrong, or None.
+    def compute(self) -> tuple[dict[str, float], Instability | None]:
+        """Return the metrics since the last call, and what is wrong.
 
         Returns
         -------
         metrics : dict of float
-            Each loss, and "spread": that of the class that varies least; 1 of those of which too few
-            rows were seen yet.
-        trouble : Trouble or None
+            The mean of each loss, and "min_class_diversity", the diversity of the least diverse class.
+            A class of which too few samples were seen yet counts as 1.
+        instability : Instability or None
         """
-        metrics = {name: float(total) / self.steps for name, total in self.sums.items()}
-        real, fake, pairs = self.apart.cpu()
-        told = pairs >= LEAST_PAIRS
-        known = told & (real > 0)  # else all real rows that were drawn are equal
-        self.spread = torch.where(known, fake / real, self.spread)
-        metrics["spread"] = float(self.spread.min())
-        trouble = self._losses(metrics) or self._collapse()
-        if trouble is None:
-            self.reports += 1
-            self.most_varied = torch.where(
-                known, torch.maximum(self.most_varied, self.spread), self.most_varied
-            )
-        self.apart[:, told.to(self.device)] = 0.0
-        self._reset()
-        return metrics, trouble
+        metrics = {name: float(total) / self.n_steps for name, total in self.loss_sums.items()}
+        real, fake, n_pairs = self.pair_distance_sums.cpu()
+        enough = n_pairs >= MIN_PAIRS
+        known = enough & (real > 0)  # else all real samples that were drawn are equal
+        self.diversity = torch.where(known, fake / real, self.diversity)
+        metrics["min_class_diversity"] = float(self.diversity.min())
+        instability = self._divergence(metrics) or self._mode_collapse()
+        if instability is None:
+            self.n_logs += 1
+            largest = torch.maximum(self.max_diversity, self.diversity)
+            self.max_diversity = torch.where(known, largest, self.max_diversity)
+        self.pair_distance_sums[:, enough.to(self.device)] = 0.0
+        self.reset()
+        return metrics, instability
 
-    def _losses(self, metrics: dict[str, float]) -> Trouble | None:
+    def _divergence(self, metrics: dict[str, float]) -> Instability | None:
         if not all(math.isfinite(value) for value in metrics.values()):
-            return Trouble("the losses are no longer finite")
-        for name in self.sums:
-            value, largest = abs(metrics[name]), self.largest.get(name, 1.0)
-            if value <= BROKEN and self.reports < SETTLING:
-                self.largest[name] = max(largest, value)
-            elif value > min(BROKEN, EXPLODED * largest):
-                return Trouble(f"the loss of the {name} exploded to {metrics[name]:.3g}")
+            return Instability("the losses are no longer finite", "divergence")
+        for name in self.loss_sums:
+            value, largest = abs(metrics[name]), self.largest_losses.get(name, 1.0)
+            if value <= MAX_LOSS and self.n_logs < WARMUP_LOGS:
+                self.largest_losses[name] = max(largest, value)
+            elif value > min(MAX_LOSS, DIVERGENCE_FACTOR * largest):
+                return Instability(f"the {name} loss diverged to {metrics[name]:.3g}", "divergence")
         return None
 
-    def _collapse(self) -> Trouble | None:
-        names = self._names((self.most_varied > VARIED) & (self.spread < ALIKE))
-        return Trouble(f"what is generated of class {names} became all alike", True) if names else None
+    def _mode_collapse(self) -> Instability | None:
+        collapsed = (self.max_diversity > HEALTHY_DIVERSITY) & (self.diversity < COLLAPSED_DIVERSITY)
+        names = self._names(collapsed)
+        if not names:
+            return None
+        return Instability(f"mode collapse, the samples of class {names} became all alike", "mode_collapse")
 
-    def never_varied(self) -> str:
-        """Return the names of classes that are all alike in the end, if it took long enough to tell."""
-        return self._names(self.spread < ALIKE) if self.reports >= STEADY else ""
+    def collapsed_classes(self) -> str:
+        """Return the names of collapsed classes, joined by commas; none before `MIN_LOGS` logs."""
+        return self._names(self.diversity < COLLAPSED_DIVERSITY) if self.n_logs >= MIN_LOGS else ""
 
-    def _names(self, which: Tensor) -> str:
-        return ", ".join(self.class_names[c] for c in which.nonzero().flatten().tolist())
+    def _names(self, mask: Tensor) -> str:
+        return ", ".join(self.class_names[c] for c in mask.nonzero().flatten().tolist())
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint needs."""
         return {
-            "sums": {name: total.cpu().clone() for name, total in self.sums.items()},
-            "steps": self.steps,
-            "apart": self.apart.cpu().clone(),
-            "largest": dict(self.largest),
-            "most_varied": self.most_varied.clone(),
-            "spread": self.spread.clone(),
-            "reports": self.reports,
+            "loss_sums": {name: total.cpu().clone() for name, total in self.loss_sums.items()},
+            "n_steps": self.n_steps,
+            "pair_distance_sums": self.pair_distance_sums.cpu().clone(),
+            "largest_losses": dict(self.largest_losses),
+            "max_diversity": self.max_diversity.clone(),
+            "diversity": self.diversity.clone(),
+            "n_logs": self.n_logs,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""
-        self.largest, self.reports = dict(state["largest"]), state["reports"]
-        self.most_varied, self.spread = state["most_varied"].clone(), state["spread"].clone()
-        self.sums = {name: total.to(self.device) for name, total in state["sums"].items()}
-        self.steps, self.apart = state["steps"], state["apart"].to(self.device, copy=True)
+        self.largest_losses, self.n_logs = dict(state["largest_losses"]), state["n_logs"]
+        self.max_diversity, self.diversity = state["max_diversity"].clone(), state["diversity"].clone()
+        self.loss_sums = {name: total.to(self.device) for name, total in state["loss_sums"].items()}
+        self.n_steps = state["n_steps"]
+        self.pair_distance_sums = state["pair_distance_sums"].to(self.device, copy=True)

@@ -1,4 +1,4 @@
-"""Drawing training rows at random, class by class, and the differences between them."""
+"""Random pairs of training samples of one class, and what is made of the difference of their codes."""
 
 from __future__ import annotations
 
@@ -8,12 +8,17 @@ from torch import Tensor
 
 
 class ClassIndex:
-    """The rows of each class, for drawing them at random.
+    """The training samples of each class, from which it draws at random.
 
     Parameters
     ----------
     labels : ndarray of shape (n,)
-        Class indices, int64; every class from 0 to the largest has a row.
+        Class indices, int64. Every class from 0 to the largest has a sample.
+
+    Attributes
+    ----------
+    counts : Tensor of shape (n_classes,)
+        Samples of each class.
     """
 
     def __init__(self, labels: np.ndarray) -> None:
@@ -21,27 +26,35 @@ class ClassIndex:
         self.counts = torch.from_numpy(np.bincount(labels))
         self.starts = self.counts.cumsum(0) - self.counts
 
-    def draw_pairs(self, classes: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Return the indices of two random rows of each of `classes`, different where it has two."""
+    def sample_pairs(self, classes: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Return the indices of two random samples of each of `classes`, different where it has two."""
         counts, starts = self.counts[classes], self.starts[classes]
         u = torch.rand(2, len(classes), generator=rng, dtype=torch.float64)
         first = (u[0] * counts).long()
         second = (first + 1 + (u[1] * (counts - 1)).long()) % counts
         return self.order[starts + first], self.order[starts + second]
 
-    def draw_classes(self, n: int, power: float, rng: torch.Generator) -> Tensor:
-        """Return `n` random classes, each as likely as its number of rows to the given power."""
-        return torch.multinomial(self.counts.double() ** power, n, replacement=True, generator=rng)
+    def sample_classes(self, n: int, frequency_exponent: float, rng: torch.Generator) -> Tensor:
+        """Return `n` random classes, with probability proportional to ``counts ** frequency_exponent``."""
+        weights = self.counts.double() ** frequency_exponent
+        return torch.multinomial(weights, n, replacement=True, generator=rng)
 
 
-def perturb_deltas(deltas: Tensor, noise: float, rng: torch.Generator) -> Tensor:
-    """Shorten each delta to a random part of it, then add a little noise.
+def perturb_deltas(deltas: Tensor, noise_std: float, rng: torch.Generator) -> Tensor:
+    """Scale each delta by a random factor between 0 and 1, then add Gaussian noise.
 
     Parameters
     ----------
     deltas : Tensor of shape (n, latent_dim)
-    noise : float
+        Differences of codes.
+    noise_std : float
         Standard deviation of the noise, in units of the code.
+    rng : torch.Generator
+        On the CPU.
+
+    Returns
+    -------
+    Tensor of shape (n, latent_dim)
     """
-    share = torch.rand(len(deltas), 1, generator=rng).to(deltas.device)
-    return share * deltas + noise * torch.randn(deltas.shape, generator=rng).to(deltas.device)
+    factor = torch.rand(len(deltas), 1, generator=rng).to(deltas.device)
+    return factor * deltas + noise_std * torch.randn(deltas.shape, generator=rng).to(deltas.device)

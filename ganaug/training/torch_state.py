@@ -1,4 +1,4 @@
-"""torch_state: what torch keeps for the whole process, set for a while and put back as the user had it."""
+"""Torch's process-wide state, changed inside a `with` block and restored at its end."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from contextlib import ExitStack, contextmanager
 
 import torch
 
-_LOCK = threading.RLock()  # the random state is that of the process: threads take turns
-DEVICES = ("cpu", "cuda", "mps", "xpu")  # that autocast knows
+_LOCK = threading.RLock()  # The random state is that of the process, so threads take turns.
+AUTOCAST_DEVICES = ("cpu", "cuda", "mps", "xpu")
 
 
 @contextmanager
 def fork_torch_rng(seed: int | None = None) -> Iterator[None]:
-    """Seed torch's global state on the CPU for a while; None leaves it where it is.
+    """Seed torch's global random state on the CPU, and restore it at the end; None doesn't seed it.
 
-    Some of torch has no other source of randomness: initial weights, dropout, transforms.
+    Initial weights, dropout and torchvision's transforms have no other source of randomness.
     """
     with _LOCK, torch.random.fork_rng(devices=[]):
         if seed is not None:
@@ -26,14 +26,14 @@ def fork_torch_rng(seed: int | None = None) -> Iterator[None]:
 
 @contextmanager
 def default_torch_state() -> Iterator[None]:
-    """Switch off, for a while, what would change the type or the place of networks and their rows.
+    """Switch off, and restore at the end, what would change the dtype or device of networks and data.
 
-    That is autocast, inference mode, and a default dtype or device other than torch's own: all of
-    which a user's training loop may have on around the call of a generator.
+    That is autocast, inference mode, and a default dtype or device other than torch's own. A user's
+    training loop may have any of these on when it calls a generator.
     """
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))
-        for device in DEVICES:
+        for device in AUTOCAST_DEVICES:
             if torch.is_autocast_enabled(device):
                 stack.enter_context(torch.autocast(device, enabled=False))
         if torch.get_default_device().type != "cpu":
@@ -43,7 +43,7 @@ def default_torch_state() -> Iterator[None]:
 
 
 class _Float32:
-    """The default dtype while any thread is inside: it, too, is that of the process."""
+    """Sets the default dtype, which is also that of the process, until the last thread has left."""
 
     def __init__(self) -> None:
         self.lock, self.inside, self.before = threading.Lock(), 0, torch.float32
