@@ -59,7 +59,7 @@ def browser():
 
 @pytest.fixture(scope="module", params=["images", "table"])
 def page(request, tmp_path_factory):
-    """A report with every part: of a generator, with rows held out, and class names that are long."""
+    """A report with every part: of a generator, with held-out samples, and long class names."""
     if request.param == "images":
         X = np.round(load_digits().images * 255 / 16).astype(np.uint8)
         y = np.array([f"a class with a name of many words: {label}" for label in load_digits().target])

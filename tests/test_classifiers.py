@@ -12,13 +12,13 @@ from ganaug.evaluation.classifiers import SmallCNNClassifier, TreeEnsembleClassi
 
 def test_it_learns(stripes):
     X, y = stripes
-    probe = SmallCNNClassifier(steps=60).fit(X, np.array(["a", "b", "c"])[y])
-    assert probe.classes_.tolist() == ["a", "b", "c"]
-    assert np.mean(probe.predict(X) == np.array(["a", "b", "c"])[y]) > 0.95
-    proba = probe.predict_proba(X)
+    classifier = SmallCNNClassifier(steps=60).fit(X, np.array(["a", "b", "c"])[y])
+    assert classifier.classes_.tolist() == ["a", "b", "c"]
+    assert np.mean(classifier.predict(X) == np.array(["a", "b", "c"])[y]) > 0.95
+    proba = classifier.predict_proba(X)
     assert proba.shape == (60, 3)
     np.testing.assert_allclose(proba.sum(1), 1, atol=1e-5)
-    assert probe.features(X).shape[0] == 60
+    assert classifier.features(X).shape[0] == 60
 
 
 def test_balanced_draws_classes_alike(stripes):
@@ -56,12 +56,12 @@ def test_seeds_and_global_state(stripes):
 def test_other_images_are_refused(stripes):
     with pytest.raises(NotFittedError):
         SmallCNNClassifier().predict(stripes[0])
-    probe = SmallCNNClassifier(steps=1).fit(*stripes)
+    classifier = SmallCNNClassifier(steps=1).fit(*stripes)
     with pytest.raises(ValueError, match="as in fit"):
-        probe.predict(stripes[0][:, :7])
+        classifier.predict(stripes[0][:, :7])
 
 
-def test_trees_that_judge_learn_no_row_by_heart():
+def test_unbalanced_trees_learn_no_row_by_heart():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(200, 4)), rng.integers(0, 2, 200)
     proba = TreeEnsembleClassifier(balanced=False).fit(X, y).predict_proba(X)
@@ -75,7 +75,7 @@ def test_features_are_few_enough_to_compare(shape):
     assert features.shape == (8, 64 * 4 * 4)
 
 
-def test_probes_in_threads_are_those_of_one_after_another(stripes):
+def test_classifiers_in_threads_are_those_of_one_after_another(stripes):
     def proba(seed):
         return SmallCNNClassifier(steps=10, random_state=seed).fit(*stripes).predict_proba(stripes[0])
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from ganaug.evaluation.neighbours import CANDIDATES, Neighbours
+from ganaug.evaluation.neighbours import N_CANDIDATES, Neighbours
 
 
 def images(n, shape=(12, 10), seed=0):
@@ -74,7 +74,7 @@ def test_a_limit_loses_nothing_within(shape):
 
 
 @pytest.mark.parametrize(("n_columns", "limit"), [(4, -1.0), (9, 0.0)])
-def test_rows_of_categories_are_no_copies_where_real_ones_have_twins(n_columns, limit):
+def test_rows_of_categories_are_no_near_duplicates_where_real_ones_have_exact_ones(n_columns, limit):
     """Of 3**4 rows all are there often, of 3**9 hardly one twice, but many lie a category apart."""
     X = np.random.default_rng(0).choice(["a", "b", "c"], (400, n_columns)).astype(object)
     neighbours = Neighbours(X)
@@ -82,14 +82,14 @@ def test_rows_of_categories_are_no_copies_where_real_ones_have_twins(n_columns, 
 
 
 @pytest.mark.parametrize("apart", [1, 30])
-def test_a_few_rows_without_a_twin_set_no_limit(apart):
-    """Else a gate would take nearly all for copies."""
+def test_a_few_rows_without_a_duplicate_set_no_limit(apart):
+    """Else a gate would take nearly all rows for near duplicates."""
     X = np.repeat(np.random.default_rng(0).normal(size=(200, 3)), 2, axis=0)[: 400 - apart]
     neighbours = Neighbours(X)
     assert neighbours.too_near(neighbours.by_class(X, np.zeros(len(X), int))) == -1
 
 
-def test_where_all_rows_lie_equally_far_a_copy_is_half_as_far():
+def test_where_all_rows_lie_equally_far_a_near_duplicate_is_half_as_far():
     """In many dimensions a hundredth of them lies hardly nearer than the others."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(2000, 40))
@@ -99,28 +99,28 @@ def test_where_all_rows_lie_equally_far_a_copy_is_half_as_far():
     apart = neighbours.nearest(real[0], real[0], "rest")
     assert limit == pytest.approx(float(apart.median()) / 2)
     assert apart.min() > limit
-    moved = X + rng.normal(size=X.shape) * 0.1  # so little is a copy still
+    moved = X + rng.normal(size=X.shape) * 0.1  # still a near duplicate
     near = neighbours.nearest(neighbours.encode(moved), real[0]) <= limit
     assert near.float().mean() > 0.95
 
 
-def test_some_rows_of_a_large_class_tell(monkeypatch):
+def test_some_rows_of_a_large_class_set_the_limit(monkeypatch):
     X = np.random.default_rng(0).normal(size=(2000, 3))
     neighbours = Neighbours(X)
     real = neighbours.by_class(X, np.arange(2000) % 2)
     limit = neighbours.too_near(real)
-    monkeypatch.setattr("ganaug.evaluation.neighbours.LOOKED_AT", 300)
+    monkeypatch.setattr("ganaug.evaluation.neighbours.MAX_REFERENCE_SAMPLES", 300)
     looked_at = []
     distance = neighbours._distance
     monkeypatch.setattr(neighbours, "_distance", lambda a, b: (looked_at.append(len(a)), distance(a, b))[1])
     assert neighbours.too_near(real) == pytest.approx(limit, rel=0.3)
-    assert sum(looked_at) == 2 * 300 * CANDIDATES
+    assert sum(looked_at) == 2 * 300 * N_CANDIDATES
 
 
-@pytest.mark.parametrize("twins", [0, 100])
-def test_rows_of_numbers_are_copies_if_nearer_than_one_real_row_in_a_hundred(twins):
+@pytest.mark.parametrize("duplicates", [0, 100])
+def test_rows_of_numbers_are_near_duplicates_if_closer_than_one_real_row_in_a_hundred(duplicates):
     X = np.random.default_rng(0).normal(size=(400, 3))
-    X[:twins] = X[-1 - twins : -1]
+    X[:duplicates] = X[-1 - duplicates : -1]
     neighbours = Neighbours(X)
     real = neighbours.by_class(X, np.zeros(400, int))
     limit = neighbours.too_near(real)
@@ -141,5 +141,5 @@ def test_a_category_that_no_row_had_is_far_from_all():
 def test_pairs_are_measured_a_few_at_a_time(monkeypatch):
     points = Neighbours(images(60)).encode(images(60))
     whole = Neighbours(images(60)).nearest(points, points, "rest")
-    monkeypatch.setattr("ganaug.evaluation.neighbours.BLOCK", 7)
+    monkeypatch.setattr("ganaug.evaluation.neighbours.BLOCK_SIZE", 7)
     assert torch.equal(Neighbours(images(60)).nearest(points, points, "rest"), whole)

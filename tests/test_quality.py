@@ -1,4 +1,4 @@
-"""Oracles: what the report says of sets that are known to be good or bad in one way."""
+"""Oracles: what the report says of synthetic samples that are known to be good or bad in one way."""
 
 from __future__ import annotations
 
@@ -18,7 +18,12 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 
 from ganaug import ConditionalGAN, quality_report
 from ganaug.cli import main
-from ganaug.evaluation.measures import frechet_distance, kernel_distance, prdc
+from ganaug.evaluation.measures import (
+    frechet_distance,
+    kernel_distance,
+    pairwise_distance_ratio,
+    prdc,
+)
 from ganaug.evaluation.report import MEANINGS
 from ganaug.evaluation.verdict import verdict
 from ganaug.io.arrays import Arrays
@@ -26,7 +31,7 @@ from ganaug.io.arrays import Arrays
 
 @pytest.fixture(scope="module")
 def digits():
-    """600 training images, as many held out, and 400 more, of three classes that are easily told apart."""
+    """Training, held-out and new images, as many of each, of three classes that are easy to distinguish."""
     X, y = load_digits().images, load_digits().target
     keep = np.isin(y, (0, 1, 4))
     X, y = np.round(X[keep] * 255 / 16).astype(np.uint8), y[keep]
@@ -36,10 +41,10 @@ def digits():
 
 @pytest.fixture(scope="module")
 def quick(digits):
-    """Return a function that reports on rows, with a classifier that trains for few steps."""
+    """Return a function that reports on samples, with a classifier that trains for few steps."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ganaug.evaluation.quality.CLASSIFIER_STEPS", 150)
-        yield lambda made, **settings: quality_report(made, *digits[0], *digits[1], **settings)
+        yield lambda synthetic, **settings: quality_report(synthetic, *digits[0], *digits[1], **settings)
 
 
 def value(report, measure, key="value"):
@@ -80,19 +85,27 @@ def test_distances_equal_those_of_torchmetrics():
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_diversity_is_that_of_the_first_samples_or_of_drawn_ones():
+    real = torch.tensor([[0.0], [1.0], [2.0], [10.0]])
+    assert pairwise_distance_ratio(real[:3], real[:3] * 2) == 2
+    assert pairwise_distance_ratio(real, real * 2, max_samples=3) == 2
+    assert pairwise_distance_ratio(real, real.flip(0), np.random.RandomState(0)) == pytest.approx(1)
+    assert pairwise_distance_ratio(real[:1], real) is None
+
+
 def test_authenticity():
     real = torch.tensor([[0.0], [1.0], [5.0]])
     fake = torch.tensor([[0.0], [0.4], [3.5], [7.0], [9.5]])  # 5 is 4 from its nearest
     assert prdc(real, fake, 1)["authenticity"].tolist() == [0, 0, 0, 0, 1]
 
 
-def test_copies_look_real_and_are_flagged(digits, quick):
+def test_copies_look_real_and_are_called_memorised(digits, quick):
     report = quick((digits[0][0], digits[0][1]))
     assert value(report, "precision") > 0.95
     assert value(report, "memorization") == 1
     assert value(report, "authenticity") == 0
     assert report["verdict"][0].startswith("Do not use it")
-    assert "copies of training rows" in report["verdict"][0]
+    assert "100 % of them are memorised" in report["verdict"][0]
 
 
 def test_noise_does_not_look_real(digits, quick):
@@ -113,7 +126,7 @@ def test_one_image_over_and_over_covers_nothing(digits, quick):
     assert any("has collapsed" in line for line in report["verdict"])
 
 
-def test_held_out_rows_are_as_good_as_the_floor(digits, quick):
+def test_held_out_samples_are_as_good_as_real_ones(digits, quick):
     report = quick(digits[2])
     assert value(report, "frechet_distance") == pytest.approx(
         value(report, "frechet_distance", "real"), rel=0.3
@@ -144,16 +157,16 @@ def test_held_out_images_of_the_training_set_are_left_out(digits):
         mixed = np.concatenate([X_test, X[:60]]), np.concatenate([y_test, y[:60]])
         report = quality_report((X, y), X, y, *mixed)
     assert value(report, "memorization") == 1
-    assert "copies of training rows" in report["verdict"][0]
+    assert "100 % of them are memorised" in report["verdict"][0]
     with pytest.raises(ValueError, match="`X_test` must hold images that the generator never saw"):
         quality_report((X, y), X, y, X[:50], y[:50])
 
 
-def test_held_out_rows_of_the_training_table_tell_nothing_of_copies():
+def test_held_out_rows_of_the_training_table_tell_nothing_of_memorization():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(120, 3)), np.arange(120) % 2
     report = quality_report((X, y), X, y, X, y)
-    assert any("Whether it copies can't be told" in line for line in report["verdict"])
+    assert any("Whether it memorised can't be measured" in line for line in report["verdict"])
 
 
 def test_real_rows_of_a_file_are_not_measured(digits):
@@ -164,7 +177,7 @@ def test_real_rows_of_a_file_are_not_measured(digits):
         synthetic=np.arange(len(X) + len(X_new)) >= len(X),
     )
     unnamed = Arrays(X_new, y_new, synthetic=np.zeros(len(X_new), bool))  # images in a folder of another's
-    expected, *found = (quality_report(made, X, y) for made in ((X_new, y_new), both, unnamed))
+    expected, *found = (quality_report(synthetic, X, y) for synthetic in ((X_new, y_new), both, unnamed))
     assert all(report["overall"] == expected["overall"] for report in found)
 
 
@@ -205,8 +218,8 @@ def test_a_table_of_mixed_columns(tmp_path):
     assert "Correlations" in (tmp_path / "page.html").read_text()
 
 
-@pytest.mark.parametrize(("columns", "copied"), [(1, False), (4, False), (12, True)])
-def test_twins_in_a_table_of_few_categories_are_no_copies(columns, copied):
+@pytest.mark.parametrize(("columns", "memorised"), [(1, False), (4, False), (12, True)])
+def test_duplicates_in_a_table_of_few_categories_are_not_memorised(columns, memorised):
     """Of three rows, or of 81, all are there often; of 3**12 hardly one twice."""
     rng = np.random.default_rng(0)
     y = np.repeat([0, 1], 150)
@@ -216,14 +229,14 @@ def test_twins_in_a_table_of_few_categories_are_no_copies(columns, copied):
         return np.array([rng.choice(["a", "b", "c"], columns, p=p[label]) for label in y], dtype=object)
 
     X = table()
-    report = quality_report((X if copied else table(), y), X, y, table(), y, random_state=0)
+    report = quality_report((X if memorised else table(), y), X, y, table(), y, random_state=0)
     assert report["overall"]["memorization"]["value"] > 0.8
-    assert ("are copies" in " ".join(report["verdict"])) == copied
+    assert ("are memorised" in " ".join(report["verdict"])) == memorised
 
 
 def test_a_class_that_gains_is_named_with_how_many_to_add():
-    def entry(number, floor=None):
-        return {"value": number, "low": number - 0.01, "high": number + 0.01, "real": floor}
+    def entry(number, real=None):
+        return {"value": number, "low": number - 0.01, "high": number + 0.01, "real": real}
 
     good = {
         "precision": entry(0.9, 0.95),
@@ -253,15 +266,15 @@ def test_a_class_with_few_held_out_rows_is_not_measurable(digits, tmp_path):
         assert None not in others
     known = [report["per_class"][label]["memorization"]["value"] for label in (0, 1)]
     assert value(report, "memorization") == pytest.approx(np.mean(known))
-    # Of those that pay, and not of the one that gains: no verdict can be based on it.
+    # It would be that of the classes that pay, without the one that gains: no verdict can be based on it.
     assert not {"tstr", "augmentation_gain"} & set(report["overall"])
     report.to_html(tmp_path / "page.html")
-    assert "<strong>usefulness</strong>" in (tmp_path / "page.html").read_text()
+    assert "<strong>augmentation_gain</strong>" in (tmp_path / "page.html").read_text()
     assert report["per_class"][4]["trts"]["value"] is not None
     assert "was not measurable of 4: that takes 20 rows" in report["verdict"][1]
 
 
-def test_few_new_rows_cover_as_much_as_as_few_real_ones(digits, quick):
+def test_few_new_samples_cover_as_much_as_equally_few_real_ones(digits, quick):
     X, y = digits[2]
     few = np.concatenate([np.flatnonzero(y == label)[:15] for label in (0, 1, 4)])
     report, many = quick((X[few], y[few])), quick(digits[2])
@@ -277,10 +290,10 @@ def test_each_measure_has_a_page_of_its_own():
 
 
 @pytest.mark.parametrize(
-    ("made", "test", "message"),
+    ("synthetic", "test", "message"),
     [
         (lambda X, y: (X[:2], y[:2]), None, "at least 2 rows of every class"),
-        (lambda X, y: "gan", None, "`sampler` must be"),
+        (lambda X, y: "gan", None, "`synthetic` must be"),
         (lambda X, y: (X, y), lambda X, y: (None, y), "`y_test` must be None without `X_test`"),
         (
             lambda X, y: (X, y),
@@ -294,10 +307,10 @@ def test_each_measure_has_a_page_of_its_own():
         ),
     ],
 )
-def test_bad_input(made, test, message, digits):
+def test_bad_input(synthetic, test, message, digits):
     X, y = digits[0]
     with pytest.raises(ValueError, match=message):
-        quality_report(made(X, y), X, y, *(test(X, y) if test else ()))
+        quality_report(synthetic(X, y), X, y, *(test(X, y) if test else ()))
 
 
 @pytest.mark.parametrize("per_class", [0, 1, "a", 2.5])
@@ -306,7 +319,7 @@ def test_bad_numbers_of_rows(per_class, digits):
         quality_report(digits[0], *digits[0], per_class=per_class)
 
 
-def test_twins_are_as_good_as_they_are_real():
+def test_exact_duplicates_are_as_good_as_they_are_real():
     """New draws of a table of few categories, and the training rows themselves."""
     rng = np.random.default_rng(0)
 
@@ -318,17 +331,17 @@ def test_twins_are_as_good_as_they_are_real():
         return np.array(list("abcd"), dtype=object)[columns], y
 
     (X, y), held = draw(300, 150), draw(100, 60)
-    for made, said in (
+    for synthetic, said in (
         (draw(200, 200), "Nothing speaks"),
-        ((X, y), "Do not use it: 100 % of them are copies"),
+        ((X, y), "Do not use it: 100 % of them are memorised"),
     ):
-        report = quality_report(made, X, y, *held)
+        report = quality_report(synthetic, X, y, *held)
         assert value(report, "precision") > 0.95
         assert value(report, "coverage") > 0.9 * value(report, "coverage", "real")
         assert report["verdict"][0].startswith(said)
 
 
-def test_one_row_over_and_over_is_told_of_a_table():
+def test_one_row_over_and_over_is_seen_in_a_table():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(200, 4)), np.arange(200) % 2
     one = np.repeat(X[:1], 100, axis=0), np.arange(100) % 2

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from ganaug.evaluation.pictures import _embedding, contact_sheet
+from ganaug.evaluation.pictures import contact_sheet, pca_scatter
+from ganaug.evaluation.samples import LabeledSamples
 
 
 def test_contact_sheet_shows_both_sides(tmp_path):
@@ -19,9 +20,10 @@ def test_contact_sheet_shows_both_sides(tmp_path):
 
 
 def test_the_legend_names_each_class(monkeypatch):
-    """Also those that matplotlib takes for hidden."""
-    monkeypatch.setattr("ganaug.evaluation.pictures._saved", lambda figure: figure)
-    rows, labels = np.random.default_rng(0).normal(size=(20, 3)), np.arange(20) % 2
-    figure = _embedding(rows, labels, rows + 1, labels, np.array(["_background_", "cat"]))
+    """Also those that matplotlib would hide."""
+    monkeypatch.setattr("ganaug.evaluation.pictures._to_png", lambda figure: figure)
+    features, labels = np.random.default_rng(0).normal(size=(20, 3)), np.arange(20) % 2
+    real, synthetic = LabeledSamples(features, labels), LabeledSamples(features + 1, labels)
+    figure = pca_scatter(real, synthetic, np.array(["_background_", "cat"]))
     shown = [text.get_text().strip("\u200b") for text in figure.axes[0].get_legend().get_texts()]
     assert shown == ["_background_", "cat"]

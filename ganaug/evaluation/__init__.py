@@ -1,4 +1,4 @@
-"""Measures of what synthetic rows are worth, the classifiers they need, and the report.
+"""Measures of what synthetic samples are worth, the classifiers these need, and the report.
 
 It may import `data` and `training`.
 """

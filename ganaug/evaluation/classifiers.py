@@ -1,4 +1,4 @@
-"""Classifiers that measure what a set of rows is worth: a small network for images, trees for tables."""
+"""Classifiers that score synthetic samples: a small network for images, an ensemble of trees for tables."""
 
 from __future__ import annotations
 
@@ -19,30 +19,41 @@ from ganaug.data.labels import check_labels, encode_labels
 from ganaug.data.tables import TableCodec
 from ganaug.training.torch_state import default_torch_state, fork_torch_rng
 
-BLOCK = 256  # rows that go through the network at once outside training
-LEAF = 5  # rows, at least, by which a tree gives a probability
-PLACES = 4  # to a side, of features
-WIDE = 16  # pixels of the shorter side from which channels-last memory is faster: three times, in pooling
+BLOCK_SIZE = 256
+WARMUP_STEPS = 50
+# Trees grown to the last row are so sure of themselves that adding any row improves them.
+MIN_SAMPLES_LEAF = 5
+# The Fréchet distance costs the cube of the number of features.
+MAX_POOLED_SIDE = 4
+# From this shorter side on, channels-last memory is faster: three times, in pooling.
+MIN_SIDE_CHANNELS_LAST = 16
 
 
 class SmallCNNClassifier(ClassifierMixin, BaseEstimator):
-    """A small convolutional classifier with a fixed number of updates.
+    """A small convolutional classifier of images with a fixed number of updates.
 
     Parameters
     ----------
-    steps : int
-        Updates, each on `batch_size` rows, however many rows there are: so that arms of a
-        comparison that differ in their number of rows train equally long.
-    batch_size : int
-    learning_rate : float
-        Of AdamW; warmed up over 50 steps, then falling to zero on a cosine.
-    balanced : bool
-        Draw every class equally often; otherwise every row.
-    augment : bool
+    steps : int, default=1000
+        Updates, however many images there are: data sets of different sizes train equally long.
+    batch_size : int, default=64
+        Images of an update.
+    learning_rate : float, default=2e-3
+        Of AdamW. It warms up over 50 steps, then falls to zero on a cosine.
+    balanced : bool, default=True
+        Draw every class equally often; otherwise every image.
+    augment : bool, default=True
         Shift each image at random by up to an eighth of its side.
-    base_channels : int
+    base_channels : int, default=16
         Channels of the first convolution.
-    random_state : int
+    random_state : int, default=0
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels, sorted.
+    network_ : nn.Sequential
+        Trained, in evaluation mode.
     """
 
     def __init__(
@@ -68,8 +79,12 @@ class SmallCNNClassifier(ClassifierMixin, BaseEstimator):
     def fit(self, X: Any, y: Any, sample_weight: np.ndarray | None = None) -> SmallCNNClassifier:
         """Train on images `X`, as `ConditionalGAN.fit` takes them, with labels `y`.
 
-        `sample_weight`, of shape (n,), is how often a row is drawn within its class, or, if not
-        `balanced`, among all.
+        Parameters
+        ----------
+        X : array or Tensor of n images
+        y : array of shape (n,)
+        sample_weight : ndarray of shape (n,), optional
+            How often an image is drawn: within its class, or, if not `balanced`, among all.
         """
         y = check_labels(y, len(X))
         self.codec_ = ImageCodec.fit(X)
@@ -79,29 +94,27 @@ class SmallCNNClassifier(ClassifierMixin, BaseEstimator):
             weights = torch.as_tensor(sample_weight, dtype=torch.float64)
         targets = torch.from_numpy(labels)
         if self.balanced:
-            weights = (
-                weights
-                / torch.zeros(len(self.classes_), dtype=torch.float64).index_add(0, targets, weights)[targets]
-            )
-        generator = torch.Generator().manual_seed(self.random_state)
+            totals = torch.zeros(len(self.classes_), dtype=torch.float64).index_add(0, targets, weights)
+            weights = weights / totals[targets]
+        rng = torch.Generator().manual_seed(self.random_state)
         bounds = weights.cumsum(0)
-        # Dropout draws from torch's global state: put it back as the user had it.
+        # Dropout draws from torch's global state, which is left as it was.
         with fork_torch_rng(self.random_state), torch.enable_grad():
             self.network_ = _network(self.codec_.shape, len(self.classes_), self.base_channels)
-            self.network_.to(memory_format=self._layout())
+            self.network_.to(memory_format=self._memory_format())
             optimizer = torch.optim.AdamW(
                 self.network_.parameters(), lr=self.learning_rate, weight_decay=1e-3, fused=True
             )
             for step in range(self.steps):
                 for group in optimizer.param_groups:
-                    group["lr"] = self.learning_rate * _rate(step, self.steps)
-                u = torch.rand(self.batch_size, generator=generator, dtype=torch.float64) * bounds[-1]
-                rows = torch.searchsorted(bounds, u, right=True).clamp(max=len(y) - 1)
-                images = self.codec_.encode(take(X, rows))
+                    group["lr"] = self.learning_rate * _lr_factor(step, self.steps)
+                u = torch.rand(self.batch_size, generator=rng, dtype=torch.float64) * bounds[-1]
+                index = torch.searchsorted(bounds, u, right=True).clamp(max=len(y) - 1)
+                images = self.codec_.encode(take(X, index))
                 if self.augment:
-                    images = self.codec_.augment(images, generator)
-                images = images.contiguous(memory_format=self._layout())
-                loss = F.cross_entropy(self.network_(images), targets[rows])
+                    images = self.codec_.augment(images, rng)
+                images = images.contiguous(memory_format=self._memory_format())
+                loss = F.cross_entropy(self.network_(images), targets[index])
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
@@ -118,40 +131,46 @@ class SmallCNNClassifier(ClassifierMixin, BaseEstimator):
         return self.classes_[proba.argmax(1)]
 
     def features(self, X: Any) -> np.ndarray:
-        """Return what the last linear layer sees of each image, (n, n_features).
-
-        Averaged over 4 x 4 places at most: FID takes the cube of their number.
-        """
+        """Return the last feature maps of each image, (n, n_features), averaged to 4 x 4 places at most."""
         maps = self._apply(X, slice(-3))
-        places = (min(maps.shape[2], PLACES), min(maps.shape[3], PLACES))
-        return F.adaptive_avg_pool2d(maps, places).flatten(1).numpy()
+        side = (min(maps.shape[2], MAX_POOLED_SIDE), min(maps.shape[3], MAX_POOLED_SIDE))
+        return F.adaptive_avg_pool2d(maps, side).flatten(1).numpy()
 
     @default_torch_state()
     @torch.no_grad()
     def _apply(self, X: Any, layers: slice) -> Tensor:
+        """Return the output of some layers of the network for each image."""
         check_is_fitted(self)
         network = self.network_[layers]
         self.codec_.check(X)
-        blocks = (self.codec_.encode(X[i : i + BLOCK]) for i in range(0, len(X), BLOCK))
-        return torch.cat([network(block.contiguous(memory_format=self._layout())) for block in blocks])
+        blocks = (self.codec_.encode(X[i : i + BLOCK_SIZE]) for i in range(0, len(X), BLOCK_SIZE))
+        layout = self._memory_format()
+        return torch.cat([network(block.contiguous(memory_format=layout)) for block in blocks])
 
-    def _layout(self) -> torch.memory_format:
-        wide = min(self.codec_.shape[1:]) >= WIDE
-        return torch.channels_last if wide else torch.contiguous_format
+    def _memory_format(self) -> torch.memory_format:
+        large = min(self.codec_.shape[1:]) >= MIN_SIDE_CHANNELS_LAST
+        return torch.channels_last if large else torch.contiguous_format
 
 
 class TreeEnsembleClassifier(ClassifierMixin, BaseEstimator):
-    """Random trees on tables of any columns.
+    """An ensemble of random trees for tables of any columns.
 
     Parameters
     ----------
-    balanced : bool
-        Grow each tree on as many rows of every class, so that a class is not held for unlikely
-        because it is small. Otherwise each tree sees all rows, by their weights.
+    balanced : bool, default=True
+        Grow each tree on equally many rows of every class (a balanced random forest), so that a small
+        class is not taken for an unlikely one. Otherwise each tree sees all rows, by their weights
+        (extremely randomised trees).
     codec : TableCodec, optional
-        Fitted on more rows than those to learn from, which may lack a value that others have. None:
-        fitted on these.
-    random_state : int
+        Encodes the rows. Give one that was fitted on more rows than `fit` gets, if these may lack values
+        that others have. None: it is fitted on the rows that `fit` gets.
+    random_state : int, default=0
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels, sorted.
+    trees_ : BalancedRandomForestClassifier or ExtraTreesClassifier
     """
 
     def __init__(
@@ -163,7 +182,8 @@ class TreeEnsembleClassifier(ClassifierMixin, BaseEstimator):
 
     def fit(self, X: Any, y: Any, sample_weight: np.ndarray | None = None) -> TreeEnsembleClassifier:
         """Fit trees on a table `X`, as `ConditionalGAN.fit` takes it, with labels `y`."""
-        from imblearn.ensemble import BalancedRandomForestClassifier  # takes a while, and images need none
+        # Importing it takes a while, and images do without.
+        from imblearn.ensemble import BalancedRandomForestClassifier
 
         self.codec_ = TableCodec.fit(X) if self.codec is None else self.codec
         if self.balanced:
@@ -171,8 +191,7 @@ class TreeEnsembleClassifier(ClassifierMixin, BaseEstimator):
                 sampling_strategy="all", replacement=True, bootstrap=False, random_state=self.random_state
             )
         else:
-            # Trees grown to the last row are so sure of themselves that any row added makes them better.
-            trees = ExtraTreesClassifier(min_samples_leaf=LEAF, random_state=self.random_state)
+            trees = ExtraTreesClassifier(min_samples_leaf=MIN_SAMPLES_LEAF, random_state=self.random_state)
         self.trees_ = trees.fit(self.codec_.encode(X).numpy(), y, sample_weight)
         self.classes_ = self.trees_.classes_
         return self
@@ -187,22 +206,24 @@ class TreeEnsembleClassifier(ClassifierMixin, BaseEstimator):
         return self.classes_[self.predict_proba(X).argmax(1)]
 
 
-def _rate(step: int, steps: int) -> float:
-    return min(1.0, (step + 1) / 50) * 0.5 * (1 + math.cos(math.pi * step / steps))
+def _lr_factor(step: int, steps: int) -> float:
+    """Return what to multiply the learning rate of a step by: a linear warm-up times a cosine."""
+    return min(1.0, (step + 1) / WARMUP_STEPS) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
 def _network(shape: tuple[int, int, int], n_classes: int, base_channels: int) -> nn.Sequential:
     """Return three convolutions, pooled until the shorter side is under 8 pixels, and a linear layer."""
-    channels, height, width_px = shape
+    in_channels, height, width = shape
     layers: list[nn.Module] = []
     for i in range(3):
-        after = base_channels * 2**i
-        layers += [nn.Conv2d(channels, after, 3, 1, 1), nn.BatchNorm2d(after)]
-        if min(height, width_px) >= 8:
+        out_channels = base_channels * 2**i
+        layers += [nn.Conv2d(in_channels, out_channels, 3, 1, 1), nn.BatchNorm2d(out_channels)]
+        if min(height, width) >= 8:
             layers.append(nn.MaxPool2d(2))
-            height, width_px = height // 2, width_px // 2
-        layers.append(nn.ReLU())  # after pooling it is the same, for a quarter of the work
-        channels = after
+            height, width = height // 2, width // 2
+        # After pooling, a ReLU gives the same for a quarter of the work.
+        layers.append(nn.ReLU())
+        in_channels = out_channels
     return nn.Sequential(
-        *layers, nn.Flatten(), nn.Dropout(0.3), nn.Linear(channels * height * width_px, n_classes)
+        *layers, nn.Flatten(), nn.Dropout(0.3), nn.Linear(in_channels * height * width, n_classes)
     )

@@ -1,190 +1,188 @@
-"""quality_report: how real, varied, new and useful synthetic rows are, class by class."""
+"""Comparisons of synthetic with real samples: their distributions, memorization and downstream scores."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-import torch
 from sklearn.base import clone
 from torch import Tensor
 
 from ganaug.data.containers import concat
-from ganaug.data.weights import balanced_weights
-from ganaug.evaluation.measures import K, frechet_distance, kernel_distance, prdc
-from ganaug.evaluation.neighbours import Neighbours
+from ganaug.data.weights import DEFAULT_SYNTHETIC_SHARE, balanced_weights
+from ganaug.evaluation.estimates import (
+    Entry,
+    bootstrap,
+    bootstrap_means,
+    interval,
+    macro_average,
+    make_entry,
+)
+from ganaug.evaluation.measures import (
+    NEAREST_K,
+    frechet_distance,
+    kernel_distance,
+    mean_pairwise_distance,
+    pairwise_distance_ratio,
+    prdc,
+)
+from ganaug.evaluation.neighbours import Neighbours, Points
+from ganaug.evaluation.samples import LabeledSamples
 
-N_BOOTSTRAP = 200  # of a bootstrap
-NEAREST = 0.05  # of the held-out rows lie as near to a training row as what counts as memorised
-LEAST_KID = 50  # rows of a class, from which its kernel distance says something
-SHARE = 0.8  # of the draws of a class that synthetic rows get where they are added
-YARDSTICK = 2000  # rows at most by which floor and bad generators are measured
-LEAST_HELD = 20  # rows of a class that were held out, from which they say something of it
-PAIRS = 500  # rows of which all pairwise distances are taken
-NEGATIVE_CONTROLS = ("noise", "train_copies", "single_mode")
-
-Entry = dict[str, float | None]
+# A sample counts as memorized if it lies as close to a training sample as this share of held-out ones.
+CLOSE_QUANTILE = 0.05
+MIN_SAMPLES_KID = 50
+# References need not be as large as the sets that are measured.
+MAX_REFERENCE_SAMPLES = 2000
+# Its draws are fewer and smaller, since all pairs of samples are compared each time.
+N_DIVERSITY_DRAWS, MAX_DIVERSITY_SAMPLES = 30, 100
 
 
 def compare_distributions(
     real: Tensor,
     fake: Tensor,
     noise: Tensor,
-    random: np.random.RandomState,
+    rng: np.random.RandomState,
     *,
-    mix: np.ndarray | None = None,
+    matched: np.ndarray | None = None,
 ) -> dict[str, Entry]:
-    """Return fidelity, coverage and diversity, with the floor and what bad generators score.
+    """Return fidelity, coverage and diversity, beside what real samples and negative controls score.
 
-    `mix`, where there are several classes, are the synthetic rows whose distribution is to be
-    compared, FID and KID: of the classes as often as among the real ones.
+    Parameters
+    ----------
+    real, fake, noise : Tensor of shape (n, n_features)
+    rng : RandomState
+    matched : ndarray of int, optional
+        Indices of fake samples among which classes are as frequent as among real ones: what the
+        Fréchet and kernel distances compare. None: all, of one class, without the Fréchet distance.
     """
-    order = random.permutation(len(real))[:YARDSTICK]
-    half = len(order) // 2
-    some, n = real[order], min(len(fake), YARDSTICK)
-    # How much is covered depends on how many rows there are to each real one.
-    others = some[half:][: -(-half * len(fake) // len(real))]
-    picks = {
-        "value": (real, fake),
-        "real": (some[:half], others),
-        "noise": (some, noise[random.permutation(len(noise))[:n]]),
-        "train_copies": (some, some[random.randint(len(some), size=n)]),
-        "single_mode": (some, some[:1].expand(n, -1)),
-    }
+    references = _reference_pairs(real, fake, noise, rng)
     names = ["precision", "recall", "density", "coverage", "authenticity", "diversity", "kernel_distance"]
-    names += [] if mix is None else ["frechet_distance"]
-    measures: dict[str, Entry] = {
-        name: dict.fromkeys(("value", "low", "high", "real", *NEGATIVE_CONTROLS)) for name in names
-    }
-    for kind, (theirs, ours) in picks.items():
-        k = min(K, len(theirs) - 1, len(ours) - 1)
+    names += [] if matched is None else ["frechet_distance"]
+    measures = {name: make_entry() for name in names}
+    for key, (reference, compared) in {"value": (real, fake), **references}.items():
+        k = min(NEAREST_K, len(reference) - 1, len(compared) - 1)
         if k < 1:
             continue
-        for name, rows in prdc(theirs, ours, k).items():
-            measures[name][kind] = float(rows.mean())
-            if kind == "value":
-                measures[name]["low"], measures[name]["high"] = _interval(rows.numpy(), random)
-        spread = _spread(theirs, random)
-        if spread > 0:
-            measures["diversity"][kind] = _spread(ours, random) / spread
-        if kind == "value" and mix is not None:
-            ours = fake[torch.from_numpy(mix)]
-        if min(len(theirs), len(ours)) >= LEAST_KID:
-            mean, deviation = kernel_distance(theirs, ours)
-            measures["kernel_distance"][kind] = mean
-            if kind == "value":
-                measures["kernel_distance"]["low"], measures["kernel_distance"]["high"] = (
-                    mean - 2 * deviation,
-                    mean + 2 * deviation,
-                )
-        # It takes seconds, and says nothing of copies and of one mode that diversity does not. It
-        # depends on the number of rows: half as many as there are, since there are no more for the floor.
-        if mix is not None and min(half, len(ours)) > 1 and kind in ("value", "real", "noise"):
-            drawn = (rows[random.permutation(len(rows))[:half]] for rows in (theirs, ours))
-            measures["frechet_distance"][kind] = frechet_distance(*drawn)
+        for name, scores in prdc(reference, compared, k).items():
+            measures[name][key] = float(scores.mean())
+            if key == "value":
+                measures[name] |= interval(bootstrap_means(scores.numpy(), rng))
+        measures["diversity"][key] = pairwise_distance_ratio(reference, compared, rng)
+        mixed = fake[matched] if key == "value" and matched is not None else compared
+        if min(len(reference), len(mixed)) >= MIN_SAMPLES_KID:
+            mean, std = kernel_distance(reference, mixed)
+            measures["kernel_distance"][key] = mean
+            if key == "value":
+                measures["kernel_distance"] |= {"low": mean - 2 * std, "high": mean + 2 * std}
+        # The Fréchet distance takes seconds, and tells nothing of the other controls that diversity does not.
+        if matched is not None and key in ("value", "real", "noise"):
+            half = len(references["real"][0])
+            measures["frechet_distance"][key] = _frechet_distance_of(half, reference, mixed, rng)
     if measures["diversity"]["value"] is not None:
-        spreads = [_spread(fake[random.randint(len(fake), size=len(fake))], random, 100) for _ in range(30)]
-        scale = measures["diversity"]["value"] / max(float(np.mean(spreads)), 1e-12)
-        measures["diversity"]["low"], measures["diversity"]["high"] = (
-            float(np.quantile(spreads, q) * scale) for q in (0.025, 0.975)
-        )
+        measures["diversity"] |= _diversity_interval(measures["diversity"]["value"], fake, rng)
     return measures
 
 
-def match_class_frequencies(made_labels: np.ndarray, real_labels: np.ndarray) -> np.ndarray:
-    """Return as many synthetic rows as there are in which classes are as frequent as among real ones."""
-    made, real = np.bincount(made_labels), np.bincount(real_labels)
-    numbers = np.maximum(1, (np.min(made / real) * real).astype(int))
-    return np.concatenate([np.flatnonzero(made_labels == c)[:n] for c, n in enumerate(numbers)])
+def _reference_pairs(
+    real: Tensor, fake: Tensor, noise: Tensor, rng: np.random.RandomState
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """Return, of real samples and of each negative control, the two sets to compare."""
+    order = rng.permutation(len(real))[:MAX_REFERENCE_SAMPLES]
+    half, n = len(order) // 2, min(len(fake), MAX_REFERENCE_SAMPLES)
+    chosen = real[order]
+    # Coverage depends on how many samples there are to each real one: take as many, rounded up.
+    n_others = -(-half * len(fake) // len(real))
+    return {
+        "real": (chosen[:half], chosen[half:][:n_others]),
+        "noise": (chosen, noise[rng.permutation(len(noise))[:n]]),
+        "train_copies": (chosen, chosen[rng.randint(len(chosen), size=n)]),
+        "single_mode": (chosen, chosen[:1].expand(n, -1)),
+    }
 
 
-def _spread(rows: Tensor, random: np.random.RandomState, most: int = PAIRS) -> float:
-    """Return the mean distance of two rows."""
-    some = rows[random.permutation(len(rows))[:most]]
-    return float(torch.pdist(some).mean()) if len(some) > 1 else 0.0
+def _frechet_distance_of(n: int, real: Tensor, fake: Tensor, rng: np.random.RandomState) -> float | None:
+    """Return the distance of `n` samples of each set: it depends on their number, so all use the same."""
+    if min(n, len(fake)) < 2:
+        return None
+    real, fake = (features[rng.permutation(len(features))[:n]] for features in (real, fake))
+    return frechet_distance(real, fake)
 
 
-def _interval(rows: np.ndarray, random: np.random.RandomState) -> tuple[float, float]:
-    """Return the interval of a mean, by bootstrap over rows."""
-    means = [rows[random.randint(len(rows), size=len(rows))].mean() for _ in range(N_BOOTSTRAP)]
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(low), float(high)
+def _diversity_interval(value: float, fake: Tensor, rng: np.random.RandomState) -> dict[str, float]:
+    def distance(index: np.ndarray) -> float:
+        return mean_pairwise_distance(fake[index], rng, MAX_DIVERSITY_SAMPLES)
+
+    draws = bootstrap(distance, len(fake), rng, N_DIVERSITY_DRAWS)
+    # Duplicates among the draws make them less diverse than the set: rescale them to its value.
+    scale = value / max(float(np.mean(draws)), 1e-12)
+    return {end: bound * scale for end, bound in interval(draws).items()}
+
+
+def match_class_frequencies(fake_labels: np.ndarray, real_labels: np.ndarray) -> np.ndarray:
+    """Return indices of as many fake samples as can be had with the class frequencies of the real ones."""
+    fake_counts, real_counts = np.bincount(fake_labels), np.bincount(real_labels)
+    counts = np.maximum(1, (np.min(fake_counts / real_counts) * real_counts).astype(int))
+    return np.concatenate([np.flatnonzero(fake_labels == c)[:n] for c, n in enumerate(counts)])
 
 
 def memorization(
-    space: Neighbours, points: Any, rows: Any, held: Any, random: np.random.RandomState
+    neighbours: Neighbours, train: Points, synthetic: Any, held_out: Any, rng: np.random.RandomState
 ) -> Entry:
-    """Return how many rows are copies: pixel by pixel, up to a shift; of tables column by column."""
-    entry: Entry = dict.fromkeys(("value", "low", "high", "real", *NEGATIVE_CONTROLS))
-    if held is None:
-        return entry
-    distances = space.nearest(space.encode(held), points).numpy()
-    bound = float(np.quantile(distances, NEAREST))
-    copied = (space.nearest(space.encode(rows), points).numpy() <= bound).astype(float)
-    low, high = _interval(copied, random)
-    known = {"value": float(copied.mean()), "low": low, "high": high}
-    # A copy is at distance 0, which no bound is under.
-    return {**entry, **known, "real": float(np.mean(distances <= bound)), "train_copies": 1.0}
+    """Return the share of samples of a class that are closer to a training sample than 5 % of held-out ones.
+
+    Without held-out samples (None) the entry is empty.
+    """
+    if held_out is None:
+        return make_entry()
+    distances = neighbours.nearest(neighbours.encode(held_out), train).numpy()
+    bound = float(np.quantile(distances, CLOSE_QUANTILE))
+    close = (neighbours.nearest(neighbours.encode(synthetic), train).numpy() <= bound).astype(float)
+    return make_entry(
+        value=float(close.mean()),
+        **interval(bootstrap_means(close, rng)),
+        real=float(np.mean(distances <= bound)),
+        # An exact copy has distance 0, so it always counts.
+        train_copies=1.0,
+    )
 
 
 def downstream_scores(
-    real_only: Any,
-    X: Any,
-    labels: np.ndarray,
-    made: Any,
-    made_labels: np.ndarray,
-    X_test: Any,
-    test_labels: np.ndarray,
+    real_classifier: Any,
+    train: LabeledSamples,
+    synthetic: LabeledSamples,
+    held_out: LabeledSamples,
     n_classes: int,
-    random: np.random.RandomState,
-) -> dict[str, list[Entry]]:
-    """Return recalls of classifiers with and without synthetic rows, of each class and over all."""
-    right, on_made = real_only.predict(X_test) == test_labels, real_only.predict(made) == made_labels
-    only = clone(real_only).fit(made, made_labels).predict(X_test) == test_labels
-    both = np.concatenate([labels, made_labels])
-    weight = balanced_weights(
-        both, np.arange(len(both)) >= len(labels), dict.fromkeys(range(n_classes), SHARE)
-    )
-    added = clone(real_only).fit(concat([X, made]), both, weight).predict(X_test) == test_labels
-    names = {
-        "tstr": (only, test_labels, right),
-        "trts": (on_made, made_labels, None),
-        "augmentation_gain": (added.astype(float) - right, test_labels, None),
-    }
+    rng: np.random.RandomState,
+) -> dict[str, tuple[list[Entry], Entry]]:
+    """Return recalls of classifiers trained with and without synthetic samples.
+
+    Parameters
+    ----------
+    real_classifier : classifier
+        Trained on `train`; clones of it are trained on the other sets.
+    train, synthetic, held_out : LabeledSamples
+    n_classes : int
+    rng : RandomState
+
+    Returns
+    -------
+    dict
+        "tstr", "trts" and "augmentation_gain": an entry for each class, and their macro average.
+    """
+
+    def correct(classifier: Any, tested: LabeledSamples) -> np.ndarray:
+        return (classifier.predict(tested.X) == tested.y).astype(float)
+
+    real_correct = correct(real_classifier, held_out)
+    trts_correct = correct(real_classifier, synthetic)
+    tstr_correct = correct(clone(real_classifier).fit(synthetic.X, synthetic.y), held_out)
+    X, y = concat([train.X, synthetic.X]), np.concatenate([train.y, synthetic.y])
+    shares = dict.fromkeys(range(n_classes), DEFAULT_SYNTHETIC_SHARE)
+    weight = balanced_weights(y, np.arange(len(y)) >= len(train), shares)
+    gain = correct(clone(real_classifier).fit(X, y, weight), held_out) - real_correct
     return {
-        name: _by_class_and_over_all(np.asarray(rows, float), own, n_classes, floor, random)
-        for name, (rows, own, floor) in names.items()
+        "tstr": macro_average(tstr_correct, held_out.y, n_classes, rng, real_correct),
+        "trts": macro_average(trts_correct, synthetic.y, n_classes, rng),
+        "augmentation_gain": macro_average(gain, held_out.y, n_classes, rng),
     }
-
-
-def _by_class_and_over_all(
-    rows: np.ndarray, own: np.ndarray, n_classes: int, floor: np.ndarray | None, random: np.random.RandomState
-) -> list[Entry]:
-    """Return the mean of each class, and last the mean of these means; nothing of a class without rows."""
-    nothing: Entry = dict.fromkeys(("value", "low", "high", "real", *NEGATIVE_CONTROLS))
-    present = np.unique(own)
-    parts = [rows[own == c] for c in present]
-    means = np.array([part.mean() for part in parts])
-    draws = np.array(
-        [[p[random.randint(len(p), size=len(p))].mean() for _ in range(N_BOOTSTRAP)] for p in parts]
-    )
-    floors = None if floor is None else np.array([floor[own == c].mean() for c in present])
-    entries = [nothing] * (n_classes + 1)
-    every = list(range(len(present)))
-    for place, which in zip([*present, n_classes], [*([i] for i in every), every], strict=True):
-        low, high = np.quantile(draws[which].mean(0), [0.025, 0.975])
-        entries[place] = {
-            **nothing,
-            "value": float(means[which].mean()),
-            "low": float(low),
-            "high": float(high),
-            "real": None if floors is None else float(floors[which].mean()),
-        }
-    return entries
-
-
-def mean_entry(entries: list[Entry]) -> Entry:
-    """Return the mean over classes, of what each has."""
-    keys = entries[0]
-    values = {key: [v for entry in entries if (v := entry[key]) is not None] for key in keys}
-    return {key: float(np.mean(own)) if own else None for key, own in values.items()}

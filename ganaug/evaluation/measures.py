@@ -1,4 +1,8 @@
-"""Measures of how two sets of features are alike: precision, coverage, authenticity, FID and KID."""
+"""Measures of how alike two sets of features are, from precision and recall to the Fréchet distance.
+
+All take features of real samples first and of synthetic ("fake") samples second, as Tensors of shape
+(n, n_features).
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import warnings
 from collections.abc import Callable
 from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
@@ -13,83 +18,93 @@ from torchmetrics.image.kid import KernelInceptionDistance
 
 from ganaug.training.torch_state import fork_torch_rng
 
-K = 5  # neighbours that make the surroundings of a row
-BLOCK = 512  # rows compared at once with all others
-EXACT = 4_000_000  # pairs of rows up to which distances are of double precision
-FEW_FEATURES = 256  # as a table has: distances one by one cost little
-MOST_KID = 500  # rows of a subset, by ten of which it is measured: time and memory grow with the square
+NEAREST_K = 5
+BLOCK_SIZE = 512
+# Up to this many pairs, double precision costs little.
+MAX_PAIRS_DOUBLE = 4_000_000
+# Tables have so few features: distances without a matrix product cost little, and are 0 between duplicates.
+MAX_FEATURES_EXACT = 256
+# Time and memory of the kernel distance grow with the square of a subset's size.
+MAX_KID_SUBSET = 500
+MAX_PAIRWISE = 500
 
 
-def prdc(real: Tensor, fake: Tensor, k: int = K) -> dict[str, Tensor]:
-    """Return precision, recall, density, coverage and authenticity, row by row: their means are the measures.
+def prdc(real: Tensor, fake: Tensor, k: int = NEAREST_K) -> dict[str, Tensor]:
+    """Return precision, recall, density, coverage and authenticity of each sample; a measure is their mean.
 
     Parameters
     ----------
     real, fake : Tensor of shape (n, n_features)
-        Of more than `k` rows each.
-    k : int
-        The surroundings of a row reach to its k-th nearest of the same set.
+        Features of more than `k` samples each.
+    k : int, default=5
+        The neighbourhood of a sample reaches to its k-th nearest neighbour in its own set.
 
     Returns
     -------
-    dict
-        "precision", "density" and "authenticity" of each fake row, "recall" and "coverage" of each
-        real one.
+    dict of str to Tensor of shape (n,), float64
+        "precision", "density" and "authenticity" of each fake sample; "recall" and "coverage" of each
+        real one. "density" is from 0 up, all others are 0 or 1.
 
     References
     ----------
     Kynkaanniemi et al., "Improved precision and recall metric", NeurIPS 2019; Naeem et al.,
-    "Reliable fidelity and diversity metrics", ICML 2020. Authenticity, whether a row is farther from
-    its nearest real row than that from its own: Alaa et al., "How faithful is your synthetic
-    data?", ICML 2022.
+    "Reliable fidelity and diversity metrics", ICML 2020. A sample is authentic if it is farther from
+    its nearest real sample than that one is from its own: Alaa et al., "How faithful is your
+    synthetic data?", ICML 2022.
+
+    Examples
+    --------
+    >>> import torch
+    >>> real = torch.tensor([[0.0], [1.0], [2.0]])
+    >>> {name: values.tolist() for name, values in prdc(real, real + 0.5, k=1).items()}["precision"]
+    [1.0, 1.0, 1.0]
     """
-    # Of large sets single precision, about the mean: a rounded distance changes nothing there.
-    exact = len(real) * len(fake) <= EXACT
+    # Large sets take single precision: about the mean, rounding a distance changes nothing.
+    dtype = torch.double if len(real) * len(fake) <= MAX_PAIRS_DOUBLE else torch.float
     center = real.double().mean(0)
-    real, fake = (
-        (rows.double() - center).to(torch.double if exact else torch.float) for rows in (real, fake)
-    )
-    # Of few features distances are taken one by one: by matrix products, those of twins are not 0.
-    few = real.shape[1] <= FEW_FEATURES
+    real, fake = ((features.double() - center).to(dtype) for features in (real, fake))
+    few = real.shape[1] <= MAX_FEATURES_EXACT
     mode = "donot_use_mm_for_euclid_dist" if few else "use_mm_for_euclid_dist_if_necessary"
     distance = partial(torch.cdist, compute_mode=mode)
-    real_radii, fake_radii = _radii(real, k, distance), _radii(fake, k, distance)[k]
-    inside = torch.zeros(len(fake), dtype=torch.double)
-    nearest, which = (
-        torch.full((len(fake),), torch.inf, dtype=fake.dtype),
-        torch.zeros(len(fake), dtype=torch.long),
-    )
+    real_nearest, real_radii = _knn_radii(real, k, distance)
+    _, fake_radii = _knn_radii(fake, k, distance)
+    n_neighbourhoods = torch.zeros(len(fake), dtype=torch.double)
+    nearest = torch.full((len(fake),), torch.inf, dtype=fake.dtype)
+    nearest_index = torch.zeros(len(fake), dtype=torch.long)
     recalled, covered = [], []
-    for start in range(0, len(real), BLOCK):
-        distances = distance(real[start : start + BLOCK], fake)
-        within = distances <= real_radii[k][start : start + BLOCK, None]
-        inside += within.sum(0)
+    for start in range(0, len(real), BLOCK_SIZE):
+        distances = distance(real[start : start + BLOCK_SIZE], fake)
+        within = distances <= real_radii[start : start + BLOCK_SIZE, None]
+        n_neighbourhoods += within.sum(0)
         recalled.append((distances <= fake_radii).any(1))
         covered.append(within.any(1))
         closest = distances.min(0)
-        which = torch.where(closest.values < nearest, closest.indices + start, which)
+        nearest_index = torch.where(closest.values < nearest, closest.indices + start, nearest_index)
         nearest = torch.minimum(closest.values, nearest)
     return {
-        "precision": (inside > 0).double(),
+        "precision": (n_neighbourhoods > 0).double(),
         "recall": torch.cat(recalled).double(),
-        "density": inside / k,
+        "density": n_neighbourhoods / k,
         "coverage": torch.cat(covered).double(),
-        "authenticity": (nearest > real_radii[1][which]).double(),
+        "authenticity": (nearest > real_nearest[nearest_index]).double(),
     }
 
 
-def _radii(rows: Tensor, k: int, distance: Callable[[Tensor, Tensor], Tensor]) -> dict[int, Tensor]:
-    """Return the distance of each row to its nearest other, and to its k-th nearest."""
+def _knn_radii(
+    features: Tensor, k: int, distance: Callable[[Tensor, Tensor], Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Return the distance of each sample to its nearest neighbour, and to its k-th nearest, (n,) each."""
+    # The first of the k + 1 is the sample itself.
     blocks = [
-        distance(rows[start : start + BLOCK], rows).topk(k + 1, largest=False).values
-        for start in range(0, len(rows), BLOCK)
+        distance(features[start : start + BLOCK_SIZE], features).topk(k + 1, largest=False).values
+        for start in range(0, len(features), BLOCK_SIZE)
     ]
-    found = torch.cat(blocks)
-    return {1: found[:, 1], k: found[:, k]}
+    distances = torch.cat(blocks)
+    return distances[:, 1], distances[:, k]
 
 
-class _Passed(nn.Module):
-    """Hands features through to a metric of torchmetrics."""
+class _IdentityFeatures(nn.Module):
+    """Hands features through to a metric of torchmetrics, which would extract them from images."""
 
     def __init__(self, n_features: int) -> None:
         super().__init__()
@@ -100,21 +115,104 @@ class _Passed(nn.Module):
 
 
 def frechet_distance(real: Tensor, fake: Tensor) -> float:
-    """Return the FID of two sets of features (n, n_features), as torchmetrics takes it."""
-    metric = FrechetInceptionDistance(feature=_Passed(real.shape[1])).set_dtype(torch.double)
+    """Return the Fréchet distance of two sets of features, as torchmetrics computes it.
+
+    It is the FID only if the features are those of the Inception network.
+
+    Parameters
+    ----------
+    real, fake : Tensor of shape (n, n_features)
+        Features of at least 2 samples each.
+
+    Returns
+    -------
+    float
+        From 0, where means and covariances agree, up.
+
+    References
+    ----------
+    Heusel et al., "GANs trained by a two time-scale update rule converge to a local Nash
+    equilibrium", NeurIPS 2017.
+    """
+    metric = FrechetInceptionDistance(feature=_IdentityFeatures(real.shape[1])).set_dtype(torch.double)
     metric.update(real, real=True)
     metric.update(fake, real=False)
     return float(metric.compute())
 
 
 def kernel_distance(real: Tensor, fake: Tensor, seed: int = 0) -> tuple[float, float]:
-    """Return the KID of two sets of features, mean and standard deviation, as torchmetrics takes it."""
-    size = max(2, min(MOST_KID, len(real) // 2, len(fake) // 2))
+    """Return the squared maximum mean discrepancy of two sets of features, as torchmetrics computes it.
+
+    It is the KID only if the features are those of the Inception network.
+
+    Parameters
+    ----------
+    real, fake : Tensor of shape (n, n_features)
+        Features of at least 2 samples each.
+    seed : int, default=0
+        Of the draw of ten subsets, each of half of the smaller set, 500 samples at most.
+
+    Returns
+    -------
+    mean, std : float
+        Over the subsets. The mean is about 0, or slightly below, where the sets are alike.
+
+    References
+    ----------
+    Binkowski et al., "Demystifying MMD GANs", ICLR 2018.
+    """
+    size = max(2, min(MAX_KID_SUBSET, len(real) // 2, len(fake) // 2))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Metric `Kernel Inception Distance` will save")
-        metric = KernelInceptionDistance(feature=_Passed(real.shape[1]), subsets=10, subset_size=size)
+        metric = KernelInceptionDistance(
+            feature=_IdentityFeatures(real.shape[1]), subsets=10, subset_size=size
+        )
     metric.update(real, real=True)
     metric.update(fake, real=False)
-    with fork_torch_rng(seed):  # it draws subsets from torch's global state
-        mean, spread = metric.compute()
-    return float(mean), float(spread)
+    # The metric draws its subsets from torch's global state.
+    with fork_torch_rng(seed):
+        mean, std = metric.compute()
+    return float(mean), float(std)
+
+
+def pairwise_distance_ratio(
+    real: Tensor,
+    fake: Tensor,
+    rng: np.random.RandomState | None = None,
+    max_samples: int = MAX_PAIRWISE,
+) -> float | None:
+    """Return the mean distance between two fake samples, over that between two real ones: the diversity.
+
+    Parameters
+    ----------
+    real, fake : Tensor of shape (n, n_features)
+        Features of the samples of one class.
+    rng : RandomState, optional
+        Chooses the samples to compare. None: the first `max_samples` are compared.
+    max_samples : int, default=500
+        Samples of a set that are compared pair by pair.
+
+    Returns
+    -------
+    float or None
+        0 where all fake samples are equal, 1 where they differ as much as real ones. None if the
+        real samples do not differ.
+
+    Examples
+    --------
+    >>> import torch
+    >>> real = torch.tensor([[0.0], [1.0], [2.0]])
+    >>> pairwise_distance_ratio(real, real / 2)
+    0.5
+    """
+    distance = mean_pairwise_distance(real, rng, max_samples)
+    return mean_pairwise_distance(fake, rng, max_samples) / distance if distance > 0 else None
+
+
+def mean_pairwise_distance(
+    features: Tensor, rng: np.random.RandomState | None = None, max_samples: int = MAX_PAIRWISE
+) -> float:
+    """Return the mean distance between two samples; 0 of a single sample. See `pairwise_distance_ratio`."""
+    order = np.arange(len(features)) if rng is None else rng.permutation(len(features))
+    chosen = features[order[:max_samples]]
+    return float(torch.pdist(chosen).mean()) if len(chosen) > 1 else 0.0

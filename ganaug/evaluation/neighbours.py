@@ -1,4 +1,4 @@
-"""Neighbours: how far rows lie from their nearest among others; images up to a shift by a pixel."""
+"""Neighbours: distances from samples to their nearest among others; of images, up to a shift by a pixel."""
 
 from __future__ import annotations
 
@@ -15,27 +15,34 @@ from ganaug.data.containers import take
 from ganaug.data.images import ImageCodec
 from ganaug.data.tables import TableCodec
 
-CANDIDATES = 8  # rows that are near at first sight, of which the nearest is looked for
-BLOCK = 256  # rows, or pairs of them, looked at together
-CELLS = 6  # to a side of the coarse view of an image
-NEAR = 0.01  # of the real rows lie as near to another real one as what counts as its copy
-MANY = 5  # times as many lie so near where distances come in steps, as those of categories do
-HALF = 0.5  # of the usual distance of a table's row from its nearest, which is no copy's any more
-LOOKED_AT = 5000  # rows of a class, at most, that tell how near to each other real ones lie
-NONE = -1.0  # a distance that nothing lies within
+# Of the nearest by a coarse view, this many are compared in full.
+N_CANDIDATES = 8
+BLOCK_SIZE = 256
+# Cells to a side of the coarse view of an image.
+COARSE_CELLS = 6
+# A near duplicate is as close as this share of real samples are to each other.
+NEAR_DUPLICATE_QUANTILE = 0.01
+# Distances between categories take few values: up to this many times as many may tie with that quantile.
+MAX_TIE_FACTOR = 5
+# In a table of many columns all distances are much alike: the limit is at most this part of their median.
+MAX_RELATIVE_DISTANCE = 0.5
+# So many samples of a class tell how close to each other real ones are.
+MAX_REFERENCE_SAMPLES = 5000
+# A limit that no distance is below.
+MATCHES_NOTHING = -1.0
 
 
 @dataclass(frozen=True)
 class Points:
-    """Rows as `Neighbours` compares them.
+    """Samples as `Neighbours` compares them.
 
     Attributes
     ----------
     coarse : Tensor of shape (n, n_shifts, k)
-        To find candidates: each row, and what a shift makes of it; no farther from each other
-        than in `fine`.
+        Few features of each sample, for each shift of it: to find candidates. Distances between them
+        are no larger than those in `fine`.
     fine : Tensor of shape (n, ...)
-        To measure.
+        All features, to measure distances.
     """
 
     coarse: Tensor
@@ -54,53 +61,77 @@ class Points:
 
 
 class Neighbours:
-    """Measure distances between rows of one kind.
+    """Measure Euclidean distances between samples of one kind.
 
-    Images are compared pixel by pixel, in their range of [-1, 1], without their outermost pixels;
-    tables as `TableCodec` encodes them, where a number is about as far from another as they are
-    standard deviations apart, and so is a category.
+    Images are compared pixel by pixel, in the range [-1, 1] and without their outermost pixels, so that
+    a shift by one pixel is no difference. Tables are compared as `TableCodec` encodes them: columns,
+    numbers as well as categories, have about unit variance.
 
     Parameters
     ----------
     X : array or Tensor of shape (n, H, W), (n, H, W, C) or (n, C, H, W), or table (n, n_features)
-        Rows that set the scale.
+        Samples that set the scale.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).integers(0, 256, (4, 8, 8), dtype=np.uint8)
+    >>> neighbours = Neighbours(X)
+    >>> shifted = neighbours.encode(np.roll(X, 1, axis=2))
+    >>> (neighbours.nearest(shifted, neighbours.encode(X)) < 1e-3).all()
+    tensor(True)
     """
 
     def __init__(self, X: Any) -> None:
         self.codec: ImageCodec | TableCodec = (ImageCodec if X.ndim > 2 else TableCodec).fit(X)
 
-    def encode(self, rows: Any) -> Points:
-        """Return rows, of the kind of `X`, as points."""
-        # A value that no row of `X` had makes a row no copy.
+    def encode(self, X: Any) -> Points:
+        """Return samples, of the kind of the `X` that set the scale, as points."""
+        # A row may have a value that was not seen before: it is far from all others.
         lenient = {"strict": False} if isinstance(self.codec, TableCodec) else {}
-        fine = self.codec.encode(rows, **lenient)
+        fine = self.codec.encode(X, **lenient)
         if fine.ndim == 2:
             return Points(fine[:, None], fine)
-        coarse = [_cells(_windows(block).flatten(0, 1)) for block in fine.split(BLOCK)]
+        coarse = [_cells(_windows(block).flatten(0, 1)) for block in fine.split(BLOCK_SIZE)]
         return Points(torch.cat(coarse).view(len(fine), 9, -1), fine)
 
     def by_class(self, X: Any, labels: np.ndarray) -> list[Points]:
-        """Return the rows of each class as points; `labels` are class indices, (n,)."""
+        """Return the samples of each class as points; `labels` are class indices, (n,)."""
         return [self.encode(take(X, labels == c)) for c in range(labels.max() + 1)]
 
     def too_near(self, real: list[Points]) -> float:
-        """Return the distance up to which a row counts as a copy, by the real rows of each class.
+        """Return the distance up to which a sample counts as a near duplicate of a real one.
 
-        In a table of a few categories real rows have twins, and most lie but one category from
-        another: there only twins count as copies, or where these are frequent too, nothing (-1). In
-        one of many columns all rows lie about as far from each other: there a copy is half as far.
+        1 % of the real samples lie closer than it to another one of their class. Two kinds of tables
+        differ. In a table of few categories there are exact duplicates, and most rows differ from
+        another in a single category: there only exact duplicates count (0), and where these are
+        frequent, nothing does (-1). In a table of many columns all rows are about equally far from each
+        other: there the limit is at most half of their median distance.
+
+        Parameters
+        ----------
+        real : list of Points
+            The real samples of each class.
+
+        Returns
+        -------
+        float
         """
-        apart = torch.cat([self.nearest(own, own, "rest", where=_some(len(own))) for own in real])
-        apart = apart[apart.isfinite()]
-        # A real row that is there twice says nothing of how near is too near.
-        distinct = apart[apart > 0]
-        limit = float(distinct.quantile(NEAR)) if len(distinct) else 0.0
+        distances = torch.cat(
+            [self.nearest(own, own, "rest", where=_reference_mask(len(own))) for own in real]
+        )
+        distances = distances[distances.isfinite()]
+        # An exact duplicate among the real samples says nothing of how close is too close.
+        distinct = distances[distances > 0]
+        limit = float(distinct.quantile(NEAR_DUPLICATE_QUANTILE)) if len(distinct) else 0.0
         if isinstance(self.codec, ImageCodec):
             return limit
-        within, twins = int((distinct <= 1.001 * limit).sum()), len(apart) - len(distinct)
-        if twins <= len(distinct) and 0 < within <= max(2, MANY * NEAR * len(distinct)):
-            return min(limit, HALF * float(distinct.median()))
-        return NONE if twins > NEAR * len(apart) else 0.0
+        n_duplicates = len(distances) - len(distinct)
+        n_within = int((distinct <= 1.001 * limit).sum())
+        most = max(2, MAX_TIE_FACTOR * NEAR_DUPLICATE_QUANTILE * len(distinct))
+        if n_duplicates <= len(distinct) and 0 < n_within <= most:
+            return min(limit, MAX_RELATIVE_DISTANCE * float(distinct.median()))
+        return MATCHES_NOTHING if n_duplicates > NEAR_DUPLICATE_QUANTILE * len(distances) else 0.0
 
     def nearest(
         self,
@@ -110,73 +141,76 @@ class Neighbours:
         limit: float = torch.inf,
         where: np.ndarray | None = None,
     ) -> Tensor:
-        """Return the distance of each point to the nearest of others; infinite if there is none.
+        """Return the distance from each point to the nearest of others; infinite if there is none.
 
         Parameters
         ----------
         points, others : Points
-        among : {"all", "rest", "earlier"}
+        among : {"all", "rest", "earlier"}, default="all"
             "rest": `others` are the points themselves, and none is its own neighbour. "earlier":
             `others` end with the points, and only those before a point count.
-        limit : float
-            Distances beyond it may be given as infinite, which saves most of the work.
+        limit : float, default=inf
+            Distances beyond it may be returned as infinite, which saves most of the work.
         where : ndarray of shape (n,), bool, optional
-            Of which points to look for neighbours; of the others infinity is returned.
+            The points to look for neighbours of. The others get an infinite distance.
 
         Returns
         -------
-        Tensor of shape (n,)
+        Tensor of shape (n,), float32
         """
         distances = torch.full((len(points),), torch.inf)
-        shifts = others.coarse.shape[1]
-        before = len(others) - len(points) if among == "earlier" else 0
-        looked_for = torch.arange(len(points)) if where is None else torch.from_numpy(np.flatnonzero(where))
-        if len(others) == 0 or len(looked_for) == 0:
+        n_shifts = others.coarse.shape[1]
+        # The first point's index in `others`.
+        offset = len(others) - len(points) if among == "earlier" else 0
+        queries = torch.arange(len(points)) if where is None else torch.from_numpy(np.flatnonzero(where))
+        if len(others) == 0 or len(queries) == 0:
             return distances
-        for block in looked_for.split(BLOCK):
-            middle = points.coarse[block, shifts // 2]
-            upto = int(block[-1]) + before if among == "earlier" else len(others)
-            if upto == 0:
+        for block in queries.split(BLOCK_SIZE):
+            unshifted = points.coarse[block, n_shifts // 2]
+            end = int(block[-1]) + offset if among == "earlier" else len(others)
+            if end == 0:
                 continue
-            rough = torch.cdist(middle, others.coarse[:upto].flatten(0, 1))
-            if shifts > 1:
-                rough = rough.unflatten(1, (upto, shifts)).amin(2)
+            coarse = torch.cdist(unshifted, others.coarse[:end].flatten(0, 1))
+            if n_shifts > 1:
+                coarse = coarse.unflatten(1, (end, n_shifts)).amin(2)
             if among == "rest":
-                rough[torch.arange(len(block)), block] = torch.inf
+                coarse[torch.arange(len(block)), block] = torch.inf
             elif among == "earlier":
-                own = block + before
-                later = torch.arange(int(own[0]), upto) >= own[:, None]
-                rough[:, int(own[0]) :].masked_fill_(later, torch.inf)
-            seen, candidates = rough.topk(min(CANDIDATES, upto), dim=1, largest=False)
-            # cdist rounds: what is on the limit must not be lost.
-            row, rank = ((seen <= 1.001 * limit + 1e-3) & seen.isfinite()).nonzero(as_tuple=True)
-            of, to = block[row], candidates[row, rank]
-            for pairs in torch.arange(len(of)).split(BLOCK):
-                exact = self._distance(points.fine[of[pairs]], others.fine[to[pairs]])
-                distances.scatter_reduce_(0, of[pairs], exact, "amin")
+                own = block + offset
+                later = torch.arange(int(own[0]), end) >= own[:, None]
+                coarse[:, int(own[0]) :].masked_fill_(later, torch.inf)
+            bounds, candidates = coarse.topk(min(N_CANDIDATES, end), dim=1, largest=False)
+            # cdist rounds: what lies on the limit must not be lost.
+            row, rank = ((bounds <= 1.001 * limit + 1e-3) & bounds.isfinite()).nonzero(as_tuple=True)
+            query, candidate = block[row], candidates[row, rank]
+            for pairs in torch.arange(len(query)).split(BLOCK_SIZE):
+                exact = self._distance(points.fine[query[pairs]], others.fine[candidate[pairs]])
+                distances.scatter_reduce_(0, query[pairs], exact, "amin")
         return distances
 
-    def _distance(self, rows: Tensor, others: Tensor) -> Tensor:
-        """Return the distance of each row to the other in its place, (n,)."""
-        if rows.ndim == 2:
-            return (rows - others).norm(dim=-1)
-        inner = rows[:, None, :, 1:-1, 1:-1]
+    def _distance(self, fine: Tensor, others: Tensor) -> Tensor:
+        """Return the distance of each sample to the other in its place, (n,)."""
+        if fine.ndim == 2:
+            return (fine - others).norm(dim=-1)
+        inner = fine[:, None, :, 1:-1, 1:-1]
         return (inner - _windows(others)).flatten(2).norm(dim=2).amin(1)
 
 
-def _some(n: int) -> np.ndarray | None:
-    """Return which of `n` rows to look at, always the same; None for all."""
-    return None if n <= LOOKED_AT else np.random.default_rng(0).permutation(n) < LOOKED_AT
+def _reference_mask(n: int) -> np.ndarray | None:
+    """Return which of `n` samples to look at, always the same; None for all."""
+    if n <= MAX_REFERENCE_SAMPLES:
+        return None
+    return np.random.default_rng(0).permutation(n) < MAX_REFERENCE_SAMPLES
 
 
 def _windows(images: Tensor) -> Tensor:
-    """Return images (n, C, H, W) less two rows and two columns, in nine ways: (n, 9, C, H - 2, W - 2)."""
+    """Return the nine crops of images (n, C, H, W) by two rows and columns: (n, 9, C, H - 2, W - 2)."""
     height, width = images.shape[2:]
-    places = itertools.product(range(3), repeat=2)
-    return torch.stack([images[:, :, y : y + height - 2, x : x + width - 2] for y, x in places], dim=1)
+    offsets = itertools.product(range(3), repeat=2)
+    return torch.stack([images[:, :, y : y + height - 2, x : x + width - 2] for y, x in offsets], dim=1)
 
 
 def _cells(images: Tensor) -> Tensor:
     """Return the means of square cells, times their side: (n, k). No distance grows (Jensen)."""
-    side = max(2, min(images.shape[2:]) // CELLS)
+    side = max(2, min(images.shape[2:]) // COARSE_CELLS)
     return side * F.avg_pool2d(images, side).flatten(1)

@@ -1,4 +1,4 @@
-"""Pictures of what was synthesised, real beside synthetic, and the page that shows what it is worth."""
+"""Figures of real beside synthetic samples, as PNG files: images, columns, features and losses."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ from sklearn.decomposition import PCA
 from ganaug.data.containers import concat, is_dataframe, is_missing, take
 from ganaug.data.images import ImageCodec
 from ganaug.data.tables import TableCodec
+from ganaug.evaluation.samples import LabeledSamples
+
+MAX_SCATTERED = 150
 
 
 def contact_sheet(
@@ -30,18 +33,22 @@ def contact_sheet(
 
     Parameters
     ----------
-    X, X_synthetic : images as `ConditionalGAN.fit` takes them
+    X, X_synthetic : array or Tensor of n images
+        As `ConditionalGAN.fit` takes them.
     y, y_synthetic : ndarray of shape (n,)
         Their labels. The first `columns` images of each class are shown.
-    path : path, or a file that is open
-    columns : int
-        Images of each kind in a row.
+    path : str, Path or file
+        The PNG to write, or a binary file that is open for writing.
+    columns : int, default=10
+        Real images in a row, and as many synthetic ones.
     """
     codec = ImageCodec.fit(X)
     classes = np.unique(y)
     _, height, width = codec.shape
-    side = max(0.42, 0.14 * width / height)  # inches of a column: a row must hold the name of its class
-    figure = Figure(figsize=(2 * columns * side + 1, len(classes) * side * height / width + 0.5), dpi=160)
+    # In inches. A row must be high enough for the name of its class.
+    column_width = max(0.42, 0.14 * width / height)
+    row_height = column_width * height / width
+    figure = Figure(figsize=(2 * columns * column_width + 1, len(classes) * row_height + 0.5), dpi=160)
     axes = figure.subplots(1, 2)
     sides = ((X, y, "real"), (X_synthetic, y_synthetic, "synthetic"))
     for axis, (images, labels, title) in zip(axes, sides, strict=True):
@@ -54,76 +61,80 @@ def contact_sheet(
         axis.imshow(sheet.permute(1, 2, 0).squeeze(2).numpy(), cmap="gray", vmin=0, vmax=1, aspect="equal")
         axis.set_title(title)
         axis.set_xticks([])
-        counts = [f"{_plain(label)} ({int(np.sum(labels == label))})" for label in classes]
+        counts = [f"{_escape_mathtext(label)} ({int(np.sum(labels == label))})" for label in classes]
         axis.set_yticks(
             np.arange(len(classes)) * (height + 1) + height / 2, counts if title == "real" else []
         )
         axis.tick_params(length=0)
-        for side in axis.spines.values():
-            side.set_visible(False)
+        for spine in axis.spines.values():
+            spine.set_visible(False)
     figure.tight_layout()
     figure.savefig(path, metadata={"Software": None})
 
 
-def _saved(figure: Figure) -> io.BytesIO:
+def _to_png(figure: Figure) -> io.BytesIO:
+    """Return a figure as a PNG file in memory."""
     picture = io.BytesIO()
     figure.tight_layout()
     figure.savefig(picture, format="png", metadata={"Software": None})
     return picture
 
 
-def _grid(images: list[list[np.ndarray]], names: Sequence[Any]) -> io.BytesIO:
+def _image_grid(images: list[list[np.ndarray]], names: Sequence[Any]) -> io.BytesIO:
     """Draw images (H, W) or (H, W, C), floats in [0, 1], in rows with names."""
-    most = max(map(len, images))
-    figure = Figure(figsize=(0.5 * most + 1, 0.5 * len(images) + 0.2), dpi=130)
-    for row, axes in enumerate(figure.subplots(len(images), most, squeeze=False)):
+    n_columns = max(map(len, images))
+    figure = Figure(figsize=(0.5 * n_columns + 1, 0.5 * len(images) + 0.2), dpi=130)
+    for row, axes in enumerate(figure.subplots(len(images), n_columns, squeeze=False)):
         for axis, image in zip(axes, images[row], strict=False):
             axis.imshow(image, cmap="gray", vmin=0, vmax=1)
             axis.set_xticks([])
             axis.set_yticks([])
         for axis in axes[len(images[row]) :]:
             axis.set_visible(False)
-        axes[0].set_ylabel(_plain(names[row]), rotation=0, ha="right", va="center")
-    return _saved(figure)
+        axes[0].set_ylabel(_escape_mathtext(names[row]), rotation=0, ha="right", va="center")
+    return _to_png(figure)
 
 
-def _plain(name: Any) -> str:
-    """Return a name as matplotlib shows it: between two dollars it would expect mathematics."""
+def _escape_mathtext(name: Any) -> str:
+    """Return a name as matplotlib is to be given it: between two dollars it would read mathematics."""
     return str(name).replace("$", r"\$")
 
 
 def _pixels(codec: ImageCodec, images: Any) -> list[np.ndarray]:
-    """Return images as matplotlib takes them."""
+    """Return images as matplotlib takes them: (H, W) or (H, W, C), floats in [0, 1]."""
     return list(((codec.encode(images) + 1) / 2).permute(0, 2, 3, 1).squeeze(3).numpy())
 
 
 def nearest_pairs(
-    X: Any, labels: np.ndarray, made: Any, made_labels: np.ndarray, classes: np.ndarray
+    train: LabeledSamples, synthetic: LabeledSamples, classes: np.ndarray, n: int = 5
 ) -> io.BytesIO:
-    codec, grid = ImageCodec.fit(X), []
+    """Draw synthetic images of each class, each with the training image that is nearest by its pixels."""
+    codec, grid = ImageCodec.fit(train.X), []
     for c in range(len(classes)):
-        some = take(made, np.flatnonzero(made_labels == c)[:5])
-        own = take(X, np.flatnonzero(labels == c))
-        near = torch.cdist(codec.encode(some).flatten(1), codec.encode(own).flatten(1)).argmin(1)
-        pairs = zip(_pixels(codec, some), _pixels(codec, take(own, near)), strict=True)
+        shown, real = synthetic.of_class(c)[:n], train.of_class(c)
+        distances = torch.cdist(codec.encode(shown).flatten(1), codec.encode(real).flatten(1))
+        nearest = take(real, distances.argmin(1))
+        pairs = zip(_pixels(codec, shown), _pixels(codec, nearest), strict=True)
         grid.append([image for pair in pairs for image in pair])
-    return _grid(grid, classes.tolist())
+    return _image_grid(grid, classes.tolist())
 
 
-def variation_grid(X: Any, labels: np.ndarray, classes: np.ndarray, gan: Any, n: int = 6) -> io.BytesIO:
-    codec, grid = ImageCodec.fit(X), []
+def variation_grid(train: LabeledSamples, classes: np.ndarray, gan: Any, n: int = 6) -> io.BytesIO:
+    """Draw a training image of each class, and `n` variations of it by ``gan.vary``."""
+    codec, grid = ImageCodec.fit(train.X), []
     for c in range(len(classes)):
-        first = take(X, np.flatnonzero(labels == c)[:1])
+        first = train.of_class(c)[:1]
         varied = gan.vary(concat([first] * n), np.repeat(classes[c : c + 1], n), random_state=c)
         grid.append([*_pixels(codec, first), *_pixels(codec, varied)])
-    return _grid(grid, classes.tolist())
+    return _image_grid(grid, classes.tolist())
 
 
 def loss_curves(history: list[dict[str, Any]]) -> io.BytesIO:
+    """Draw losses and diversity by step, as ``history_`` of a `ConditionalGAN` holds them."""
     figure = Figure(figsize=(7, 3), dpi=110)
     axis = figure.subplots()
     members = sorted({entry["member"] for entry in history})
-    for color, name in enumerate(("generator", "discriminator", "spread")):
+    for color, name in enumerate(("generator", "discriminator", "min_class_diversity")):
         for member in members:
             own = [entry for entry in history if entry["member"] == member and name in entry]
             axis.plot(
@@ -135,60 +146,62 @@ def loss_curves(history: list[dict[str, Any]]) -> io.BytesIO:
             )
     axis.set_xlabel("step")
     axis.legend()
-    return _saved(figure)
+    return _to_png(figure)
 
 
-def pca_scatter(
-    real: np.ndarray, real_labels: np.ndarray, fake: np.ndarray, made_labels: np.ndarray, classes: np.ndarray
-) -> io.BytesIO:
-    project = PCA(2 if real.shape[1] > 1 else 1, random_state=0).fit(real)
+def pca_scatter(real: LabeledSamples, synthetic: LabeledSamples, classes: np.ndarray) -> io.BytesIO:
+    """Draw features along the first two principal components of the real samples."""
+    X_real, X_synthetic = np.asarray(real.X), np.asarray(synthetic.X)
+    pca = PCA(2 if X_real.shape[1] > 1 else 1, random_state=0).fit(X_real)
     figure = Figure(figsize=(7, 6), dpi=110)
     axis = figure.subplots()
     colors = colormaps["tab20"](np.linspace(0, 1, len(classes)))
     for c, color in enumerate(colors):
-        for rows, own, mark in ((real, real_labels, "."), (fake, made_labels, "x")):
-            points = project.transform(rows[own == c][:150])
+        for features, labels, marker in ((X_real, real.y, "."), (X_synthetic, synthetic.y, "x")):
+            points = pca.transform(features[labels == c][:MAX_SCATTERED])
             axis.plot(
                 points[:, 0],
                 points[:, -1],
-                mark,
+                marker,
                 color=color,
                 alpha=0.6,
-                # matplotlib leaves out what begins with "_".
-                label="\u200b" + _plain(classes[c]) if mark == "." else None,
+                # matplotlib hides a label that begins with "_": begin with a space of no width.
+                label="\u200b" + _escape_mathtext(classes[c]) if marker == "." else None,
             )
     axis.legend(title="class", fontsize=7)
     axis.set_xticks([])
     axis.set_yticks([])
-    return _saved(figure)
+    return _to_png(figure)
 
 
-def histograms(X: Any, made: Any, most: int = 24) -> io.BytesIO:
+def histograms(X: Any, X_synthetic: Any, max_columns: int = 24) -> io.BytesIO:
+    """Draw the distribution of each column of two tables: numbers as histograms, categories as bars."""
     codec = TableCodec.fit(X)
-    columns = codec.columns[:most]
-    figure = Figure(figsize=(9, 1.7 * (-(-len(columns) // 4))), dpi=110)
-    axes = figure.subplots(-(-len(columns) // 4), 4, squeeze=False).ravel()
+    columns = codec.columns[:max_columns]
+    n_rows = -(-len(columns) // 4)
+    figure = Figure(figsize=(9, 1.7 * n_rows), dpi=110)
+    axes = figure.subplots(n_rows, 4, squeeze=False).ravel()
     for axis in axes[len(columns) :]:
         axis.set_visible(False)
     for place, (axis, column) in enumerate(zip(axes, columns, strict=False)):
-        real, ours = (_present(rows, place) for rows in (X, made))
+        real, synthetic = (_present(rows, place) for rows in (X, X_synthetic))
         if column.ranks:
             edges = np.linspace(column.values[0], column.values[-1], 21) if len(column.values) > 1 else 5
             axis.hist(np.array(real, float), edges, density=True, alpha=0.5)
-            axis.hist(np.array(ours, float), edges, density=True, histtype="step")
+            axis.hist(np.array(synthetic, float), edges, density=True, histtype="step")
         else:
-            shares = [
+            real_shares, synthetic_shares = (
                 [np.mean([value == known for value in values]) for known in column.values]
-                for values in (real, ours)
-            ]
-            places = range(len(column.values))
-            axis.bar(places, shares[0], alpha=0.5)
-            axis.bar(places, shares[1], fill=False, edgecolor="C1")
-            names = [_plain(str(value)[:9]) for value in column.values]
-            axis.set_xticks(places, names) if len(names) <= 6 else axis.set_xticks([])
-        axis.set_title(_plain(column.name), fontsize=7)
+                for values in (real, synthetic)
+            )
+            bars = range(len(column.values))
+            axis.bar(bars, real_shares, alpha=0.5)
+            axis.bar(bars, synthetic_shares, fill=False, edgecolor="C1")
+            names = [_escape_mathtext(str(value)[:9]) for value in column.values]
+            axis.set_xticks(bars, names) if len(names) <= 6 else axis.set_xticks([])
+        axis.set_title(_escape_mathtext(column.name), fontsize=7)
         axis.tick_params(labelsize=5)
-    return _saved(figure)
+    return _to_png(figure)
 
 
 def _present(rows: Any, place: int) -> list[Any]:
@@ -197,18 +210,19 @@ def _present(rows: Any, place: int) -> list[Any]:
     return [value for value in np.asarray(values, dtype=object) if not is_missing(value)]
 
 
-def correlations(X: Any, made: Any) -> io.BytesIO:
+def correlations(X: Any, X_synthetic: Any) -> io.BytesIO:
+    """Draw the correlations of encoded columns in two tables, and their difference."""
     codec = TableCodec.fit(X)
     with np.errstate(invalid="ignore", divide="ignore"):
-        real, ours = (
-            np.nan_to_num(np.corrcoef(codec.encode(rows, strict=False).numpy().T)) for rows in (X, made)
+        real, synthetic = (
+            np.nan_to_num(np.corrcoef(codec.encode(rows, strict=False).numpy().T))
+            for rows in (X, X_synthetic)
         )
+    panels = {"real": real, "synthetic": synthetic, "difference": synthetic - real}
     figure = Figure(figsize=(9, 3), dpi=110)
-    for axis, matrix, title in zip(
-        figure.subplots(1, 3), (real, ours, ours - real), ("real", "synthetic", "difference"), strict=True
-    ):
+    for axis, (title, matrix) in zip(figure.subplots(1, 3), panels.items(), strict=True):
         axis.imshow(np.atleast_2d(matrix), cmap="coolwarm", vmin=-1, vmax=1)
         axis.set_title(title)
         axis.set_xticks([])
         axis.set_yticks([])
-    return _saved(figure)
+    return _to_png(figure)

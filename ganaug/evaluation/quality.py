@@ -1,9 +1,8 @@
-"""quality_report: how real, varied, new and useful synthetic rows are, class by class."""
+"""quality_report: how realistic, diverse, new and useful synthetic samples are, class by class."""
 
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,24 +12,27 @@ import numpy as np
 import torch
 from sklearn.base import clone
 from torch import Tensor
-from torchvision.transforms.v2 import functional as tvf
 
-from ganaug.data.containers import as_container, is_dataframe, take
-from ganaug.data.holdout import sample_digests
-from ganaug.data.labels import as_random_state, check_labels, encode_labels, label_indices
-from ganaug.data.protocol import check_generator
+from ganaug.data.containers import as_container
+from ganaug.data.labels import as_random_state, check_labels, encode_labels
 from ganaug.evaluation.classifiers import SmallCNNClassifier, TreeEnsembleClassifier
 from ganaug.evaluation.comparison import (
-    LEAST_HELD,
-    Entry,
     compare_distributions,
     downstream_scores,
     match_class_frequencies,
-    mean_entry,
     memorization,
 )
+from ganaug.evaluation.estimates import Entry, average_entries
 from ganaug.evaluation.neighbours import Neighbours
 from ganaug.evaluation.report import write_page
+from ganaug.evaluation.samples import (
+    MIN_HELD_OUT,
+    LabeledSamples,
+    ReportedSamples,
+    check_held_out,
+    noise_like,
+    synthetic_samples,
+)
 from ganaug.evaluation.verdict import verdict
 
 CLASSIFIER_STEPS = 600
@@ -41,13 +43,20 @@ Features = Callable[[Any], Any]
 class QualityReport(dict):
     """What `quality_report` found: plain types, with ``to_json`` and ``to_html``.
 
-    ``report["per_class"][label][measure]`` and ``report["overall"][measure]`` hold "value", "low" and
-    "high" of a 95 % interval, "real", which real rows score against real rows, and what bad
-    generators score: "noise", "train_copies" and "single_mode". None where there is nothing to measure by.
-    ``report["verdict"]`` is a list of sentences, the first of which says whether to use it.
+    ``report["per_class"][label][measure]`` and ``report["overall"][measure]`` are entries of seven
+    numbers. Each is None where it can't be measured.
+
+    - "value": of the synthetic samples.
+    - "low" and "high": the ends of its 95 % interval.
+    - "real": what real samples score against other real samples.
+    - "noise", "train_copies" and "single_mode": what three bad generators score. They return noise,
+      training samples, and a single sample over and over.
+
+    ``report["counts"]`` are the training samples of each class. ``report["verdict"]`` is a list of
+    sentences, the first of which says whether to use the synthetic samples.
     """
 
-    pictures: dict[str, Any]
+    samples: ReportedSamples
 
     def to_json(self, path: str | Path | None = None) -> str:
         """Return all numbers as JSON, and write them to a file if one is named."""
@@ -58,8 +67,8 @@ class QualityReport(dict):
         return text
 
     def to_html(self, path: str | Path) -> None:
-        """Write a page that needs no other file: the verdict, pictures, and all numbers."""
-        write_page(Path(path), self, **self.pictures)
+        """Write a page that needs no other file: the verdict, figures, and all numbers."""
+        write_page(Path(path), self, self.samples)
 
 
 def quality_report(
@@ -73,24 +82,26 @@ def quality_report(
     features: Features | None = None,
     random_state: int | np.random.RandomState | None = 0,
 ) -> QualityReport:
-    """Measure synthetic rows against the rows a generator was trained on, and against held-out ones.
+    """Compare synthetic samples with those a generator was trained on, and with held-out ones.
 
     Parameters
     ----------
     synthetic : ConditionalGenerator or (X, y)
-        A fitted `ConditionalGAN`, `QualityGate` or anything with ``classes_`` and ``sample``; or rows
-        and their labels.
+        A fitted `ConditionalGAN`, `QualityGate` or anything with ``classes_`` and ``sample``; or
+        samples and their labels, at least 2 of each class.
     X, y
-        The training rows, as for `ConditionalGAN.fit`, and their labels.
+        The training samples, as for `ConditionalGAN.fit`, and their labels.
     X_test, y_test : optional
-        Rows that the generator never saw; images that are among `X` are left out. Without at least 20
-        of a class neither copying nor usefulness can be measured of it, nor usefulness over all.
-    per_class : int
-        Rows to sample of each class, and at most to use of each.
+        Samples that the generator never saw, and their labels. Images that are among `X` are left out.
+        A class with fewer than 20 has no "memorization", "tstr" and "augmentation_gain". Then the
+        latter two are missing over all classes, too.
+    per_class : int, default=500
+        How many samples of each class to draw from a generator, and to use at most; from 2 up.
     features : callable, optional
-        ``features(rows) -> (n, n_features)``, in which distances are taken. None: a small classifier
-        trained on `X` and `y`, nothing is downloaded; of tables their encoded columns.
-    random_state : int, RandomState or None
+        ``features(X) -> (n, n_features)``, in which distances are taken. None: of images those of a
+        small classifier trained on `X` and `y`, so nothing is downloaded; of tables the encoded
+        columns.
+    random_state : int, RandomState or None, default=0
 
     Returns
     -------
@@ -99,7 +110,8 @@ def quality_report(
     Raises
     ------
     ValueError
-        If rows or labels are not of the kinds described.
+        If samples, labels or `per_class` are not as described, or if all images of `X_test` are
+        among `X`.
 
     Warns
     -----
@@ -108,158 +120,94 @@ def quality_report(
 
     Notes
     -----
-    Measures: "precision", "recall", "density", "coverage" and "authenticity" (see
-    `ganaug.evaluation.measures.prdc`); "kernel_distance", of classes of at least 50 rows, and over all "frechet_distance";
-    "diversity", the mean distance of two rows of a class over that of real ones; "memorization", the
-    share of rows as near to a training row as only 5 % of held-out rows are. With held-out rows: "tstr",
-    recall of a classifier trained on synthetic rows only, its floor that of one trained on real ones; "trts",
-    recall on synthetic rows of the latter; "augmentation_gain", what recall gains where synthetic rows are
-    added.
+    The measures, of each class and over all:
+
+    - "precision", "recall", "density", "coverage" and "authenticity": see
+      `ganaug.evaluation.measures.prdc`.
+    - "kernel_distance": the squared maximum mean discrepancy, of classes of at least 50 samples.
+    - "frechet_distance": over all classes only.
+    - "diversity": the mean distance between two samples of a class, over that of real ones.
+    - "memorization": the share of samples that are closer to a training sample than 5 % of held-out
+      ones are.
+    - "tstr": the recall of a classifier trained on synthetic samples, tested on held-out ones. Its
+      "real" is that of a classifier trained on `X`.
+    - "trts": the recall of a classifier trained on `X`, tested on synthetic samples.
+    - "augmentation_gain": by how much synthetic samples raise recall when they are added to `X`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ganaug import quality_report
+    >>> X, y = np.random.default_rng(0).normal(size=(160, 3)), np.arange(160) % 2
+    >>> copies = (X[:120], y[:120])
+    >>> report = quality_report(copies, X[:120], y[:120], X[120:], y[120:])
+    >>> report["overall"]["memorization"]["value"]
+    1.0
+    >>> print(report["verdict"][0])
+    Do not use it: 100 % of them are memorised: closer to a training sample than 95 % of held-out samples.
     """
     if isinstance(per_class, bool) or not isinstance(per_class, int | np.integer) or per_class < 2:
         raise ValueError(f"`per_class` must be an integer from 2 up, got {per_class!r}.")
-    random = as_random_state(random_state)
+    rng = as_random_state(random_state)
     X = as_container(X)
     y = check_labels(y, len(X))
     classes, labels = encode_labels(y)
-    space = Neighbours(X)
-    codec: Any = space.codec
-    X_test, test_labels = _held_out(X_test, y_test, X, classes, codec)
-    made, made_labels, kept = _synthetic_rows(synthetic, classes, per_class, random)
-    seen = np.concatenate(_some_of_each(labels, len(classes), per_class, random))
-    model: Any = SmallCNNClassifier(steps=CLASSIFIER_STEPS)
-    if X.ndim == 2:
-        model = TreeEnsembleClassifier(codec=codec)  # synthetic rows alone may be all the same
-    model.set_params(random_state=int(random.randint(2**31 - 1)))
-    real_only = None  # a classifier of real rows
-    if features is None:
-        if X.ndim == 2:
-            features = partial(codec.encode, strict=False)
-        else:
-            real_only = clone(model).fit(X, labels)
-            features = real_only.features
-    real, fake = (_matrix(features(rows)) for rows in (take(X, seen), made))
-    real_labels = labels[seen]
-    noise = _matrix(features(_noise(X, len(made), random)))
-    points = space.by_class(X, labels)
+    train, n_classes = LabeledSamples(X, labels), len(classes)
+    neighbours = Neighbours(X)
+    codec: Any = neighbours.codec
+    held_out = check_held_out(X_test, y_test, X, classes, codec)
+    compared, generator = synthetic_samples(synthetic, classes, per_class, rng)
+    reference = train.at_most(per_class, n_classes, rng)
+    model = _classifier(X, codec, rng)
+    real_classifier = None
+    if features is None and X.ndim == 2:
+        features = partial(codec.encode, strict=False)
+    elif features is None:
+        real_classifier = clone(model).fit(X, labels)
+        features = real_classifier.features
+    real, fake = _extract(features, reference), _extract(features, compared)
+    noise = _extract(features, LabeledSamples(noise_like(X, len(compared), rng), compared.y))
 
-    measurable = np.flatnonzero(np.bincount(test_labels, minlength=len(classes)) >= LEAST_HELD)
+    measurable = np.flatnonzero(np.bincount(held_out.y, minlength=n_classes) >= MIN_HELD_OUT)
+    points = neighbours.by_class(X, labels)
     found: dict[Any, dict[str, Entry]] = {}
-    for c in range(len(classes)):
-        own, ours = real[real_labels == c], fake[made_labels == c]
-        measures = compare_distributions(own, ours, noise[made_labels == c], random)
-        held = take(X_test, np.flatnonzero(test_labels == c)) if c in measurable else None
-        rows = take(made, np.flatnonzero(made_labels == c))
-        measures["memorization"] = memorization(space, points[c], rows, held, random)
-        found[classes[c].item() if hasattr(classes[c], "item") else classes[c]] = measures
-    overall = compare_distributions(
-        real, fake, noise, random, mix=match_class_frequencies(made_labels, real_labels)
-    )
-    overall["diversity"] = mean_entry([m["diversity"] for m in found.values()])
-    overall["memorization"] = mean_entry([m["memorization"] for m in found.values()])
+    for c, label in enumerate(classes.tolist()):
+        found[label] = compare_distributions(real.of_class(c), fake.of_class(c), noise.of_class(c), rng)
+        new = held_out.of_class(c) if c in measurable else None
+        found[label]["memorization"] = memorization(neighbours, points[c], compared.of_class(c), new, rng)
+    matched = match_class_frequencies(compared.y, reference.y)
+    overall = compare_distributions(real.X, fake.X, noise.X, rng, matched=matched)
+    for name in ("diversity", "memorization"):
+        overall[name] = average_entries([entries[name] for entries in found.values()])
     if len(measurable):
-        seen_again = np.flatnonzero(np.isin(test_labels, measurable))
-        held_out = take(X_test, seen_again), test_labels[seen_again]
-        real_only = real_only or clone(model).fit(X, labels)
-        useful = downstream_scores(real_only, X, labels, made, made_labels, *held_out, len(classes), random)
-        for c, measures in enumerate(found.values()):
-            measures |= {name: entry[c] for name, entry in useful.items()}
-        # A mean over the rich classes, which have rows to hold out, would say nothing of what poor ones gain.
-        known = useful if len(measurable) == len(classes) else {"trts"}
-        overall |= {name: useful[name][-1] for name in known}
+        tested = held_out.take(np.isin(held_out.y, measurable))
+        real_classifier = real_classifier or clone(model).fit(X, labels)
+        scores = downstream_scores(real_classifier, train, compared, tested, n_classes, rng)
+        for name, (by_class, macro) in scores.items():
+            for entries, entry in zip(found.values(), by_class, strict=True):
+                entries[name] = entry
+            # A mean over majority classes, which can spare held-out samples, hides what minorities gain.
+            if name == "trts" or len(measurable) == n_classes:
+                overall[name] = macro
     counts = dict(zip(found, np.bincount(labels).tolist(), strict=True))
     report = QualityReport(
         verdict=verdict(overall, found, counts), overall=overall, per_class=found, counts=counts
     )
-    report.pictures = {
-        "X": X,
-        "labels": labels,
-        "made": made,
-        "made_labels": made_labels,
-        "classes": classes,
-        "real_features": real.numpy(),
-        "real_labels": real_labels,
-        "fake_features": fake.numpy(),
-        "gan": kept,
-    }
+    report.samples = ReportedSamples(classes, train, compared, real, fake, generator)
     return report
 
 
-def _held_out(X_test: Any, y_test: Any, X: Any, classes: np.ndarray, codec: Any) -> tuple[Any, np.ndarray]:
-    """Return held-out rows and their class indices; without images that are among those of `X`."""
-    if X_test is None:
-        if y_test is not None:
-            raise ValueError("`y_test` must be None without `X_test`, got labels.")
-        return None, np.empty(0, np.int64)
-    X_test = as_container(X_test)
-    if not len(X_test):
-        raise ValueError("`X_test` must be None or hold rows, got 0.")
-    try:
-        codec.check(X_test)
-    except ValueError as exc:
-        raise ValueError(f"`X_test` must be of the kind of `X`. {exc}") from exc
-    labels = label_indices(check_labels(y_test, len(X_test), "y_test", "X_test"), classes, "y_test")
-    if X_test.ndim == 2:  # whose rows may have twins
-        return X_test, labels
-    new = ~np.isin(sample_digests(X_test), sample_digests(X))
-    if new.all():
-        return X_test, labels
-    told = f"{np.sum(~new)} of the {len(new)} images of `X_test` are among those of `X`"
-    if not new.any():
-        raise ValueError(f"`X_test` must hold images that the generator never saw: {told}.")
-    warnings.warn(f"{told}: they are left out.", stacklevel=3)
-    return take(X_test, new), labels[new]
-
-
-def _synthetic_rows(
-    synthetic: Any, classes: np.ndarray, per_class: int, random: np.random.RandomState
-) -> tuple[Any, np.ndarray, Any]:
-    """Return rows and class indices, and the generator if there is one."""
-    if isinstance(synthetic, tuple | list) and len(synthetic) == 2:
-        name = "synthetic"
-        rows = as_container(synthetic[0])
-        labels = label_indices(
-            check_labels(synthetic[1], len(rows), f"{name}[1]", f"{name}[0]"), classes, name
-        )
-        mask = getattr(synthetic, "synthetic", None)
-        if mask is not None and mask.any():  # real rows may stand beside them
-            rows, labels = take(rows, mask), labels[mask]
-        kept = np.concatenate(_some_of_each(labels, len(classes), per_class, random))
-        least = np.bincount(labels, minlength=len(classes)).min()
-        if least < 2:
-            raise ValueError(f"`synthetic` must hold at least 2 rows of every class, got {least} of one.")
-        return take(rows, kept), labels[kept], None
-    check_generator(synthetic)
-    label_indices(classes, synthetic.classes_, "y")
-    labels = np.repeat(np.arange(len(classes)), per_class)
-    return synthetic.sample(classes[labels], random_state=random.randint(2**31 - 1)), labels, synthetic
-
-
-def _some_of_each(
-    labels: np.ndarray, n_classes: int, most: int, random: np.random.RandomState
-) -> list[np.ndarray]:
-    """Return the indices of at most so many rows of each class, drawn at random, in order."""
-    by_class = (np.flatnonzero(labels == c) for c in range(n_classes))
-    return [np.sort(random.permutation(own)[:most]) for own in by_class]
-
-
-def _matrix(features: Any) -> Tensor:
-    rows = features.detach().cpu() if isinstance(features, Tensor) else np.asarray(features)
-    return torch.as_tensor(rows, dtype=torch.float32).flatten(1)
-
-
-def _noise(X: Any, n: int, random: np.random.RandomState) -> Any:
-    """Return rows that have nothing of `X` but its range: pixels at random, or each column shuffled."""
+def _classifier(X: Any, codec: Any, rng: np.random.RandomState) -> Any:
+    """Return the classifier, not fitted yet, that scores synthetic samples of the kind of `X`."""
+    seed = int(rng.randint(2**31 - 1))
     if X.ndim > 2:
-        noise = random.randint(0, 256, (n, *X.shape[1:]), dtype=np.uint8)
-        if isinstance(X, Tensor):
-            return tvf.to_dtype(torch.from_numpy(noise), X.dtype, scale=True)
-        return noise if X.dtype == np.uint8 else (noise / np.float32(255)).astype(X.dtype)
-    rows = take(X, random.randint(len(X), size=n)).copy()
-    for place in range(rows.shape[1]):
-        order = random.permutation(n)
-        if is_dataframe(rows):
-            rows.isetitem(place, rows.iloc[order, place].array)
-        else:
-            rows[:, place] = rows[order, place]
-    return rows
+        return SmallCNNClassifier(steps=CLASSIFIER_STEPS, random_state=seed)
+    # A column that is constant in the synthetic samples has no codec of its own.
+    return TreeEnsembleClassifier(codec=codec, random_state=seed)
+
+
+def _extract(features: Features, samples: LabeledSamples) -> LabeledSamples:
+    """Return the features of samples as a Tensor (n, n_features), float32."""
+    values = features(samples.X)
+    values = values.detach().cpu() if isinstance(values, Tensor) else np.asarray(values)
+    return LabeledSamples(torch.as_tensor(values, dtype=torch.float32).flatten(1), samples.y)

@@ -1,16 +1,15 @@
-"""Pictures of what was synthesised, real beside synthetic, and the page that shows what it is worth."""
+"""The page of a report: the verdict, figures and tables in one HTML file that needs no other."""
 
 from __future__ import annotations
 
 import base64
 import html
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from ganaug.evaluation.estimates import REFERENCES, Entry
 from ganaug.evaluation.pictures import (
     contact_sheet,
     correlations,
@@ -20,7 +19,10 @@ from ganaug.evaluation.pictures import (
     pca_scatter,
     variation_grid,
 )
+from ganaug.evaluation.samples import ReportedSamples
+from ganaug.evaluation.verdict import DO_NOT_USE, NOTHING_AGAINST
 
+# Filled in by `str.format`: a brace of the style sheet is doubled.
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -42,125 +44,122 @@ th, td {{ border-bottom: 1px solid var(--line); padding: 0.25rem 0.6rem;
   text-align: right; white-space: nowrap; }}
 th:first-child, td:first-child {{ text-align: left; }}
 </style></head><body>
-<h1>Synthetic data: what they are worth</h1>
+<h1>What the synthetic data are worth</h1>
 <ul class="verdict">{verdict}</ul>
 {figures}
 {tables}
 <h2>What the numbers mean</h2>
-<p>Beside each value stands its 95&nbsp;% interval; then what real rows score against real rows
-(<em>real</em>), and what bad generators would: pixels or columns at random (<em>noise</em>), training rows
-again (<em>copies</em>), one row over and over (<em>one mode</em>).</p>
+<p>Each value has a 95&nbsp;% interval beside it. Then come reference scores. <em>Real</em> is what real
+samples score against other real samples. The others are what bad generators score: random pixels or shuffled
+columns (<em>noise</em>), the training samples themselves (<em>training copies</em>), and one sample over and
+over (<em>single mode</em>). The neighbourhood of a sample reaches to its fifth nearest neighbour.</p>
 <dl>{meanings}</dl>
 </body></html>
 """
 MEANINGS = {
-    "precision": "share of synthetic rows that lie among real ones of their class",
-    "recall": "share of real rows that lie among synthetic ones",
-    "density": "how many real neighbourhoods a synthetic row lies in, 1 as real rows do",
-    "coverage": "share of real rows that have a synthetic one near them",
-    "authenticity": "share of synthetic rows that are no nearer to a training row than that is to others",
-    "diversity": "how much synthetic rows of a class differ, 1 as much as real ones",
-    "kernel_distance": "kernel distance of the two sets, 0 is the same; of classes of 50 rows or more",
-    "frechet_distance": "Frechet distance of the two sets; in the features used here, so not to be compared with others'",
-    "memorization": "share of rows as near to a training row as only 5 % of held-out rows are",
-    "tstr": "recall on held-out rows of a classifier trained on synthetic rows alone; 'real': on real ones",
-    "trts": "recall on synthetic rows of a classifier trained on real ones",
-    "augmentation_gain": "what recall on held-out rows gains where synthetic rows are added",
+    "precision": "share of synthetic samples in the neighbourhood of a real sample of their class",
+    "recall": "share of real samples in the neighbourhood of a synthetic sample",
+    "density": "mean number of real neighbourhoods around a synthetic sample, over five; real samples"
+    " score about 1",
+    "coverage": "share of real samples with a synthetic sample in their neighbourhood",
+    "authenticity": "share of synthetic samples that are farther from their nearest training sample than that"
+    " one is from other training samples",
+    "diversity": "mean distance between two synthetic samples of a class, over that between two real ones",
+    "kernel_distance": "distance of the two sets by a kernel (squared MMD, as in KID); 0 is equal; of classes"
+    " of 50 samples or more",
+    "frechet_distance": "Fréchet distance of the two sets, as in FID, but in the features of this report: do"
+    " not compare it with a published FID",
+    "memorization": "share of synthetic samples that are closer to a training sample than 5 % of held-out"
+    " samples are",
+    "tstr": "train on synthetic, test on real: recall on held-out samples of a classifier trained on"
+    " synthetic samples; 'real' is that of one trained on real samples",
+    "trts": "train on real, test on synthetic: recall on synthetic samples of a classifier trained on real"
+    " samples",
+    "augmentation_gain": "gain in recall on held-out samples when synthetic samples are added to the training"
+    " samples",
 }
 
 
-def write_page(
-    path: Path,
-    report: Mapping[str, Any],
-    *,
-    X: Any,
-    labels: np.ndarray,
-    made: Any,
-    made_labels: np.ndarray,
-    classes: np.ndarray,
-    real_features: np.ndarray,
-    real_labels: np.ndarray,
-    fake_features: np.ndarray,
-    gan: Any,
-) -> None:
+def write_page(path: Path, report: Mapping[str, Any], samples: ReportedSamples) -> None:
     """Write a self-contained HTML page of a `ganaug.evaluation.quality.QualityReport`."""
-    figures = []
-    if X.ndim > 2:
+    overall, per_class, counts = (report[key] for key in ("overall", "per_class", "counts"))
+    tables = [_table("All classes", overall)]
+    tables += [
+        _table(f"Class {label} ({counts[label]} training samples)", measures)
+        for label, measures in per_class.items()
+    ]
+    measured = {name for measures in (overall, *per_class.values()) for name in measures}
+    meanings = (
+        f"<dt><strong>{name}</strong></dt><dd>{html.escape(meaning)}</dd>"
+        for name, meaning in MEANINGS.items()
+        if name in measured
+    )
+    page = PAGE.format(
+        verdict="".join(map(_verdict_item, report["verdict"])),
+        figures="".join(_figure_html(picture, words) for picture, words in _figures(samples)),
+        tables="".join(tables),
+        meanings="".join(meanings),
+    )
+    path.write_text(page, encoding="utf-8")
+
+
+def _verdict_item(sentence: str) -> str:
+    colors = {DO_NOT_USE: "bad", NOTHING_AGAINST: "good"}
+    color = next((color for start, color in colors.items() if sentence.startswith(start)), "")
+    return f'<li class="{color}">{html.escape(sentence)}</li>'
+
+
+def _figures(samples: ReportedSamples) -> Iterable[tuple[io.BytesIO, str]]:
+    """Yield the figures of a page, as PNG files, with their captions."""
+    train, synthetic, classes = samples.train, samples.synthetic, samples.classes
+    generator = samples.generator
+    if train.X.ndim > 2:
         sheet = io.BytesIO()
-        contact_sheet(X, classes[labels], made, classes[made_labels], sheet)
-        figures.append(_shown(sheet, "Real images on the left, synthetic ones on the right, by class"))
-        figures.append(
-            _shown(
-                nearest_pairs(X, labels, made, made_labels, classes),
-                "Synthetic images (left of each pair) and their nearest training image (right)",
-            )
+        contact_sheet(train.X, classes[train.y], synthetic.X, classes[synthetic.y], sheet)
+        yield sheet, "Real images on the left, synthetic ones on the right, by class"
+        yield (
+            nearest_pairs(train, synthetic, classes),
+            "Synthetic images (left of each pair) and their nearest training image (right)",
         )
-        if hasattr(gan, "vary"):
-            figures.append(
-                _shown(
-                    variation_grid(X, labels, classes, gan),
-                    "Training images (left column) and variations of them",
-                )
+        if hasattr(generator, "vary"):
+            yield (
+                variation_grid(train, classes, generator),
+                "Training images (left column) and variations of them",
             )
     else:
-        figures.append(_shown(histograms(X, made), "Columns: real (filled) and synthetic (line)"))
-        figures.append(
-            _shown(correlations(X, made), "Correlations of encoded columns: real, synthetic, difference")
+        yield histograms(train.X, synthetic.X), "Columns: real (filled) and synthetic (line)"
+        yield (
+            correlations(train.X, synthetic.X),
+            "Correlations of encoded columns: real, synthetic, difference",
         )
-    if getattr(gan, "history_", None):
-        figures.append(_shown(loss_curves(gan.history_), "Losses while training"))
-    figures.append(
-        _shown(
-            pca_scatter(real_features, real_labels, fake_features, made_labels, classes),
-            "Features in two dimensions: real (dots) and synthetic (crosses)",
+    if getattr(generator, "history_", None):
+        yield (
+            loss_curves(generator.history_),
+            "Losses during training, and the diversity of the least diverse class",
         )
-    )
-    colors = {"Do not use": "bad", "Nothing speaks": "good"}  # of what the verdict begins with
-    lines = [
-        f'<li class="{next((c for start, c in colors.items() if line.startswith(start)), "")}">'
-        f"{html.escape(line)}</li>"
-        for line in report["verdict"]
-    ]
-    sections = [_table("All classes", report["overall"])]
-    sections += [
-        _table(f"Class {label} ({report['counts'][label]} training rows)", m)
-        for label, m in report["per_class"].items()
-    ]
-    tables = (report["overall"], *report["per_class"].values())
-    used = [name for name in MEANINGS if any(name in table for table in tables)]
-    path.write_text(
-        PAGE.format(
-            verdict="".join(lines),
-            figures="".join(figures),
-            tables="".join(sections),
-            meanings="".join(f"<dt><strong>{name}</strong></dt><dd>{MEANINGS[name]}</dd>" for name in used),
-        ),
-        encoding="utf-8",
+    yield (
+        pca_scatter(samples.train_features, samples.synthetic_features, classes),
+        "Features in two dimensions (principal components): real (dots) and synthetic (crosses)",
     )
 
 
-def _table(title: str, measures: Mapping[str, Mapping[str, float | None]]) -> str:
+def _figure_html(picture: io.BytesIO, words: str) -> str:
+    data = base64.b64encode(picture.getvalue()).decode()
+    image = f'<img src="data:image/png;base64,{data}" alt="{words}">'
+    return f"<figure>{image}<figcaption>{words}</figcaption></figure>"
+
+
+def _table(title: str, measures: Mapping[str, Entry]) -> str:
     def number(value: float | None) -> str:
         return "" if value is None else f"{value:.3f}"
 
     rows = []
     for name, entry in measures.items():
         interval = "" if entry["low"] is None else f"{number(entry['low'])} to {number(entry['high'])}"
-        value = number(entry["value"]) or "not measurable"
-        others = "".join(
-            f"<td>{number(entry[key])}</td>" for key in ("real", "noise", "train_copies", "single_mode")
-        )
-        rows.append(f"<tr><td>{name}</td><td>{value}</td><td>{interval}</td>{others}</tr>")
-    head = "".join(
-        f"<th>{name}</th>"
-        for name in ("measure", "value", "interval", "real", "noise", "train_copies", "single_mode")
-    )
-    return (
-        f'<h2>{html.escape(title)}</h2><div class="wide"><table><tr>{head}</tr>{"".join(rows)}</table></div>'
-    )
-
-
-def _shown(picture: io.BytesIO, words: str) -> str:
-    data = base64.b64encode(picture.getvalue()).decode()
-    image = f'<img src="data:image/png;base64,{data}" alt="{words}">'
-    return f"<figure>{image}<figcaption>{words}</figcaption></figure>"
+        cells = [name, number(entry["value"]) or "not measurable", interval]
+        cells += [number(entry[key]) for key in REFERENCES]
+        rows.append("".join(f"<td>{cell}</td>" for cell in cells))
+    names = ("measure", "value", "interval", "real", "noise", "training copies", "single mode")
+    head = "".join(f"<th>{name}</th>" for name in names)
+    body = "".join(f"<tr>{row}</tr>" for row in rows)
+    return f'<h2>{html.escape(title)}</h2><div class="wide"><table><tr>{head}</tr>{body}</table></div>'

@@ -1,4 +1,4 @@
-"""FidelityCheck: whether images look like real ones, are new, and teach by themselves what real ones teach."""
+"""Fidelity of synthetic images: the classifier two-sample test, and the rate of near duplicates."""
 
 from __future__ import annotations
 
@@ -12,64 +12,80 @@ from ganaug.data.containers import concat, take
 from ganaug.evaluation.classifiers import SmallCNNClassifier
 from ganaug.evaluation.neighbours import Neighbours
 
-CLASSIFIER_STEPS = 600  # of the classifier that tells synthetic images from real ones
-MAX_PER_CLASS_COMPARED = 400  # images of each class, at most: half to learn from, half to be tested on
+CLASSIFIER_STEPS = 600
+# Half of them train the classifier, the other half test it.
+MAX_PER_CLASS_COMPARED = 400
 
 
 def c2st_auc(
     X: Any,
     labels: np.ndarray,
-    made: Any,
-    made_labels: np.ndarray,
-    held_out: Any,
-    held_labels: np.ndarray,
+    X_synthetic: Any,
+    synthetic_labels: np.ndarray,
+    X_held_out: Any,
+    held_out_labels: np.ndarray,
     random_state: int = 0,
 ) -> float:
-    """Return how well a classifier tells synthetic images from real ones, as the area under its ROC curve.
+    """Return how well a classifier distinguishes synthetic from real images, as an area under the ROC curve.
 
-    0.5 of what can't be told, 1 of what is told without fail. It learns to tell from images that the
-    generator was trained on, and is tested on held-out ones. Classes weigh alike.
+    The classifier is trained on real images that the generator was trained on, and tested on held-out
+    ones. Classes weigh alike.
 
     Parameters
     ----------
-    X, made, held_out : images, n of each
-        What the generator was trained on, what it made, and real ones that it never saw.
-    labels, made_labels, held_labels : ndarray of shape (n,)
-        Class indices; `made_labels` in order.
+    X, X_synthetic, X_held_out : array or Tensor of n images each
+        What the generator was trained on, what it generated, and real images that it never saw.
+    labels, synthetic_labels, held_out_labels : ndarray of shape (n,), int
+        Class indices; `synthetic_labels` must be sorted.
+    random_state : int, default=0
+
+    Returns
+    -------
+    float
+        In [0, 1]: 0.5 if the classifier can't distinguish them, 1 if it always can.
+
+    References
+    ----------
+    Lopez-Paz & Oquab, "Revisiting classifier two-sample tests", ICLR 2017, whose statistic is the
+    accuracy instead.
     """
-    place = np.arange(len(made_labels)) - np.searchsorted(made_labels, made_labels)  # within its class
-    learnt, tested = [
-        np.flatnonzero((place < MAX_PER_CLASS_COMPARED) & (place % 2 == part)) for part in (0, 1)
-    ]
-    rows = concat([X, take(made, learnt)])
-    is_made = np.arange(len(rows)) >= len(labels)
-    weight = _evenly(labels, made_labels[learnt])
-    model = SmallCNNClassifier(steps=CLASSIFIER_STEPS, random_state=random_state).fit(rows, is_made, weight)
-    score = model.predict_proba(concat([held_out, take(made, tested)]))[:, 1]
-    is_made = np.arange(len(score)) >= len(held_labels)
-    weight = _evenly(held_labels, made_labels[tested])
-    return float(roc_auc_score(is_made, score, sample_weight=weight))
+    rank_in_class = np.arange(len(synthetic_labels)) - np.searchsorted(synthetic_labels, synthetic_labels)
+    train, test = (
+        np.flatnonzero((rank_in_class < MAX_PER_CLASS_COMPARED) & (rank_in_class % 2 == half))
+        for half in (0, 1)
+    )
+    images = concat([X, take(X_synthetic, train)])
+    is_synthetic = np.arange(len(images)) >= len(labels)
+    weight = _class_balanced_weights(labels, synthetic_labels[train])
+    classifier = SmallCNNClassifier(steps=CLASSIFIER_STEPS, random_state=random_state)
+    classifier.fit(images, is_synthetic, weight)
+    score = classifier.predict_proba(concat([X_held_out, take(X_synthetic, test)]))[:, 1]
+    is_synthetic = np.arange(len(score)) >= len(held_out_labels)
+    weight = _class_balanced_weights(held_out_labels, synthetic_labels[test])
+    return float(roc_auc_score(is_synthetic, score, sample_weight=weight))
 
 
-def near_duplicate_rate(X: Any, labels: np.ndarray, made: Any, made_labels: np.ndarray) -> float:
-    """Return the share of rows that lie as near to a training row of their class as hardly two of these do.
+def near_duplicate_rate(X: Any, labels: np.ndarray, X_synthetic: Any, synthetic_labels: np.ndarray) -> float:
+    """Return the share of synthetic samples that are near duplicates of a training sample of their class.
+
+    A near duplicate is closer to a training sample than 1 % of training samples are to each other.
 
     Parameters
     ----------
-    X, made : rows, n of each
-    labels, made_labels : ndarray of shape (n,)
+    X, X_synthetic : array, Tensor or DataFrame of n samples each
+    labels, synthetic_labels : ndarray of shape (n,), int
         Class indices.
     """
     neighbours = Neighbours(X)
     real = neighbours.by_class(X, labels)
     limit = neighbours.too_near(real)
-    copied = [
+    near = [
         neighbours.nearest(points, own, limit=limit) <= limit
-        for points, own in zip(neighbours.by_class(made, made_labels), real, strict=True)
+        for points, own in zip(neighbours.by_class(X_synthetic, synthetic_labels), real, strict=True)
     ]
-    return float(np.mean(np.concatenate(copied)))
+    return float(np.mean(np.concatenate(near)))
 
 
-def _evenly(*parts: np.ndarray) -> np.ndarray:
-    """Return weights by which the classes of each part weigh alike."""
+def _class_balanced_weights(*parts: np.ndarray) -> np.ndarray:
+    """Return weights by which the classes of each part, given as labels, weigh alike within it."""
     return np.concatenate([compute_sample_weight("balanced", labels) for labels in parts])
