@@ -1,4 +1,4 @@
-"""The arms of the gain benchmark: what a user could train on instead of the data as it is."""
+"""The arms of the gain benchmark: the ways to train on an imbalanced set of images."""
 
 from __future__ import annotations
 
@@ -14,15 +14,17 @@ from sklearn.frozen import FrozenEstimator
 from benchmarks.classifier import TrainingSet
 from benchmarks.deepsmote import deep_smote
 from ganaug import ConditionalGAN, GANAugment, GANOverSampler, QualityGate
-from ganaug.adapters.pool import USUAL
+from ganaug.adapters.pool import DEFAULT_PER_CLASS
+from ganaug.data.weights import DEFAULT_SYNTHETIC_SHARE, balanced_weights
 
-SHARE = 0.8  # of the draws of a class that are synthetic, where an arm goes beyond balance
-EXTRA_PER_CLASS = 1000  # synthetic images added to each class there
-QUICK_STEPS = 100  # of training a generator, where a run shall only show that it runs
+# Images added to every class by the arms that add the same number to each.
+EXTRA_PER_CLASS = 1000
+# Training steps of a generator in a run that only has to show that it works.
+QUICK_STEPS = 100
 
 
 class Context:
-    """The training rows of one seed, and what several arms share: made when first asked for."""
+    """The training images of one seed, and the GAN that several arms share, fitted when first asked for."""
 
     def __init__(self, X: np.ndarray, y: np.ndarray, seed: int, *, quick: bool = False) -> None:
         self.X, self.y, self.seed, self.quick = X, y, seed, quick
@@ -31,7 +33,7 @@ class Context:
 
     @property
     def gan(self) -> ConditionalGAN:
-        """A GAN with default parameters, fitted on the training rows."""
+        """A GAN with default parameters, fitted on the training images."""
         if self._gan is None:
             start = time.perf_counter()
             self._gan = self.unfitted().fit(self.X, self.y)
@@ -45,27 +47,28 @@ class Context:
         return ConditionalGAN(steps=QUICK_STEPS if self.quick else "auto", random_state=self.seed)
 
     def use(self, gan: ConditionalGAN) -> None:
-        """Take a fitted GAN in the place of the default one."""
+        """Use a fitted GAN instead of the default one."""
         self._gan = gan
 
 
 Arm = Callable[[Context], TrainingSet]
 
 
-def as_it_is(context: Context) -> TrainingSet:
-    """Every row equally often."""
+def instance_balanced(context: Context) -> TrainingSet:
+    """Every image equally often: no resampling."""
     return TrainingSet(context.X, context.y, np.ones(len(context.y)))
 
 
-def balanced(context: Context) -> TrainingSet:
+def class_balanced(context: Context) -> TrainingSet:
     """Every class equally often."""
-    return TrainingSet(context.X, context.y, _evenly(context.y))
+    return TrainingSet(context.X, context.y, _class_balanced_weights(context.y))
 
 
-def deferred_weights(context: Context) -> TrainingSet:
-    """Every row equally often; classes weighted by effective number in the last part.
+def drw(context: Context) -> TrainingSet:
+    """Every image equally often; classes are weighted by effective number in the last part.
 
-    DRW of Cao et al., NeurIPS 2019, with the weights of Cui et al., CVPR 2019 (beta 0.9999).
+    Deferred re-weighting of Cao et al., NeurIPS 2019, with the weights of Cui et al., CVPR 2019
+    (beta 0.9999).
     """
     counts = np.bincount(context.y)
     weight = (1 - 0.9999) / (1 - 0.9999**counts)
@@ -74,156 +77,161 @@ def deferred_weights(context: Context) -> TrainingSet:
 
 
 def mixup(context: Context) -> TrainingSet:
-    """Every class equally often, images and labels mixed (Zhang et al., ICLR 2018)."""
-    return TrainingSet(context.X, context.y, _evenly(context.y), mixup=0.2)
+    """Class-balanced, images and labels mixed with alpha 0.2 (Zhang et al., ICLR 2018)."""
+    return replace(class_balanced(context), mixup=0.2)
 
 
-def mixup_more(context: Context) -> TrainingSet:
-    """The same, mixed more evenly: the best of six alphas on validation images of other seeds of digits."""
-    return TrainingSet(context.X, context.y, _evenly(context.y), mixup=0.8)
+def mixup_stronger(context: Context) -> TrainingSet:
+    """The same with alpha 0.8: the best of six alphas on validation images of other seeds of digits."""
+    return replace(class_balanced(context), mixup=0.8)
 
 
 def smote(context: Context) -> TrainingSet:
-    """SMOTE on pixels, filled up to the largest class."""
+    """SMOTE on pixels, up to the size of the largest class."""
     neighbours = min(5, np.bincount(context.y).min() - 1)
-    # Floats: SMOTE subtracts rows, which wraps around in uint8.
+    # SMOTE subtracts images, which would wrap around in uint8.
     flat = context.X.reshape(len(context.X), -1).astype(np.float64)
-    rows, y = SMOTE(k_neighbors=neighbours, random_state=context.seed).fit_resample(flat, context.y)
-    X = rows.round().astype(np.uint8).reshape(-1, *context.X.shape[1:])
-    return TrainingSet(X, y, _evenly(y))
+    resampled, y = SMOTE(k_neighbors=neighbours, random_state=context.seed).fit_resample(flat, context.y)
+    X = resampled.round().astype(np.uint8).reshape(-1, *context.X.shape[1:])
+    return TrainingSet(X, y, _class_balanced_weights(y))
 
 
 def deepsmote(context: Context) -> TrainingSet:
-    """DeepSMOTE, filled up to the largest class."""
+    """DeepSMOTE, up to the size of the largest class."""
     few = {"steps": QUICK_STEPS} if context.quick else {}
     X, y = deep_smote(context.X, context.y, seed=context.seed, **few)
-    return TrainingSet(X, y, _evenly(y))
+    return TrainingSet(X, y, _class_balanced_weights(y))
 
 
-def ganaug(context: Context) -> TrainingSet:
-    """GANOverSampler with its defaults: filled up to the largest class."""
-    gate = QualityGate(context.gan, random_state=context.seed).fit(context.X, context.y)
-    sampler = GANOverSampler(FrozenEstimator(gate), random_state=context.seed)
-    X, y = sampler.fit_resample(context.X, context.y)
-    return TrainingSet(X, y, _evenly(y))
-
-
-def ganaug_beyond(context: Context) -> TrainingSet:
-    """Synthetic images for every class, the largest too, at `SHARE` of the draws."""
-    totals = {c: int(n) + EXTRA_PER_CLASS for c, n in enumerate(np.bincount(context.y))}
-    sampler = GANOverSampler(
-        FrozenEstimator(context.gan), sampling_strategy=totals, random_state=context.seed
-    )
-    X, y = sampler.fit_resample(context.X, context.y)
-    return TrainingSet(X, y, _shared(y, sampler.synthetic_mask_))
-
-
-def ganaug_recommended(context: Context) -> TrainingSet:
-    """GANOverSampler, adding as much as it finds best by cross-validation, which may be nothing."""
-    sampler = GANOverSampler(
-        QualityGate(context.unfitted()), sampling_strategy="recommended", random_state=context.seed
-    )
-    X, y = sampler.fit_resample(context.X, context.y)
-    found = sampler.recommendation_
-    extra = {"recommendation": str(found), "recommend_seconds": round(found.seconds, 1)}
-    return TrainingSet(X, y, sampler.sample_weight_, extra=extra)
-
-
-def duplicates(context: Context) -> TrainingSet:
-    """The same as `ganaug_beyond` with copies of real images in the place of synthetic ones."""
+def random_oversampling(context: Context) -> TrainingSet:
+    """The control of `oversampler_1000`: copies of real images instead of synthetic ones."""
     rng = np.random.default_rng(context.seed)
     copies = [rng.choice(np.flatnonzero(context.y == c), EXTRA_PER_CLASS) for c in np.unique(context.y)]
-    rows = np.concatenate([np.arange(len(context.y)), *copies])
-    mask = np.arange(len(rows)) >= len(context.y)
-    return TrainingSet(context.X[rows], context.y[rows], _shared(context.y[rows], mask))
+    indices = np.concatenate([np.arange(len(context.y)), *copies])
+    y, copied = context.y[indices], np.arange(len(indices)) >= len(context.y)
+    weight = _class_balanced_weights(y, copied, DEFAULT_SYNTHETIC_SHARE)
+    return TrainingSet(context.X[indices], y, weight)
 
 
-def only(context: Context, each: int = EXTRA_PER_CLASS) -> TrainingSet:
-    """Synthetic images alone: train on synthetic, test on real."""
-    labels = np.repeat(np.unique(context.y), each)
+def oversampler(context: Context) -> TrainingSet:
+    """GANOverSampler with its defaults: up to the size of the largest class, through the gate."""
+    gate = QualityGate(context.gan, random_state=context.seed).fit(context.X, context.y)
+    oversampler = GANOverSampler(FrozenEstimator(gate), random_state=context.seed)
+    X, y = oversampler.fit_resample(context.X, context.y)
+    return TrainingSet(X, y, _class_balanced_weights(y))
+
+
+def oversampler_1000(context: Context) -> TrainingSet:
+    """As many synthetic images more for every class, at `DEFAULT_SYNTHETIC_SHARE` of its draws."""
+    totals = {c: int(n) + EXTRA_PER_CLASS for c, n in enumerate(np.bincount(context.y))}
+    oversampler = GANOverSampler(
+        FrozenEstimator(context.gan), sampling_strategy=totals, random_state=context.seed
+    )
+    X, y = oversampler.fit_resample(context.X, context.y)
+    return TrainingSet(X, y, _class_balanced_weights(y, oversampler.synthetic_mask_, DEFAULT_SYNTHETIC_SHARE))
+
+
+def oversampler_recommended(context: Context) -> TrainingSet:
+    """GANOverSampler, adding as much as it finds best by cross-validation, which may be nothing."""
+    oversampler = GANOverSampler(
+        QualityGate(context.unfitted()), sampling_strategy="recommended", random_state=context.seed
+    )
+    X, y = oversampler.fit_resample(context.X, context.y)
+    found = oversampler.recommendation_
+    extra = {"recommendation": str(found), "recommend_seconds": round(found.seconds, 1)}
+    return TrainingSet(X, y, oversampler.sample_weight_, extra=extra)
+
+
+def synthetic_only(context: Context, per_class: int = EXTRA_PER_CLASS) -> TrainingSet:
+    """Synthetic images and no real one: train on synthetic, test on real."""
+    labels = np.repeat(np.unique(context.y), per_class)
     X = context.gan.sample(labels, random_state=context.seed)
     return TrainingSet(X, labels, np.ones(len(labels)))
 
 
-def transform(context: Context) -> TrainingSet:
-    """`GANAugment` with its defaults, on batches in which every class comes equally often."""
-    augment = GANAugment(context.gan, random_state=context.seed)
-    return TrainingSet(context.X, context.y, _evenly(context.y), transform=augment)
+def synthetic_only_mixup(context: Context) -> TrainingSet:
+    """`synthetic_only` with as many images as `GANAugment` has in its pool, and mixup."""
+    return replace(synthetic_only(context, DEFAULT_PER_CLASS), mixup=mixup(context).mixup)
 
 
-def transform_vary(context: Context) -> TrainingSet:
+def augment(context: Context) -> TrainingSet:
+    """`GANAugment` with its defaults, on class-balanced batches."""
+    transform = GANAugment(context.gan, random_state=context.seed)
+    return replace(class_balanced(context), transform=transform)
+
+
+def augment_vary(context: Context) -> TrainingSet:
     """The same, but variations of the images of the batch."""
-    augment = GANAugment(context.gan, mode="vary")
-    return TrainingSet(context.X, context.y, _evenly(context.y), transform=augment)
+    return replace(class_balanced(context), transform=GANAugment(context.gan, mode="vary"))
 
 
-def transform_mixup(context: Context) -> TrainingSet:
-    """`GANAugment`, then mixup as the arm "mixup" has it: what whoever uses mixup already would do."""
-    return replace(transform(context), mixup=mixup(context).mixup)
+def augment_mixup(context: Context) -> TrainingSet:
+    """`GANAugment`, then mixup as the arm "mixup" has it."""
+    return replace(augment(context), mixup=mixup(context).mixup)
 
 
-def only_mixup(context: Context) -> TrainingSet:
-    """`only` with as many images as `GANAugment` has in its pool, and mixup."""
-    return replace(only(context, USUAL), mixup=mixup(context).mixup)
+def tail_weighted(arm: Arm, k: float = 30) -> Arm:
+    """Return `arm` with tail-weighted sampling.
+
+    A class of n real images is drawn with probability proportional to 1 + k/n; k = 0 is
+    class-balanced sampling.
+    """
+
+    def weighted(context: Context) -> TrainingSet:
+        balanced = arm(context)
+        odds = 1 + k / np.bincount(context.y)[balanced.y]
+        return replace(balanced, sampling_weight=balanced.sampling_weight * odds)
+
+    return weighted
 
 
-def leaning(arm: Arm, few: int = 30) -> Arm:
-    """Return `arm`, drawing a class of n real images (1 + few / n) times as often as a large one."""
-
-    def lean(context: Context) -> TrainingSet:
-        even = arm(context)
-        return replace(even, draw=even.draw * (1 + few / np.bincount(context.y)[even.y]))
-
-    return lean
-
-
-def _evenly(y: np.ndarray) -> np.ndarray:
-    return 1 / np.bincount(y)[y]
-
-
-def _shared(y: np.ndarray, synthetic: np.ndarray) -> np.ndarray:
-    """Return draws by which every class is equally likely, and `SHARE` of its draws synthetic."""
-    draw = np.empty(len(y))
-    for part, share in ((~synthetic, 1 - SHARE), (synthetic, SHARE)):
-        draw[part] = share / np.bincount(y[part])[y[part]]
-    return draw
+def _class_balanced_weights(
+    y: np.ndarray, synthetic: np.ndarray | None = None, share: float = 0.0
+) -> np.ndarray:
+    """Return sampling weights by which classes are equally likely, `share` of each of them synthetic."""
+    if synthetic is None:
+        synthetic = np.zeros(len(y), bool)
+    return balanced_weights(y, synthetic, dict.fromkeys(np.unique(y).tolist(), share))
 
 
 ARMS: dict[str, Arm] = {
-    "as it is": as_it_is,
-    "balanced": balanced,
-    "deferred weights": deferred_weights,
+    "instance-balanced": instance_balanced,
+    "class-balanced": class_balanced,
+    "DRW": drw,
     "mixup": mixup,
-    "mixup 0.8": mixup_more,
+    "mixup 0.8": mixup_stronger,
     "SMOTE": smote,
     "DeepSMOTE": deepsmote,
-    "duplicates": duplicates,
-    "ganaug": ganaug,
-    "ganaug beyond": ganaug_beyond,
-    "ganaug only": only,
-    "GANAugment": transform,
-    "GANAugment vary": transform_vary,
-    "GANAugment + mixup": transform_mixup,
-    "leaning mixup": leaning(mixup),
-    "leaning mixup 0.8": leaning(mixup_more),
-    "leaning 10 mixup": leaning(mixup, 10),
-    "leaning 10 mixup 0.8": leaning(mixup_more, 10),
-    "leaning GANAugment + mixup": leaning(transform_mixup),
-    "leaning 10 GANAugment + mixup": leaning(transform_mixup, 10),
-    "leaning ganaug only + mixup": leaning(only_mixup),
-    "ganaug recommended": ganaug_recommended,
+    "random oversampling": random_oversampling,
+    "GANOverSampler": oversampler,
+    "GANOverSampler +1000": oversampler_1000,
+    "synthetic only": synthetic_only,
+    "GANAugment": augment,
+    "GANAugment vary": augment_vary,
+    "GANAugment + mixup": augment_mixup,
+    "tail-weighted 30 mixup": tail_weighted(mixup),
+    "tail-weighted 30 mixup 0.8": tail_weighted(mixup_stronger),
+    "tail-weighted 10 mixup": tail_weighted(mixup, 10),
+    "tail-weighted 10 mixup 0.8": tail_weighted(mixup_stronger, 10),
+    "tail-weighted 30 GANAugment + mixup": tail_weighted(augment_mixup),
+    "tail-weighted 10 GANAugment + mixup": tail_weighted(augment_mixup, 10),
+    "tail-weighted 30 synthetic only + mixup": tail_weighted(synthetic_only_mixup),
+    "GANOverSampler recommended": oversampler_recommended,
 }
+# Arms that use this package's generators; the strongest baseline is chosen among the others.
 OURS = (
-    "ganaug",
-    "ganaug beyond",
-    "ganaug only",
+    "GANOverSampler",
+    "GANOverSampler +1000",
+    "synthetic only",
     "GANAugment",
     "GANAugment vary",
     "GANAugment + mixup",
-    "leaning GANAugment + mixup",
-    "leaning 10 GANAugment + mixup",
-    "leaning ganaug only + mixup",
-    "ganaug recommended",
+    "tail-weighted 30 GANAugment + mixup",
+    "tail-weighted 10 GANAugment + mixup",
+    "tail-weighted 30 synthetic only + mixup",
+    "GANOverSampler recommended",
 )
-ON_REQUEST = ("ganaug recommended",)  # takes several fits of the GAN
-CONTROLS = ("duplicates",)
+# It fits several GANs, so it runs only where `--arms` names it.
+ON_REQUEST = ("GANOverSampler recommended",)
+# A control is no baseline: no user would pick it.
+CONTROLS = ("random oversampling",)

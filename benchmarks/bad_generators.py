@@ -1,10 +1,11 @@
-"""Does `recommend_counts` add nothing of a generator that makes nothing of use?
+"""Negative controls: does `recommend_counts` add nothing where a generator is of no use?
 
     python -m benchmarks.bad_generators --data digits --seeds 10
 
-Three of them: pixels at random; one training image of each class over and over; a `ConditionalGAN`
-of 20 steps. None goes through a gate, which would reject most of what the first two make. Each run is
-written to benchmarks/results/bad_generators.json as it ends; runs that are there are not repeated.
+There are three: random pixels, one training image of each class over and over, and a
+`ConditionalGAN` of 20 steps. None goes through a gate, which would reject most images of the first
+two. Each run is written to benchmarks/results/bad_generators.json when it ends. Runs that are there
+are not repeated.
 """
 
 from __future__ import annotations
@@ -23,11 +24,12 @@ from benchmarks.gain import RESULTS
 from ganaug import ConditionalGAN, recommend_counts
 
 OUTPUT = RESULTS / "bad_generators.json"
+# Training steps of the GAN that has not learned anything yet.
 STEPS = 20
 
 
 class Noise(BaseEstimator):
-    """Makes pixels at random."""
+    """Samples random pixels."""
 
     def fit(self, X: np.ndarray, y: np.ndarray) -> Noise:
         self.classes_, self.shape_ = np.unique(y), X.shape[1:]
@@ -39,7 +41,7 @@ class Noise(BaseEstimator):
 
 
 class Collapsed(BaseEstimator):
-    """Makes the first training image of a class over and over."""
+    """Samples the first training image of a class over and over."""
 
     def fit(self, X: np.ndarray, y: np.ndarray) -> Collapsed:
         self.classes_, first = np.unique(y, return_index=True)

@@ -1,4 +1,4 @@
-"""The classifiers of the gain benchmark: every arm trains one of these, with the same number of updates."""
+"""The classifiers of the gain benchmark: all arms train the same one, with the same number of updates."""
 
 from __future__ import annotations
 
@@ -16,34 +16,47 @@ from torch.nn import functional as F
 from ganaug.data.containers import channels_first
 from ganaug.data.images import ImageCodec
 
-DEFERRED = 0.8  # the share of the updates after which deferred class weights set in
+# The share of the updates after which deferred class weights set in.
+DEFERRED_FROM = 0.8
+# Images that go through a network at once outside training.
+BLOCK_SIZE = 500
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Of a classifier; tuned once for balanced sampling with augmentation, on validation data."""
+    """Of a classifier; tuned once on validation data, for class-balanced sampling with augmentation."""
 
     network: str
     updates: int
     learning_rate: float
     batch_size: int = 64
-    flip: bool = False  # augmentation mirrors images, beside shifting them
+    flip: bool = False  # whether augmentation mirrors images as well as shifting them
 
 
 @dataclass(frozen=True)
 class TrainingSet:
     """What an arm trains on, and how.
 
-    `draw` is each row's chance of being drawn; `class_weight` multiplies the loss of a class in
-    the last part of the updates (deferred re-weighting, Cao et al., NeurIPS 2019); `mixup` is the
-    parameter of its beta distribution (Zhang et al., ICLR 2018), 0 for none; `transform` is called
-    with each batch, images (n, C, H, W) as they are stored and their labels; `extra` is kept with
-    the results.
+    Attributes
+    ----------
+    X : ndarray of shape (n, H, W) or (n, H, W, C), uint8
+    y : ndarray of shape (n,), int
+    sampling_weight : ndarray of shape (n,)
+        The probability of drawing each image, up to a factor.
+    class_weight : ndarray of shape (n_classes,), optional
+        Multiplies the loss of a class in the last part of the updates (deferred re-weighting, Cao
+        et al., NeurIPS 2019).
+    mixup : float, default=0.0
+        The parameter alpha of its beta distribution (Zhang et al., ICLR 2018), 0 for none.
+    transform : callable, optional
+        Called with the images of each batch, (n, C, H, W) as they are stored, and their labels.
+    extra : dict
+        Kept with the results.
     """
 
     X: np.ndarray
     y: np.ndarray
-    draw: np.ndarray
+    sampling_weight: np.ndarray
     class_weight: np.ndarray | None = None
     mixup: float = 0.0
     transform: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
@@ -60,28 +73,27 @@ class Classifier:
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
         """Return the probability of each class, (n, n_classes)."""
         self.network.eval()
-        blocks = [self.network(self._encode(X[i : i + 500])) for i in range(0, len(X), 500)]
-        return torch.cat(blocks).double().softmax(1).cpu().numpy()
+        return self._in_blocks(self.network, X).double().softmax(1).cpu().numpy()
 
     @torch.no_grad()
     def features(self, X: np.ndarray) -> np.ndarray:
-        """Return what the last layer sees of each image, (n, n_features)."""
+        """Return the input of the last layer for each image, (n, n_features)."""
         trunk = nn.Sequential(*list(self.network.children())[:-1]).eval()
-        return np.concatenate(
-            [trunk(self._encode(X[i : i + 500])).flatten(1).cpu().numpy() for i in range(0, len(X), 500)]
-        )
+        return self._in_blocks(trunk, X).flatten(1).cpu().numpy()
 
-    def _encode(self, X: np.ndarray) -> Tensor:
-        return self.codec.encode(X).to(next(self.network.parameters()).device)
+    def _in_blocks(self, network: nn.Module, X: np.ndarray) -> Tensor:
+        device = next(self.network.parameters()).device
+        blocks = [X[i : i + BLOCK_SIZE] for i in range(0, len(X), BLOCK_SIZE)]
+        return torch.cat([network(self.codec.encode(block).to(device)) for block in blocks])
 
 
 def train(
     data: TrainingSet, settings: Settings, *, augment: bool, seed: int, device: str = "cpu"
 ) -> Classifier:
     """Train a classifier on an arm's data for exactly ``settings.updates`` updates."""
-    generator = torch.Generator().manual_seed(seed)
+    rng = torch.Generator().manual_seed(seed)
     targets = torch.from_numpy(data.y)
-    bounds = torch.from_numpy(data.draw).double().cumsum(0)
+    bounds = torch.from_numpy(data.sampling_weight).double().cumsum(0)
     n_classes = int(data.y.max()) + 1
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
@@ -92,30 +104,30 @@ def train(
             network.parameters(), lr=settings.learning_rate, weight_decay=1e-3, fused=True
         )
         for step in range(settings.updates):
-            share = step / settings.updates
+            progress = step / settings.updates
             for group in optimizer.param_groups:
                 group["lr"] = (
-                    settings.learning_rate * min(1, (step + 1) / 50) * (1 + math.cos(math.pi * share)) / 2
+                    settings.learning_rate * min(1, (step + 1) / 50) * (1 + math.cos(math.pi * progress)) / 2
                 )
-            u = torch.rand(settings.batch_size, generator=generator, dtype=torch.float64) * bounds[-1]
-            rows = torch.searchsorted(bounds, u, right=True).clamp(max=len(targets) - 1)
-            batch = data.X[rows.numpy()]
+            u = torch.rand(settings.batch_size, generator=rng, dtype=torch.float64) * bounds[-1]
+            indices = torch.searchsorted(bounds, u, right=True).clamp(max=len(targets) - 1)
+            batch = data.X[indices.numpy()]
             if data.transform is not None:
-                stored = data.transform(channels_first(batch), targets[rows])[0].numpy()
+                stored = data.transform(channels_first(batch), targets[indices])[0].numpy()
                 batch = stored[:, 0] if batch.ndim == 3 else stored.transpose(0, 2, 3, 1)
             images = codec.encode(batch)
             if augment:
-                images = codec.augment(images, generator)
+                images = codec.augment(images, rng)
                 if settings.flip:
-                    mirrored = torch.rand(len(images), 1, 1, 1, generator=generator) < 0.5
+                    mirrored = torch.rand(len(images), 1, 1, 1, generator=rng) < 0.5
                     images = torch.where(mirrored, images.flip(3), images)
             weight = None
-            if data.class_weight is not None and share >= DEFERRED:
+            if data.class_weight is not None and progress >= DEFERRED_FROM:
                 weight = torch.from_numpy(data.class_weight).float().to(device)
-            images, labels = images.to(device), targets[rows].to(device)
+            images, labels = images.to(device), targets[indices].to(device)
             if data.mixup:
                 keep = float(np.random.default_rng([seed, step]).beta(data.mixup, data.mixup))
-                other = torch.randperm(len(labels), generator=generator)
+                other = torch.randperm(len(labels), generator=rng)
                 logits = network(torch.lerp(images[other], images, keep))
                 loss = keep * F.cross_entropy(logits, labels, weight)
                 loss = loss + (1 - keep) * F.cross_entropy(logits, labels[other], weight)
@@ -129,15 +141,15 @@ def train(
 
 
 def small(shape: tuple[int, int, int], n_classes: int) -> nn.Module:
-    """Return three convolutions with batch norm, pooled while a side is 8 pixels or more."""
+    """Return three convolutions with batch norm, each pooled while both sides have 8 pixels or more."""
     channels, *sides = shape
     layers: list[nn.Module] = []
-    for width in (16, 32, 64):
-        layers += [nn.Conv2d(channels, width, 3, 1, 1), nn.BatchNorm2d(width), nn.ReLU()]
+    for n_filters in (16, 32, 64):
+        layers += [nn.Conv2d(channels, n_filters, 3, 1, 1), nn.BatchNorm2d(n_filters), nn.ReLU()]
         if min(sides) >= 8:
             layers.append(nn.MaxPool2d(2))
             sides = [side // 2 for side in sides]
-        channels = width
+        channels = n_filters
     return nn.Sequential(
         *layers, nn.Flatten(), nn.Dropout(0.3), nn.Linear(channels * math.prod(sides), n_classes)
     )

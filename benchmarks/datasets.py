@@ -1,4 +1,4 @@
-"""The data of the gain benchmark: for each seed rows to train, validate and test on."""
+"""The data of the gain benchmark: for each seed images to train, validate and test on."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ COUNTS = {
     "cifar10": (4500, 2000, 1000, 800, 600, 500, 400, 250, 150, 80),
     "cifar10-lt": (5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50),
 }
-VALIDATION_PER_CLASS = 500  # of MNIST and CIFAR-10: images that are in neither training nor test set
+# Images that validate on MNIST and CIFAR-10; they are in neither the training nor the test set.
+VALIDATION_PER_CLASS = 500
 
 
 @dataclass
@@ -40,12 +41,12 @@ class Split:
 
 
 @dataclass
-class Pool:
+class SplitSource:
     """A data set to draw splits from.
 
-    With `counts` the training rows are drawn long-tailed; what is left validates and, where there
-    is no test set of its own, tests, half and half. Without, a fifth each of every class
-    validates and tests, and the counts stay as the user's data has them.
+    With `counts` the training images are drawn long-tailed. What is left validates; where the data
+    set has no test set, half of it tests. Without `counts` every class keeps its size: a fifth of it
+    validates and, unless there is a test set, another fifth tests.
     """
 
     name: str
@@ -54,26 +55,27 @@ class Pool:
     counts: Sequence[int] | None = None
     test: tuple[np.ndarray, np.ndarray] | None = None
 
-    def with_smallest(self, n: int) -> Pool:
-        """Return the same pool with a geometric row of counts, from the largest as it is down to `n`."""
+    def with_smallest(self, n: int) -> SplitSource:
+        """Return the same data with counts in a geometric row, from the largest of now down to `n`."""
         if self.counts is None:
-            raise ValueError(f"{self.name} has the counts that its data have.")
+            raise ValueError(f"{self.name} has the counts of its data, which can't be changed.")
         if not 2 <= n <= max(self.counts):
             raise ValueError(f"it must lie from 2 to {max(self.counts)}, got {n}.")
         counts = np.geomspace(max(self.counts), n, len(self.counts)).round().astype(int).tolist()
         return dataclasses.replace(self, name=f"{self.name}-to-{n}", counts=counts)
 
     def split(self, seed: int) -> Split:
-        rows = np.arange(len(self.y))
+        """Return the images of a seed to train, validate and test on."""
+        indices = np.arange(len(self.y))
         if self.counts is None:
             rest_share = 0.2 if self.test is not None else 0.4
-            train, rest = train_test_split(rows, test_size=rest_share, stratify=self.y, random_state=seed)
+            train, rest = train_test_split(indices, test_size=rest_share, stratify=self.y, random_state=seed)
         else:
             rng = np.random.default_rng(seed)
             train = np.concatenate(
                 [rng.permutation(np.flatnonzero(self.y == c))[:n] for c, n in enumerate(self.counts)]
             )
-            rest = np.setdiff1d(rows, train)
+            rest = np.setdiff1d(indices, train)
         if self.test is not None:
             if self.counts is not None:
                 rest = _at_most(rest, self.y, VALIDATION_PER_CLASS, seed)
@@ -85,27 +87,28 @@ class Pool:
         return Split(self.X[train], self.y[train], self.X[validation], self.y[validation], X_test, y_test)
 
 
-def load(name: str, path: Path | None) -> Pool:
+def load(name: str, path: Path | None) -> SplitSource:
     """Return the data set called `name` ("digits", "mnist", ...), or the user's own at `path`."""
     if name in ("digits", "digits-full"):
         digits = load_digits()
         X = np.round(digits.images * 255 / 16).astype(np.uint8)
-        return Pool(name, X, digits.target, COUNTS.get(name))
+        return SplitSource(name, X, digits.target, COUNTS.get(name))
     if path is None:
-        raise ValueError(f"--data {name} needs --path: the place of the file or folder.")
+        raise ValueError(f"--data {name} needs --path, the file or folder of the data.")
     if name == "mnist":
         with np.load(path) as data:
             X, y, X_test, y_test = (data[k] for k in ("X_train", "y_train", "X_test", "y_test"))
-        return Pool(name, X, y, COUNTS[name], (X_test, y_test))
+        return SplitSource(name, X, y, COUNTS[name], (X_test, y_test))
     if name in ("cifar10", "cifar10-lt"):
         X, y = _from_zip(path, "train/")
-        return Pool(name, X, y, COUNTS[name], _from_zip(path, "test/"))
+        return SplitSource(name, X, y, COUNTS[name], _from_zip(path, "test/"))
     X, labels = as_arrays(path)
-    return Pool(name, np.asarray(X), np.unique(labels, return_inverse=True)[1])
+    return SplitSource(name, np.asarray(X), np.unique(labels, return_inverse=True)[1])
 
 
-def _at_most(rows: np.ndarray, y: np.ndarray, n: int, seed: int) -> np.ndarray:
-    shuffled = np.random.default_rng([seed, 1]).permutation(rows)
+def _at_most(indices: np.ndarray, y: np.ndarray, n: int, seed: int) -> np.ndarray:
+    """Return up to `n` random ones of each class."""
+    shuffled = np.random.default_rng([seed, 1]).permutation(indices)
     return np.concatenate([shuffled[y[shuffled] == c][:n] for c in np.unique(y)])
 
 

@@ -1,10 +1,10 @@
-"""What writing and training survive: kills, damaged files, a million rows.
+"""What writing and training survive: kills, damaged files, a million images.
 
     python -m benchmarks.endurance                 # all of it
     python -m benchmarks.endurance kills damage    # some of it
 
-Results go to benchmarks/results/endurance.json. A part fails where a file or a model is not what it
-must be; damaged files are counted by what their reader makes of them.
+Results go to benchmarks/results/endurance.json. A part fails if a file or a model is not what it must
+be. Damaged files are counted by what reading them gives.
 """
 
 from __future__ import annotations
@@ -22,24 +22,27 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import ganaug.writing
 import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
-import ganaug.training
+import ganaug.io.writing
+import ganaug.training.loop
 from benchmarks.gain import RESULTS
 from ganaug import ConditionalGAN, HDF5Dataset, as_arrays, write_hdf5
 from ganaug.io.export import export_images
 
 OUTPUT = RESULTS / "endurance.json"
 FORK = multiprocessing.get_context("fork")
-KILLS, TRAINING_KILLS, DAMAGED = 100, 20, 1000
-ROWS, FIRST = 1_000_000, 10_000  # written by a fake sampler; memory may grow after the first ones
-HARMS = ("one bit flipped", "bits flipped", "cut short", "other content")
-SLOW = 60.0  # seconds after which a damaged file counts as one that hangs its reader
+KILLS, TRAINING_KILLS, DAMAGED_FILES = 100, 20, 1000
+DAMAGES = ("one bit flipped", "bits flipped", "cut short", "other content")
+# A reader of a damaged file that takes longer counts as one that hangs.
+HANG_SECONDS = 60.0
+N_IMAGES = 1_000_000
+# Memory is compared with that after so many images, when all buffers are there.
+N_FIRST = 10_000
 
 
 def digits() -> tuple[np.ndarray, np.ndarray]:
@@ -49,7 +52,7 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
 
 
 def killed(work: Callable[[], None], seconds: float) -> bool:
-    """Do some work in a child, kill it after so many seconds; return whether that was needed."""
+    """Run `work` in a child process, killed after so many seconds; return whether it was killed."""
     child = FORK.Process(target=work)
     child.start()
     child.join(seconds)
@@ -62,9 +65,9 @@ def killed(work: Callable[[], None], seconds: float) -> bool:
 
 
 def kill_generation(folder: Path) -> dict[str, Any]:
-    """Kill runs of `write_hdf5` at random moments, and resume them, until there were enough kills."""
+    """Kill runs of `write_hdf5` at random moments and resume them, until there were `KILLS`."""
     gan = ConditionalGAN(steps=20, random_state=0).fit(*digits())
-    # A run that is killed every half second shall get on; by default a kill can cost ten seconds.
+    # A run that is killed every half second has to get on; by default a kill can cost ten seconds of work.
     ganaug.io.writing.SYNC_SECONDS = 0.02
     options = {"counts": 3000, "random_state": 0, "block_size": 128}
     start = time.monotonic()
@@ -84,7 +87,7 @@ def kill_generation(folder: Path) -> dict[str, Any]:
 
 
 def kill_training(folder: Path) -> dict[str, Any]:
-    """Kill trainings at random moments, and resume them."""
+    """Kill trainings at random moments and resume them, until there were `TRAINING_KILLS`."""
     X, y = digits()
     ganaug.training.loop.CHECKPOINT_INTERVAL = ganaug.training.loop.LOG_INTERVAL
 
@@ -107,8 +110,8 @@ def kill_training(folder: Path) -> dict[str, Any]:
     return {"kills": kills, "trainings": runs, "seconds_alone": round(alone, 2)}
 
 
-def seeds(folder: Path) -> dict[str, tuple[Path, Callable[[Path], Any]]]:
-    """Make one whole thing of each kind; return where each is, and what reads it."""
+def intact_files(folder: Path) -> dict[str, tuple[Path, Callable[[Path], Any]]]:
+    """Write an intact file or folder of each kind; return its place and what reads it."""
     X, y = digits()
     ConditionalGAN(steps=1, random_state=0).fit(X, y).save(folder / "model")
     np.savez(folder / "arrays.npz", X=X, y=y)
@@ -150,30 +153,30 @@ def seeds(folder: Path) -> dict[str, tuple[Path, Callable[[Path], Any]]]:
     }
 
 
-def harm(path: Path, rng: np.random.Generator) -> str:
-    """Damage a file, or one file of a folder; return how."""
+def damage_file(path: Path, rng: np.random.Generator) -> str:
+    """Damage a file, or a random file of a folder; return how."""
     files = [file for file in sorted(path.rglob("*")) if file.is_file()] if path.is_dir() else [path]
     file = files[rng.integers(len(files))]
     content = bytearray(file.read_bytes())
-    how = str(rng.choice(HARMS, p=[0.4, 0.3, 0.2, 0.1]))
+    how = str(rng.choice(DAMAGES, p=[0.4, 0.3, 0.2, 0.1]))
     if how == "cut short":
         content = content[: rng.integers(len(content))]
     elif how == "other content":
         content = bytearray(rng.bytes(rng.integers(2000)))
     else:
-        # Half of the flips in the first kilobyte, where the structure is.
+        # Half of the flips hit the first kilobyte, which holds the structure.
         reach = min(len(content), 1024) if rng.random() < 0.5 else len(content)
-        for at in rng.integers(reach, size=1 if how.startswith("one") else rng.integers(2, 50)):
-            content[at] ^= 1 << rng.integers(8)
+        for offset in rng.integers(reach, size=1 if how.startswith("one") else rng.integers(2, 50)):
+            content[offset] ^= 1 << rng.integers(8)
     file.write_bytes(content)
     return how
 
 
 def read_damaged(read: Callable[[Path], Any], path: Path, expected: str, pipe: Any) -> None:
-    """Send what reading comes to: "error", "as before", or what should not be."""
+    """Send the outcome of reading: "error", "as before", or a text about what must not happen."""
     try:
         same = _text(read(path)) == expected
-        pipe.send("as before" if same else "other content, without a word")
+        pipe.send("as before" if same else "other content, without an error")
     except (ValueError, OSError, MemoryError) as exc:
         pipe.send("error" if str(path) in str(exc) else f"an error that names no file: {exc}")
     except BaseException as exc:
@@ -189,21 +192,21 @@ def _text(content: Any) -> str:
 
 
 def damage(folder: Path) -> dict[str, Any]:
-    """Read damaged files, each in a child: an error in words, or the content as it was before."""
+    """Read damaged files, each in a child: allowed is an error that names the file, or the intact content."""
     torch.set_num_threads(1)
-    kinds = seeds(folder)
+    kinds = intact_files(folder)
     expected = {name: _text(read(path)) for name, (path, read) in kinds.items()}
     rng, outcomes = np.random.default_rng(0), Counter()
-    for number in range(DAMAGED):
+    for number in range(DAMAGED_FILES):
         name = list(kinds)[number % len(kinds)]
         path, read = kinds[name]
         copy = folder / "copy" / path.name
         (shutil.copytree if path.is_dir() else shutil.copy)(path, _emptied(copy.parent) / path.name)
-        how = harm(copy, rng)
+        how = damage_file(copy, rng)
         receiving, sending = FORK.Pipe(duplex=False)
         child = FORK.Process(target=read_damaged, args=(read, copy, expected[name], sending))
         child.start()
-        child.join(SLOW)
+        child.join(HANG_SECONDS)
         outcome = receiving.recv() if receiving.poll() else f"crash, exit code {child.exitcode}"
         if child.is_alive():
             child.kill()
@@ -212,7 +215,7 @@ def damage(folder: Path) -> dict[str, Any]:
         outcomes[outcome] += 1
         if outcome not in ("error", "as before"):
             print(f"number {number}: {name}, {how}: {outcome}", flush=True)
-    return {"files": DAMAGED, "outcomes": dict(outcomes)}
+    return {"files": DAMAGED_FILES, "outcomes": dict(outcomes)}
 
 
 def _emptied(folder: Path) -> Path:
@@ -221,47 +224,47 @@ def _emptied(folder: Path) -> Path:
     return folder
 
 
-class Fake:
-    """A sampler that costs next to nothing."""
+class FreeGenerator:
+    """A generator that costs next to nothing, as its images are there already."""
 
     classes_ = np.arange(10)
 
     def __init__(self) -> None:
-        self.rows = np.random.default_rng(0).integers(0, 256, (4096, 32, 32, 3), dtype=np.uint8)
+        self.images = np.random.default_rng(0).integers(0, 256, (4096, 32, 32, 3), dtype=np.uint8)
         self.marks: list[tuple[float, int]] = []  # seconds and MiB at each call
 
     def sample(self, labels: np.ndarray, random_state: int | None = None) -> np.ndarray:
         used = resource.getrusage(resource.RUSAGE_SELF)
         self.marks.append((used.ru_utime, used.ru_maxrss // 1024))
-        start = (random_state or 0) % (len(self.rows) - len(labels))
-        return self.rows[start : start + len(labels)]
+        start = (random_state or 0) % (len(self.images) - len(labels))
+        return self.images[start : start + len(labels)]
 
 
 def million(folder: Path) -> dict[str, Any]:
-    """Write a million rows; memory must not grow, nor a row take longer at the end than at the start.
+    """Write a million images: memory must not grow, and the second half not take longer than the first.
 
-    By the program's own time, without the kernel's: that grows once gigabytes wait to go to the
-    disk, for a bare loop over h5py too (its second half took two to five times its first).
+    Only the program's own time counts. The kernel's grows once gigabytes wait to go to the disk, for
+    a bare loop over h5py too: its second half took two to five times its first.
     """
-    sampler = Fake()
+    generator = FreeGenerator()
     start = time.monotonic()
-    write_hdf5(sampler, folder / "million.h5", ROWS // 10, random_state=0)
+    write_hdf5(generator, folder / "million.h5", N_IMAGES // 10, random_state=0)
     seconds = time.monotonic() - start
-    times, memory = zip(*sampler.marks, strict=True)
-    first = FIRST * len(times) // ROWS
+    times, memory = zip(*generator.marks, strict=True)
+    first = N_FIRST * len(times) // N_IMAGES
     halves = np.diff([times[0], times[len(times) // 2], times[-1]])
     return {
-        "rows": ROWS,
+        "rows": N_IMAGES,
         "seconds": round(seconds, 1),
         "second_half_over_first": round(float(halves[1] / halves[0]), 2),
         "growth_mib": memory[-1] - memory[first],
     }
 
 
-def real_rows(folder: Path) -> dict[str, Any]:
-    """Write 50,000 rows of a GAN."""
+def gan_images(folder: Path) -> dict[str, Any]:
+    """Write 50,000 images of a GAN."""
     gan = ConditionalGAN(steps=20, random_state=0).fit(*digits())
-    write_hdf5(gan, folder / "first.h5", FIRST // 10, random_state=0)
+    write_hdf5(gan, folder / "first.h5", N_FIRST // 10, random_state=0)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.monotonic()
     write_hdf5(gan, folder / "real.h5", 5000, random_state=0)
@@ -274,14 +277,14 @@ PARTS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "training": kill_training,
     "damage": damage,
     "million": million,
-    "real": real_rows,
+    "real": gan_images,
 }
 
 
 def main() -> None:
-    """Run the parts asked for, each in a process of its own."""
+    """Run the parts asked for, each in its own process."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; all if none is named")
+    parser.add_argument("parts", nargs="*", help=f"among {', '.join(PARTS)}; default: all")
     parts = parser.parse_args().parts or list(PARTS)
     if unknown := set(parts) - set(PARTS):
         parser.error(f"{sorted(unknown)} are unknown; there are {list(PARTS)}")

@@ -1,12 +1,12 @@
-"""What synthetic images do to a classifier, against what users do already.
+"""What synthetic images do to a classifier, compared with what users do already.
 
     python -m benchmarks.gain --data digits --seeds 20
     python -m benchmarks.gain --data mnist --path mnist.npz --seeds 5
     python -m benchmarks.gain --data cifar10 --path cifar10.zip --device cuda
-    python -m benchmarks.gain --data my-images --path FOLDER --arms balanced,SMOTE,ganaug
+    python -m benchmarks.gain --data my-images --path FOLDER --arms class-balanced,SMOTE,GANOverSampler
 
-Each run of an arm is written to benchmarks/results/gain-DATA.json as it ends; runs that are there
-are not repeated. Several processes may share the work: --first-seed. See benchmarks/README.md.
+Each run of an arm is written to benchmarks/results/gain-DATA.json when it ends. Runs that are there
+are not repeated. Several processes can share the work by --first-seed. See benchmarks/README.md.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 
 from benchmarks.arms import ARMS, ON_REQUEST, OURS, Context
 from benchmarks.classifier import Settings, TrainingSet, train
-from benchmarks.datasets import Pool, load
+from benchmarks.datasets import SplitSource, load
 
 RESULTS = Path(__file__).parent / "results"
 
-# Tuned with --tune: balanced sampling with augmentation, on validation images of seeds from 1000 on.
+# Chosen with --tune for class-balanced sampling with augmentation, on seeds that are not reported.
 SETTINGS = {
     "digits": Settings("small", updates=1000, learning_rate=2e-3),
     "digits-full": Settings("small", updates=1000, learning_rate=2e-3),
@@ -43,8 +43,10 @@ SETTINGS = {
     "cifar10-lt": Settings("resnet", updates=6000, learning_rate=2e-3, flip=True),
 }
 OWN_DATA = Settings("small", updates=2000, learning_rate=2e-3)
+# The first of the three seeds that --tune uses; reported seeds lie far below it.
 TUNING_SEED = 1000
-GRID = [(updates, rate) for updates in (500, 1000, 2000, 4000) for rate in (1e-3, 2e-3, 4e-3)]
+# Numbers of updates and learning rates that --tune tries.
+TUNING_GRID = [(updates, rate) for updates in (500, 1000, 2000, 4000) for rate in (1e-3, 2e-3, 4e-3)]
 
 
 def metrics(proba: np.ndarray, y: np.ndarray) -> dict[str, Any]:
@@ -53,9 +55,9 @@ def metrics(proba: np.ndarray, y: np.ndarray) -> dict[str, Any]:
     recalls = recall_score(y, predicted, average=None, labels=np.arange(proba.shape[1]))
     error = multiclass_calibration_error(torch.from_numpy(proba), torch.from_numpy(y), proba.shape[1])
     return {
-        "acsa": 100 * float(recalls.mean()),
-        "gm_multiclass": 100 * float(geometric_mean_score(y, predicted, average="multiclass")),
-        "gm_macro": 100 * float(geometric_mean_score(y, predicted, average="macro")),
+        "balanced_accuracy": 100 * float(recalls.mean()),
+        "g_mean_multiclass": 100 * float(geometric_mean_score(y, predicted, average="multiclass")),
+        "g_mean_macro": 100 * float(geometric_mean_score(y, predicted, average="macro")),
         "macro_f1": 100 * float(f1_score(y, predicted, average="macro")),
         "log_loss": float(log_loss(y, proba, labels=np.arange(proba.shape[1]))),
         "calibration_error": float(error),
@@ -64,32 +66,42 @@ def metrics(proba: np.ndarray, y: np.ndarray) -> dict[str, Any]:
 
 
 def check_disjoint(X: np.ndarray, held_out: np.ndarray, shared: set[bytes]) -> None:
-    """Raise ValueError if an image to train on is one of the held-out ones.
+    """Raise ValueError if a held-out image is among those to train on.
 
-    `shared` are digests of images that the data set itself has twice, on both sides of the split.
+    `shared` holds the bytes of images that the data set itself has on both sides of the split.
     """
-    leaked = ({row.tobytes() for row in X} & {row.tobytes() for row in held_out}) - shared
+    leaked = (_digests(X) & _digests(held_out)) - shared
     if leaked:
         raise ValueError(f"{len(leaked)} validation or test images are among those to train on.")
 
 
+def _digests(X: np.ndarray) -> set[bytes]:
+    return {image.tobytes() for image in X}
+
+
 def run_arm(
-    pool: Pool, name: str, seed: int, settings: Settings, contexts: dict, device: str, *, quick: bool = False
+    source: SplitSource,
+    name: str,
+    seed: int,
+    settings: Settings,
+    contexts: dict,
+    device: str,
+    *,
+    quick: bool = False,
 ) -> list[dict]:
     """Train and test the classifiers of an arm, without and with augmentation."""
-    split = pool.split(seed)
+    split = source.split(seed)
     if seed not in contexts:
-        contexts.clear()  # of the seed before
+        contexts.clear()  # the one of the seed before
         contexts[seed] = Context(split.X, split.y, seed, quick=quick)
     context = contexts[seed]
-    # An arm that finds the GAN fitted by another still owes its seconds.
+    # An arm that uses a GAN fitted by another arm is charged its seconds too.
     fitted = context.seconds if name in OURS and name not in ON_REQUEST else 0.0
     start = time.perf_counter()
     data = ARMS[name](context)
     prepared = time.perf_counter() - start
     held_out = np.concatenate([split.X_validation, split.X_test])
-    twice = {row.tobytes() for row in split.X} & {row.tobytes() for row in held_out}
-    check_disjoint(data.X, held_out, twice)
+    check_disjoint(data.X, held_out, _digests(split.X) & _digests(held_out))
     runs = []
     for augment in (False, True):
         start = time.perf_counter()
@@ -139,13 +151,13 @@ def store(path: Path, header: dict[str, Any], new: list[dict]) -> list[dict]:
     return old["runs"]
 
 
-def header(pool: Pool, settings: Settings, device: str) -> dict[str, Any]:
-    """Return what a results file says of how its runs were made."""
+def header(source: SplitSource, settings: Settings, device: str) -> dict[str, Any]:
+    """Return what a file of results says about the data, the settings and the machine."""
     packages = ("ganaug", "torch", "torchvision", "scikit-learn", "imbalanced-learn", "numpy")
     return {
-        "data": pool.name,
+        "data": source.name,
         "settings": dataclasses.asdict(settings),
-        "counts": None if pool.counts is None else list(pool.counts),
+        "counts": None if source.counts is None else list(source.counts),
         "machine": {
             "processor": platform.processor() or platform.machine(),
             "cores": os.cpu_count(),
@@ -156,24 +168,23 @@ def header(pool: Pool, settings: Settings, device: str) -> dict[str, Any]:
     }
 
 
-def tune(pool: Pool, network: Settings, device: str) -> None:
-    """Print the validation score of balanced sampling with augmentation over the grid."""
-    for updates, rate in GRID:
+def tune(source: SplitSource, network: Settings, device: str) -> None:
+    """Print validation scores of class-balanced sampling with augmentation over the grid."""
+    for updates, rate in TUNING_GRID:
         settings = dataclasses.replace(network, updates=updates, learning_rate=rate)
         scores = []
         for seed in range(TUNING_SEED, TUNING_SEED + 3):
-            split = pool.split(seed)
-            data: TrainingSet = ARMS["balanced"](Context(split.X, split.y, seed))
+            split = source.split(seed)
+            data: TrainingSet = ARMS["class-balanced"](Context(split.X, split.y, seed))
             classifier = train(data, settings, augment=True, seed=seed, device=device)
             proba = classifier.predict_proba(split.X_validation)
-            scores.append(metrics(proba, split.y_validation)["acsa"])
-        print(
-            f"updates {updates:>5}  learning rate {rate:g}  validation ACSA {np.mean(scores):.2f}", flush=True
-        )
+            scores.append(metrics(proba, split.y_validation)["balanced_accuracy"])
+        score = np.mean(scores)
+        print(f"updates {updates:>5}  rate {rate:g}  validation balanced accuracy {score:.2f}", flush=True)
 
 
-def main() -> None:
-    """Run what is missing."""
+def command_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command's arguments."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", required=True, help=f"one of {', '.join(SETTINGS)}, or a name for your own")
     parser.add_argument("--path", type=Path, help="the .npz, .zip or folder of the data set")
@@ -181,7 +192,7 @@ def main() -> None:
         "--arms", default=",".join(a for a in ARMS if a not in ON_REQUEST), help="comma-separated"
     )
     parser.add_argument(
-        "--smallest", type=int, help="images of the smallest class, those of the others in a geometric row"
+        "--smallest", type=int, help="images of the smallest class; those of the others form a geometric row"
     )
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first-seed", type=int, default=0)
@@ -189,43 +200,50 @@ def main() -> None:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="to see that it runs: small network, a tenth of the updates, generators of 100 steps, two seeds",
+        help="show that it works: small network, a tenth of the updates, GANs of 100 steps, two seeds",
     )
     parser.add_argument("--tune", action="store_true", help="print validation scores over a grid of settings")
     parser.add_argument("--threads", type=int, help="of torch, for several processes on one machine")
+    return parser
+
+
+def main() -> None:
+    """Run what is missing."""
+    parser = command_parser()
     arguments = parser.parse_args()
     unknown = set(arguments.arms.split(",")) - set(ARMS)
     if unknown:
         parser.error(f"--arms: {sorted(unknown)} are unknown; there are {list(ARMS)}")
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    pool = load(arguments.data, arguments.path)
+    source = load(arguments.data, arguments.path)
     settings = SETTINGS.get(arguments.data, OWN_DATA)
     name, seeds = arguments.data, arguments.seeds
     if arguments.smallest is not None:
         try:
-            pool = pool.with_smallest(arguments.smallest)
+            source = source.with_smallest(arguments.smallest)
         except ValueError as exc:
             parser.error(f"--smallest: {exc}")
-        name = pool.name
+        name = source.name
     if arguments.quick:
         settings = dataclasses.replace(settings, network="small", updates=max(100, settings.updates // 10))
         name, seeds = f"{name}-quick", min(2, seeds)
     if arguments.tune:
-        tune(pool, settings, arguments.device)
+        tune(source, settings, arguments.device)
         return
     path = RESULTS / f"gain-{name}.json"
-    head = header(pool, settings, arguments.device)
+    head = header(source, settings, arguments.device)
     contexts: dict = {}
     for seed in range(arguments.first_seed, arguments.first_seed + seeds):
         for arm in arguments.arms.split(","):
             done = {(run["arm"], run["seed"]) for run in store(path, head, [])}
             if (arm, seed) in done:
                 continue
-            runs = run_arm(pool, arm, seed, settings, contexts, arguments.device, quick=arguments.quick)
+            runs = run_arm(source, arm, seed, settings, contexts, arguments.device, quick=arguments.quick)
             for run in runs:
                 how = "augmented" if run["augment"] else "plain"
-                print(f"seed {seed}  {arm:<17} {how:<10} ACSA {run['test']['acsa']:.2f}", flush=True)
+                score = run["test"]["balanced_accuracy"]
+                print(f"seed {seed}  {arm:<40} {how:<10} balanced accuracy {score:.2f}", flush=True)
             store(path, head, runs)
 
 

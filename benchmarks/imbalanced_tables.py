@@ -1,12 +1,12 @@
-"""What synthetic rows do to classifiers of tables, against what users of imbalanced-learn do already.
+"""What synthetic rows do to classifiers of tables, compared with what users of imbalanced-learn do.
 
     python -m benchmarks.imbalanced_tables --path FOLDER
     python -m benchmarks.imbalanced_tables --arms CTGAN --repeats 1     # needs the `ctgan` package
 
 FOLDER holds mammography.csv, phoneme.csv, oil-spill.csv, glass.csv, ecoli.csv, german.csv and
-adult-train.csv, without headers, the class last. Without one only scikit-learn's own tables are
-used. Each run of an arm is written to benchmarks/results/tables.json as it ends; runs that are
-there are not repeated. See benchmarks/README.md.
+adult-train.csv, without headers, the class last. Without it only scikit-learn's own tables are used.
+Each run of an arm is written to benchmarks/results/tables.json when it ends. Runs that are there are
+not repeated. See benchmarks/README.md.
 """
 
 from __future__ import annotations
@@ -36,24 +36,27 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from benchmarks.oversamplers import ARMS, Table, prepare
+from benchmarks.oversamplers import ARMS, ON_REQUEST, Table, prepare
 
 RESULTS = Path(__file__).parent / "results" / "tables.json"
 FILES = ("mammography", "phoneme", "oil-spill", "glass", "ecoli", "german", "adult-train")
-OWN = {"breast-cancer": load_breast_cancer, "wine": load_wine}
-LEAST = 20  # rows of a class; smaller ones are dropped
-VALIDATION = 0.25  # of a training half, for the threshold; the same rows for every arm
-POWERS = np.linspace(-1, 3, 65)  # of the class frequencies, by which "tuned" divides probabilities
+SKLEARN_TABLES = {"breast-cancer": load_breast_cancer, "wine": load_wine}
+# Smaller classes are dropped: their folds would test on a few rows.
+MIN_CLASS_ROWS = 20
+# The share of a training half that tunes the threshold; the same rows for every arm.
+VALIDATION_SHARE = 0.25
+# Powers of the class frequencies that probabilities are divided by to tune the threshold.
+POWERS = np.linspace(-1, 3, 65)
 
 
 def load(name: str, folder: Path | None) -> Table:
-    """Return the rows and labels of a table, without classes of fewer than `LEAST` rows."""
-    if name in OWN:
-        X, y = OWN[name](return_X_y=True, as_frame=True)
+    """Return the rows and labels of a table, without classes of fewer than `MIN_CLASS_ROWS` rows."""
+    if name in SKLEARN_TABLES:
+        X, y = SKLEARN_TABLES[name](return_X_y=True, as_frame=True)
         y = y.to_numpy()
     else:
         if folder is None:
-            raise ValueError(f"{name}.csv needs `--path`; without it there are {list(OWN)}.")
+            raise ValueError(f"{name}.csv needs `--path`; without it there are {list(SKLEARN_TABLES)}.")
         table = pd.read_csv(folder / f"{name}.csv", header=None, na_values="?", skipinitialspace=True)
         X, y = (
             table.iloc[:, :-1].set_axis([f"c{i}" for i in range(table.shape[1] - 1)], axis=1),
@@ -62,12 +65,12 @@ def load(name: str, folder: Path | None) -> Table:
         y = y.astype(str).to_numpy()
         X = X.apply(lambda column: column if column.dtype.kind in "if" else column.astype("category"))
     labels, counts = np.unique(y, return_counts=True)
-    kept = np.isin(y, labels[counts >= LEAST])
+    kept = np.isin(y, labels[counts >= MIN_CLASS_ROWS])
     return X[kept].reset_index(drop=True), y[kept]
 
 
 def models(X: pd.DataFrame, seed: int) -> dict[str, Any]:
-    """Return the classifiers by name; all see numbers in standard deviations and one column a category."""
+    """Return the classifiers by name; all get numbers in standard deviations and one-hot categories."""
     encode = ColumnTransformer(
         [
             (
@@ -90,7 +93,7 @@ def models(X: pd.DataFrame, seed: int) -> dict[str, Any]:
 
 
 def fitted(model: Any, X: pd.DataFrame, y: np.ndarray, weight: np.ndarray | None) -> Any:
-    """Return a fitted pipeline, whose last step gets the weights, if any."""
+    """Return the pipeline, fitted; its last step gets the weights, if any."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         if weight is None:
@@ -102,14 +105,17 @@ def fitted(model: Any, X: pd.DataFrame, y: np.ndarray, weight: np.ndarray | None
 def scores(
     proba: np.ndarray, y: np.ndarray, classes: np.ndarray, power: float, counts: np.ndarray
 ) -> dict[str, float]:
-    """Return what a classifier is worth: predicted as it is, and with frequencies divided out."""
+    """Return the scores of predicted probabilities (n, n_classes) against labels (n,).
+
+    The tuned balanced accuracy divides probabilities by class frequencies to the given power.
+    """
     truth = np.searchsorted(classes, y)
-    one = truth[:, None] == np.arange(len(classes))
+    one_hot = truth[:, None] == np.arange(len(classes))
     rare = int(counts.argmin())
     precision = (
-        average_precision_score(one[:, rare], proba[:, rare])
+        average_precision_score(one_hot[:, rare], proba[:, rare])
         if len(classes) == 2
-        else average_precision_score(one, proba, average="macro")
+        else average_precision_score(one_hot, proba, average="macro")
     )
     error = multiclass_calibration_error(torch.from_numpy(proba), torch.from_numpy(truth), len(classes))
     return {
@@ -123,53 +129,59 @@ def scores(
 
 
 def best_power(proba: np.ndarray, y: np.ndarray, classes: np.ndarray, counts: np.ndarray) -> float:
-    """Return by which power of the class frequencies to divide: for two classes, a threshold."""
+    """Return the power of the class frequencies to divide by; for two classes it is a threshold."""
     truth = np.searchsorted(classes, y)
     found = [balanced_accuracy_score(truth, (proba / counts**power).argmax(1)) for power in POWERS]
     best = np.flatnonzero(np.isclose(found, max(found)))
     return float(POWERS[best[len(best) // 2]])
 
 
-def record_distance(rows: pd.DataFrame, X: pd.DataFrame) -> float:
-    """Return the median distance of rows to the nearest training row, by that of training rows to theirs."""
+def dcr_ratio(rows: pd.DataFrame, X: pd.DataFrame) -> float:
+    """Return the median distance of rows to the closest training row, over that of training rows.
+
+    DCR: distance to the closest record. 1 is as far as training rows are from each other.
+    """
     encode = models(X, 0)["MLP"][0].fit(X)
     near = NearestNeighbors(n_neighbors=2).fit(encode.transform(X))
     real = np.median(near.kneighbors()[0][:, 0])
-    made = np.median(near.kneighbors(encode.transform(rows), 1)[0])
-    return float(made / real) if real else float("nan")
+    synthetic = np.median(near.kneighbors(encode.transform(rows), 1)[0])
+    return float(synthetic / real) if real else float("nan")
 
 
 def run(
     arm: str, X: pd.DataFrame, y: np.ndarray, inside: np.ndarray, outside: np.ndarray, seed: int
 ) -> dict[str, Any]:
-    """Return all figures of an arm on one half of a table, tested on the other."""
-    train, validation = train_test_split(inside, test_size=VALIDATION, stratify=y[inside], random_state=seed)
+    """Return all figures of an arm trained on one half of a table and tested on the other."""
+    train, validation = train_test_split(
+        inside, test_size=VALIDATION_SHARE, stratify=y[inside], random_state=seed
+    )
     X_train, y_train = X.iloc[train].reset_index(drop=True), y[train]
     classes, counts = np.unique(y_train, return_counts=True)
     start = time.perf_counter()
-    (rows, targets, weight), only, notes = prepare(arm, X_train, y_train, seed)
-    result: dict[str, Any] = {"seconds": time.perf_counter() - start, **notes, "models": {}, "only": {}}
-    for kind, (own_rows, own_targets, own_weight) in {
-        "models": (rows, targets, weight),
-        **({} if only is None else {"only": (*only, None)}),
-    }.items():
+    (rows, targets, weight), synthetic_only, notes = prepare(arm, X_train, y_train, seed)
+    seconds = time.perf_counter() - start
+    result: dict[str, Any] = {"seconds": seconds, **notes, "models": {}, "synthetic_only": {}}
+    training_sets = {"models": (rows, targets, weight)}
+    if synthetic_only is not None:
+        training_sets["synthetic_only"] = (*synthetic_only, None)
+    for kind, training_set in training_sets.items():
         for name, model in models(X_train, seed).items():
-            model = fitted(model, own_rows, own_targets, own_weight)
+            model = fitted(model, *training_set)
             power = best_power(model.predict_proba(X.iloc[validation]), y[validation], classes, counts)
             proba = model.predict_proba(X.iloc[outside])
             result[kind][name] = scores(proba, y[outside], classes, power, counts)
-    if only is not None:
-        result["distance"] = record_distance(only[0], X_train)
+    if synthetic_only is not None:
+        result["dcr_ratio"] = dcr_ratio(synthetic_only[0], X_train)
     return result
 
 
 def applies(arm: str, X: pd.DataFrame) -> bool:
-    """Return whether an arm can be used on such a table."""
+    """Return whether an arm can be used on such a table; ADASYN takes numbers only."""
     return arm != "ADASYN" or X.shape[1] == X.select_dtypes("number").shape[1]
 
 
 def record(result: dict[str, Any], path: Path) -> None:
-    """Add a run to the results, which several processes may do."""
+    """Add a run to the results, under a lock."""
     with path.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         runs = json.loads(path.read_text())["runs"] if path.exists() else []
@@ -180,18 +192,20 @@ def record(result: dict[str, Any], path: Path) -> None:
 
 
 def key(result: dict[str, Any]) -> tuple[Any, ...]:
-    """Return what tells one run from another."""
+    """Return what identifies a run."""
     return result["table"], result["repeat"], result["fold"], result["arm"]
 
 
 def main() -> None:
-    """Run what is asked for and not there yet."""
+    """Run what is missing."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--path", type=Path, help="folder of the CSV files")
     parser.add_argument("--tables", help="comma-separated; default: all there are")
-    parser.add_argument("--arms", default=",".join(ARMS[:-1]), help="comma-separated")
+    parser.add_argument(
+        "--arms", default=",".join(arm for arm in ARMS if arm not in ON_REQUEST), help="comma-separated"
+    )
     parser.add_argument("--repeats", type=int, default=5, help="of two folds each")
     parser.add_argument("--first-repeat", type=int, default=0)
     parser.add_argument("--threads", type=int, help="of torch")
@@ -199,7 +213,9 @@ def main() -> None:
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
-    tables = options.tables.split(",") if options.tables else [*OWN, *(FILES if options.path else ())]
+    tables = (
+        options.tables.split(",") if options.tables else [*SKLEARN_TABLES, *(FILES if options.path else ())]
+    )
     arms = options.arms.split(",")
     for arm in arms:
         if arm not in ARMS:
@@ -218,7 +234,7 @@ def main() -> None:
                     try:
                         figures = run(arm, X, y, inside, outside, 10 * repeat + fold)
                     except (ValueError, RuntimeError) as exc:
-                        if arm != "ADASYN":  # which gives up where it finds no borderline
+                        if arm != "ADASYN":  # which gives up if no row has neighbours of other classes
                             raise
                         print(f"{table} {repeat}.{fold} {arm}: not possible ({exc})", flush=True)
                         continue

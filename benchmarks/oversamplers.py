@@ -1,4 +1,4 @@
-"""The arms of the benchmark of tables: what may be done to a training half before a classifier sees it."""
+"""The arms of the benchmark of tables: what is done to a training half before a classifier is trained."""
 
 from __future__ import annotations
 
@@ -18,14 +18,19 @@ from sklearn.preprocessing import OrdinalEncoder, StandardScaler
 from ganaug import GANOverSampler
 from ganaug.data.weights import balanced_weights
 
-CTGAN_EPOCHS = 300  # its default
+# The default of the package.
+CTGAN_EPOCHS = 300
+# On large tables the full training takes hours, so the time of a short one decides.
+CTGAN_TRIAL_EPOCHS, CTGAN_MAX_SECONDS = 10, 1800
+# CTGAN's condition only raises the probability of a class, so it is asked again and again.
+CTGAN_MAX_CALLS = 30
 
 Table = tuple[pd.DataFrame, np.ndarray]
-TrainingSet = tuple[pd.DataFrame, np.ndarray, np.ndarray | None]  # rows, labels, weights
+WeightedTable = tuple[pd.DataFrame, np.ndarray, np.ndarray | None]  # rows, labels, weights
 
 
-def codes(X: pd.DataFrame) -> ColumnTransformer:
-    """Return numbers in standard deviations and categories as integers, for what knows distances."""
+def numeric_encoder(X: pd.DataFrame) -> ColumnTransformer:
+    """Return an encoder of numbers in standard deviations and of categories as integers."""
     return ColumnTransformer(
         [
             (
@@ -42,44 +47,44 @@ def codes(X: pd.DataFrame) -> ColumnTransformer:
     ).fit(X)
 
 
-class InCodes:
-    """A sampler of imbalanced-learn, on scaled numbers and the codes of categories."""
+class TableOversampler:
+    """SMOTE or ADASYN of imbalanced-learn, on scaled numbers and the codes of categories."""
 
     def __init__(self, kind: str, seed: int) -> None:
         self.kind, self.seed = kind, seed
 
     def __call__(self, X: pd.DataFrame, y: np.ndarray, totals: Any = "auto") -> Table:
-        """Return rows and labels, `totals` of each class."""
-        transformer = codes(X)
-        rows = transformer.transform(X)
-        numbers, categories = (transformer.named_transformers_[part] for part in ("numbers", "categories"))
+        """Return rows and labels, `totals` of each class; "auto" is as many as the largest has."""
+        encoder = numeric_encoder(X)
+        rows = encoder.transform(X)
+        numbers, categories = (encoder.named_transformers_[part] for part in ("numbers", "categories"))
         n_numbers = X.select_dtypes("number").shape[1]
         neighbours = min(5, int(np.unique(y, return_counts=True)[1].min()) - 1)
         settings: dict[str, Any] = {"sampling_strategy": totals, "random_state": self.seed}
         if self.kind == "SMOTE" and n_numbers < X.shape[1]:
-            which = list(range(n_numbers, X.shape[1]))
-            sampler = SMOTENC(which, k_neighbors=neighbours, **settings)
+            categorical = list(range(n_numbers, X.shape[1]))
+            oversampler = SMOTENC(categorical, k_neighbors=neighbours, **settings)
         elif self.kind == "SMOTE":
-            sampler = SMOTE(k_neighbors=neighbours, **settings)
+            oversampler = SMOTE(k_neighbors=neighbours, **settings)
         else:
-            sampler = ADASYN(n_neighbors=neighbours, **settings)
-        rows, y = sampler.fit_resample(rows, y)
-        back = {}
+            oversampler = ADASYN(n_neighbors=neighbours, **settings)
+        rows, y = oversampler.fit_resample(rows, y)
+        decoded = {}
         if n_numbers:
             values = numbers[-1].inverse_transform(rows[:, :n_numbers])
-            back |= dict(zip(X.select_dtypes("number").columns, values.T, strict=True))
+            decoded |= dict(zip(X.select_dtypes("number").columns, values.T, strict=True))
         if n_numbers < X.shape[1]:
             values = categories[-1].inverse_transform(rows[:, n_numbers:])
             names = X.select_dtypes("category").columns
-            back |= {
+            decoded |= {
                 name: pd.Categorical(column, dtype=X[name].dtype)
                 for name, column in zip(names, values.T, strict=True)
             }
-        return pd.DataFrame(back)[list(X.columns)], y
+        return pd.DataFrame(decoded)[list(X.columns)], y
 
 
 def ctgan(X: pd.DataFrame, y: np.ndarray, seed: int, epochs: int) -> Callable[[np.ndarray], pd.DataFrame]:
-    """Fit CTGAN; return a function that gives one row for each label asked for."""
+    """Fit CTGAN; return a function that samples one row for each label."""
     from ctgan import CTGAN
 
     torch.manual_seed(seed)
@@ -98,13 +103,13 @@ def ctgan(X: pd.DataFrame, y: np.ndarray, seed: int, epochs: int) -> Callable[[n
         parts = []
         for label, n in zip(*np.unique(labels, return_counts=True), strict=True):
             found: list[pd.DataFrame] = []
-            for _ in range(30):  # its condition only raises the probability of a class
+            for _ in range(CTGAN_MAX_CALLS):
                 rows = model.sample(max(100, 2 * n), "class", label)
                 found.append(rows[rows["class"] == label])
                 if sum(map(len, found)) >= n:
                     break
             rows = pd.concat(found)[:n]
-            if len(rows) < n:  # real rows of the class for those it did not find: to its advantage
+            if len(rows) < n:  # filled up with real rows, to its advantage
                 rows = pd.concat(
                     [
                         rows,
@@ -121,67 +126,79 @@ def ctgan(X: pd.DataFrame, y: np.ndarray, seed: int, epochs: int) -> Callable[[n
 
 def prepare(
     arm: str, X: pd.DataFrame, y: np.ndarray, seed: int
-) -> tuple[TrainingSet, Table | None, dict[str, Any]]:
-    """Return what an arm trains on, synthetic rows alone where it makes any, and notes."""
+) -> tuple[WeightedTable, Table | None, dict[str, Any]]:
+    """Return what an arm trains on, its synthetic rows only where it makes any, and notes.
+
+    The synthetic rows are as many of each class as the largest class has.
+    """
     labels, counts = np.unique(y, return_counts=True)
-    lacking = np.repeat(labels, counts.max() - counts)
     alone = np.repeat(labels, counts.max())
     start = time.perf_counter()
-    if arm == "as it is":
+    if arm == "no resampling":
         return (X, y, None), None, {}
     if arm == "class weights":
         return (X, y, (len(y) / len(labels) / counts)[np.searchsorted(labels, y)]), None, {}
     if arm == "random oversampling":
-        rows, targets = RandomOverSampler(random_state=seed).fit_resample(X, y)
-        return (rows, targets, None), None, {}
+        return (*RandomOverSampler(random_state=seed).fit_resample(X, y), None), None, {}
     if arm in ("SMOTE", "ADASYN"):
-        sampler = InCodes(arm, seed)
-        rows, targets = sampler(X, y)
+        oversampler = TableOversampler(arm, seed)
+        rows, targets = oversampler(X, y)
         notes = {"seconds": time.perf_counter() - start}
-        only = None
+        synthetic_only = None
         if arm == "SMOTE":
-            more, labelled = sampler(X, y, dict(zip(labels, counts + counts.max(), strict=True)))
-            only = more[len(y) :], labelled[len(y) :]
-        return (rows, targets, None), only, notes
+            more, labelled = oversampler(X, y, dict(zip(labels, counts + counts.max(), strict=True)))
+            synthetic_only = more[len(y) :], labelled[len(y) :]
+        return (rows, targets, None), synthetic_only, notes
     if arm == "CTGAN":
-        # Ten epochs first: where all would take over half an hour, they stand for all.
-        sample = ctgan(X, y, seed, 10)
-        seconds = (time.perf_counter() - start) * CTGAN_EPOCHS / 10
-        epochs = 10
-        if seconds < 1800:
-            start, epochs = time.perf_counter(), CTGAN_EPOCHS
-            sample = ctgan(X, y, seed, epochs)
-            seconds = time.perf_counter() - start
+        sample, notes = _timed_ctgan(X, y, seed)
+        lacking = np.repeat(labels, counts.max() - counts)
         rows = pd.concat([X, sample(lacking)], ignore_index=True).astype(X.dtypes.to_dict())
-        notes = {"seconds": seconds, "epochs": epochs}
         return (rows, np.concatenate([y, np.sort(lacking)]), None), (sample(alone), alone), notes
-    if arm == "ganaug":
-        oversampler = GANOverSampler(random_state=seed)
-        rows, targets = oversampler.fit_resample(X, y)
+    if arm == "GANOverSampler":
+        gan_oversampler = GANOverSampler(random_state=seed)
+        rows, targets = gan_oversampler.fit_resample(X, y)
         seconds = time.perf_counter() - start
-        only = oversampler.gan_.sample(alone, random_state=seed), alone
-        return (rows, targets, None), only, {"seconds": seconds}
-    if arm == "ganaug recommended":
-        oversampler = GANOverSampler(sampling_strategy="recommended", random_state=seed)
-        rows, targets = oversampler.fit_resample(X, y)
-        notes = {"seconds": time.perf_counter() - start, "recommendation": str(oversampler.recommendation_)}
-        if not oversampler.synthetic_mask_.any():
-            return (
-                (X, y, balanced_weights(y, np.zeros(len(y), bool), dict.fromkeys(labels, 0.0))),
-                None,
-                notes,
-            )
-        return (rows, targets, oversampler.sample_weight_), None, notes
+        synthetic_only = gan_oversampler.gan_.sample(alone, random_state=seed), alone
+        return (rows, targets, None), synthetic_only, {"seconds": seconds}
+    if arm == "GANOverSampler recommended":
+        gan_oversampler = GANOverSampler(sampling_strategy="recommended", random_state=seed)
+        rows, targets = gan_oversampler.fit_resample(X, y)
+        recommendation = str(gan_oversampler.recommendation_)
+        notes = {"seconds": time.perf_counter() - start, "recommendation": recommendation}
+        if not gan_oversampler.synthetic_mask_.any():
+            weight = balanced_weights(y, np.zeros(len(y), bool), dict.fromkeys(labels, 0.0))
+            return (X, y, weight), None, notes
+        return (rows, targets, gan_oversampler.sample_weight_), None, notes
     raise ValueError(f"`--arms` must be among {list(ARMS)}, got {arm!r}.")
 
 
+def _timed_ctgan(
+    X: pd.DataFrame, y: np.ndarray, seed: int
+) -> tuple[Callable[[np.ndarray], pd.DataFrame], dict[str, Any]]:
+    """Return how to sample from CTGAN, and notes: the seconds and epochs of its training.
+
+    It is first trained for `CTGAN_TRIAL_EPOCHS`. If all epochs would take longer than
+    `CTGAN_MAX_SECONDS`, that one is used, and the seconds are what all epochs would have taken.
+    """
+    start = time.perf_counter()
+    sample = ctgan(X, y, seed, CTGAN_TRIAL_EPOCHS)
+    seconds = (time.perf_counter() - start) * CTGAN_EPOCHS / CTGAN_TRIAL_EPOCHS
+    if seconds >= CTGAN_MAX_SECONDS:
+        return sample, {"seconds": seconds, "epochs": CTGAN_TRIAL_EPOCHS}
+    start = time.perf_counter()
+    sample = ctgan(X, y, seed, CTGAN_EPOCHS)
+    return sample, {"seconds": time.perf_counter() - start, "epochs": CTGAN_EPOCHS}
+
+
 ARMS = (
-    "as it is",
+    "no resampling",
     "class weights",
     "random oversampling",
     "SMOTE",
     "ADASYN",
-    "ganaug",
-    "ganaug recommended",
+    "GANOverSampler",
+    "GANOverSampler recommended",
     "CTGAN",
 )
+# It takes minutes a fold and another package, so it runs only where `--arms` names it.
+ON_REQUEST = ("CTGAN",)

@@ -1,4 +1,4 @@
-"""Tables and plots of the committed results, a file for each.
+"""Tables and the plot of the committed results, one file for each.
 
 ``python -m benchmarks.tables`` writes them all.
 """

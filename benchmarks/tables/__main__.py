@@ -23,20 +23,20 @@ from benchmarks.tables.shared import ROOT, insert
 from benchmarks.tables.smallest import smallest_table
 from benchmarks.tables.summary import summary_table
 
-VARIANT = re.compile(r"-to-\d+$|^digits-full$")  # of a data set, run for the recommendation alone
-
-
-def read(kind: str) -> dict[str, dict[str, Any]]:
-    """Return the results of a kind by data set; those of quick runs under NAME-quick."""
-    paths = sorted(RESULTS.glob(f"{kind}-*.json"))
-    return {path.stem.split("-", 1)[1]: json.loads(path.read_text()) for path in paths}
-
-
-SINGLE: dict[str, Callable[[Any], str]] = {  # tables of one file of results each
+# Data sets that were run for the recommendation only: they are in no other table.
+ONLY_RECOMMENDED = re.compile(r"-to-\d+$|^digits-full$")
+# Tables of one file of results each.
+SINGLE: dict[str, Callable[[Any], str]] = {
     "endurance": endurance_table,
     "bad generators": bad_generators_table,
     "main job": main_job_table,
 }
+
+
+def read(kind: str) -> dict[str, dict[str, Any]]:
+    """Return the results of a kind by data set; those of quick runs as NAME-quick."""
+    paths = sorted(RESULTS.glob(f"{kind}-*.json"))
+    return {path.stem.split("-", 1)[1]: json.loads(path.read_text()) for path in paths}
 
 
 def main() -> None:
@@ -44,15 +44,15 @@ def main() -> None:
     gains, generators = read("gain"), read("generators")
     page = ROOT / "benchmarks" / "README.md"
     insert(page, "recommended", recommended_table(gains))
-    gains = {name: result for name, result in gains.items() if not VARIANT.search(name)}
+    gains = {name: result for name, result in gains.items() if not ONLY_RECOMMENDED.search(name)}
     full = {name: result for name, result in gains.items() if not name.endswith("-quick")}
-    several = {
+    by_data_set = {
         "gain": gain_tables(gains),
-        "smallest": {name: smallest_table(r) for name, r in full.items() if r["counts"]},
-        "generators": {name: generator_table(r) for name, r in generators.items()},
+        "smallest": {name: smallest_table(result) for name, result in full.items() if result["counts"]},
+        "generators": {name: generator_table(result) for name, result in generators.items()},
     }
-    for name, texts in several.items():
-        insert(page, name, "\n\n".join(f"### {data}\n\n{text}" for data, text in texts.items()))
+    for name, tables in by_data_set.items():
+        insert(page, name, "\n\n".join(f"### {data}\n\n{table}" for data, table in tables.items()))
     runs = json.loads((RESULTS / "tables.json").read_text())["runs"]
     insert(page, "imbalanced tables", imbalanced_tables(runs))
     insert(ROOT / "README.md", "tables summary", tables_summary(runs))

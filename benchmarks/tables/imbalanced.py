@@ -1,26 +1,45 @@
-"""Oversamplers of tables."""
+"""The tables about oversamplers of tables."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
 
-from benchmarks.arms import OURS
-from benchmarks.tables.shared import difference_text
+from benchmarks.tables.shared import added_something, difference_text, emphasized, t_interval, to_markdown
 
-SCORES = {
-    "balanced_accuracy": "balanced accuracy",
-    "tuned_balanced_accuracy": "with a tuned threshold",
-    "average_precision": "average precision",
-    "log_loss": "log-loss",
-    "calibration_error": "calibration error",
-}
+
+class Metric(NamedTuple):
+    """How a score is shown."""
+
+    title: str
+    digits: int
+
+
+Fold = tuple[int, int]  # a repeat and a fold
 Cell = tuple[str, str]  # a table and a classifier
+Scores = dict[Cell, dict[Fold, float]]  # a score of one arm
+
+METRICS = {
+    "balanced_accuracy": Metric("balanced accuracy", 2),
+    "tuned_balanced_accuracy": Metric("with a tuned threshold", 2),
+    "average_precision": Metric("average precision", 2),
+    "log_loss": Metric("log-loss", 3),
+    "calibration_error": Metric("ECE", 3),
+}
+# Scores by which arms are ranked and compared.
+COMPARED = {"balanced_accuracy": "balanced accuracy", "average_precision": "average precision"}
+OURS = "GANOverSampler"
+RECOMMENDED = "GANOverSampler recommended"
+# Arms of the table by data set, and of the summary in the project's README.
+ARMS_BY_TABLE = ("no resampling", "random oversampling", "SMOTE", OURS)
+ARMS_IN_SUMMARY = ("no resampling", "class weights", "random oversampling", "SMOTE", "CTGAN", OURS)
 
 
-def cells(runs: list[dict], score: str, kind: str = "models") -> dict[str, dict[Cell, dict[tuple, float]]]:
+def cells(runs: list[dict], score: str, kind: str = "models") -> dict[str, Scores]:
     """Return a score of each arm, table and classifier, by repeat and fold."""
-    found: dict[str, dict[Cell, dict[tuple, float]]] = {}
+    found: dict[str, Scores] = {}
     for run in runs:
         for model, values in run[kind].items():
             cell = found.setdefault(run["arm"], {}).setdefault((run["table"], model), {})
@@ -28,125 +47,132 @@ def cells(runs: list[dict], score: str, kind: str = "models") -> dict[str, dict[
     return found
 
 
-def compared(ours: dict[Cell, dict], theirs: dict[Cell, dict]) -> tuple[np.ndarray, float]:
-    """Return the mean paired difference of each cell that both have, and Wilcoxon's p of them."""
+def compared(scores: Scores, others: Scores) -> tuple[np.ndarray, float]:
+    """Return the mean paired difference of each cell that both have, and their Wilcoxon p-value."""
     differences = []
-    for cell in sorted(ours.keys() & theirs.keys()):
-        folds = ours[cell].keys() & theirs[cell].keys()
+    for cell in sorted(scores.keys() & others.keys()):
+        folds = sorted(scores[cell].keys() & others[cell].keys())
         if folds:
-            differences.append(np.mean([ours[cell][fold] - theirs[cell][fold] for fold in sorted(folds)]))
+            differences.append(np.mean([scores[cell][fold] - others[cell][fold] for fold in folds]))
     array = np.array(differences)
     return array, float(stats.wilcoxon(array).pvalue) if len(array) > 1 and array.any() else 1.0
 
 
-def ranks(found: dict[str, dict[Cell, dict]]) -> dict[str, float]:
-    """Return the mean rank, 1 is best, of the arms that have been run wherever any has."""
-    folds = {(cell, fold) for own in found.values() for cell, runs in own.items() for fold in runs}
-    whole = [
-        arm
-        for arm, own in found.items()
-        if {(cell, fold) for cell, runs in own.items() for fold in runs} == folds
-    ]
+def ranks(found: dict[str, Scores]) -> dict[str, float]:
+    """Return the mean rank over cells, 1 is best, of the arms that were run on all cells and folds."""
+    runs_of = {arm: {(cell, fold) for cell in own for fold in own[cell]} for arm, own in found.items()}
+    every = set().union(*runs_of.values())
+    complete = [arm for arm, own in runs_of.items() if own == every]
     means = [
-        [np.mean(list(found[arm][cell].values())) for arm in whole] for cell in {cell for cell, _ in folds}
+        [np.mean(list(found[arm][cell].values())) for arm in complete] for cell in {cell for cell, _ in every}
     ]
-    return dict(zip(whole, stats.rankdata(-np.array(means), axis=1).mean(0), strict=True))
+    return dict(zip(complete, stats.rankdata(-np.array(means), axis=1).mean(0), strict=True))
 
 
 def imbalanced_tables(runs: list[dict]) -> str:
-    """Return what oversamplers of tables did, as Markdown tables."""
-    arms = sorted({run["arm"] for run in runs})
-    found = {score: cells(runs, score) for score in SCORES}
-    only = cells([run for run in runs if run["only"]], "balanced_accuracy", "only")
-    rank = {score: ranks(found[score]) for score in ("balanced_accuracy", "average_precision")}
-    lines = [
-        "| arm | folds | " + " | ".join(SCORES.values()) + " | mean rank, accuracy / precision |"
-        " ganaug minus it, accuracy (p) | precision (p) | synthetic only | distance | seconds |",
-        "|---" * 13 + "|",
-    ]
+    """Return the results of oversamplers of tables: one Markdown table by arm, one by data set."""
+    return f"{arms_table(runs)}\n\n{by_table(runs)}"
+
+
+def arms_table(runs: list[dict]) -> str:
+    """Return the mean scores of each arm as a Markdown table, best first."""
+    found = {score: cells(runs, score) for score in METRICS}
+    alone = _synthetic_only(runs)
+    rank = {score: ranks(found[score]) for score in COMPARED}
     everywhere = {run["table"] for run in runs}
-    covered = {arm: {run["table"] for run in runs if run["arm"] == arm} for arm in arms}
-    # Means over fewer tables are not to be compared: those arms come last, and say so.
-    for arm in sorted(
-        arms, key=lambda a: (covered[a] != everywhere, -_over_cells(found["balanced_accuracy"][a]))
-    ):
+    rows = []
+    for arm in {run["arm"] for run in runs}:
         own = [run for run in runs if run["arm"] == arm]
-        means = [
-            f"{_over_cells(found[s][arm]):.{2 if 'loss' not in s and 'error' not in s else 3}f}"
-            for s in SCORES
-        ]
-        ranked = " / ".join(f"{rank[s][arm]:.2f}" if arm in rank[s] else "" for s in rank)
-        against = []
-        for score in rank:
-            difference, p = compared(found[score]["ganaug"], found[score][arm])
-            against.append("" if arm == "ganaug" else f"{difference.mean():+.2f} ({p:.3f})")
-        alone = f"{_over_cells(only[arm]):.2f}" if arm in only else ""
-        part = "" if covered[arm] == everywhere else f" ({len(covered[arm])} of {len(everywhere)} tables)"
-        distances = [run["distance"] for run in own if run.get("distance") is not None]
-        lines.append(
-            f"| {f'**{arm}**' if arm in OURS else arm}{part} | {len(own)} | {' | '.join(means)} | {ranked} |"
-            f" {' | '.join(against)} | {alone} | {format(np.median(distances), '.2f') if distances else ''} |"
-            f" {np.median([run['seconds'] for run in own]):.1f} |"
+        tables = {run["table"] for run in own}
+        part = "" if tables == everywhere else f" ({len(tables)} of {len(everywhere)} tables)"
+        ratios = [run["dcr_ratio"] for run in own if run.get("dcr_ratio") is not None]
+        row = {"arm": f"{emphasized(arm, arm)}{part}", "folds": str(len(own))}
+        for score, metric in METRICS.items():
+            row[metric.title] = f"{_mean(found[score][arm]):.{metric.digits}f}"
+        row["mean rank, accuracy / precision"] = " / ".join(
+            f"{rank[score][arm]:.2f}" if arm in rank[score] else "" for score in rank
         )
-    shown = ["as it is", "random oversampling", "SMOTE", "ganaug"]
-    lines += [
-        "",
-        "| table | rows | "
-        + " | ".join(shown)
-        + " | ganaug minus SMOTE (95 % interval) | recommended minus balanced"
-        " weights (95 % interval) | of which it added | synthetic only: ganaug / SMOTE / CTGAN |"
-        " seconds: ganaug / CTGAN |",
-        "|---" * (7 + len(shown)) + "|",
-    ]
-    pairs = [("ganaug", "SMOTE"), ("ganaug recommended", "class weights")]
-    gaps: list[list[float]] = [[] for _ in pairs]  # of each pair, by table
+        for score, title in COMPARED.items():
+            row[f"{OURS} minus it, {title} (p)"] = _compared_text(found[score], arm)
+        row["synthetic only"] = f"{_mean(alone[arm]):.2f}" if arm in alone else ""
+        row["DCR ratio"] = f"{np.median(ratios):.2f}" if ratios else ""
+        row["seconds"] = f"{np.median([run['seconds'] for run in own]):.1f}"
+        # Means over fewer tables can't be compared: these arms come last, and say so.
+        rows.append((tables != everywhere, -_mean(found["balanced_accuracy"][arm]), arm, row))
+    return to_markdown([row for *_, row in sorted(rows, key=lambda entry: entry[:3])])
+
+
+def by_table(runs: list[dict]) -> str:
+    """Return balanced accuracy on each table as a Markdown table."""
+    alone = _synthetic_only(runs)
+    rows, gaps, recommended_gaps = [], [], []
     for table in sorted({run["table"] for run in runs}):
         here = [run for run in runs if run["table"] == table]
-        score = {arm: _by_fold(here, arm) for arm in arms}
-        differences = [_differences(score.get(ours, {}), score[theirs]) for ours, theirs in pairs]
-        for gap, difference in zip(gaps, differences, strict=True):
-            gap += [float(difference.mean())] if len(difference) else []
-        advised = [run for run in here if run["arm"] == "ganaug recommended"]
-        added = sum(not run["recommendation"].startswith("Add nothing") for run in advised)
-        taken = [_seconds(here, arm) for arm in ("ganaug", "CTGAN")]
-        alone = []
-        for arm in ("ganaug", "SMOTE", "CTGAN"):
-            own = {cell: folds for cell, folds in only.get(arm, {}).items() if cell[0] == table}
-            alone.append(f"{_over_cells(own):.2f}" if own else "")
-        lines.append(
-            f"| {table} | {here[0]['n']:,} | "
-            + " | ".join(f"{np.mean(list(score[arm].values())):.2f}" for arm in shown)
-            + f" | {' | '.join(_over_folds(difference) for difference in differences)} |"
-            f" {f'{added} of {len(advised)}' if advised else ''} | {' / '.join(alone)} |"
-            f" {' / '.join(taken)} |"
+        score = {arm: _by_fold(here, arm) for arm in {run["arm"] for run in here}}
+        gap = _differences(score[OURS], score["SMOTE"])
+        recommended_gap = _differences(score.get(RECOMMENDED, {}), score["class weights"])
+        gaps.append(gap)
+        recommended_gaps.append(recommended_gap)
+        recommended = [run for run in here if run["arm"] == RECOMMENDED]
+        added = sum(map(added_something, recommended))
+        rows.append(
+            {
+                "table": table,
+                "rows": f"{here[0]['n']:,}",
+                **{arm: f"{np.mean(list(score[arm].values())):.2f}" for arm in ARMS_BY_TABLE},
+                f"{OURS} minus SMOTE (95 % interval)": _over_folds(gap),
+                "recommended minus class weights (95 % interval)": _over_folds(recommended_gap),
+                "added in": f"{added} of {len(recommended)}" if recommended else "",
+                f"synthetic only: {OURS} / SMOTE / CTGAN": " / ".join(
+                    _mean_on(table, alone.get(arm, {})) for arm in (OURS, "SMOTE", "CTGAN")
+                ),
+                f"seconds: {OURS} / CTGAN": " / ".join(_seconds(here, arm) for arm in (OURS, "CTGAN")),
+            }
         )
-    lines.append(
-        "| **their mean** |" + " |" * (1 + len(shown)) + f" {' | '.join(map(_over_tables, gaps))} | | | |"
+    rows.append(
+        {
+            "table": "**their mean**",
+            f"{OURS} minus SMOTE (95 % interval)": _over_tables(gaps),
+            "recommended minus class weights (95 % interval)": _over_tables(recommended_gaps),
+        }
     )
-    return "\n".join(lines)
+    return to_markdown(rows)
 
 
 def tables_summary(runs: list[dict]) -> str:
-    """Return what matters most of `imbalanced_tables`."""
-    found = {score: cells(runs, score) for score in ("balanced_accuracy", "average_precision")}
-    lines = [
-        f"| {len({run['table'] for run in runs})} tables | balanced accuracy | ganaug minus it (p) |"
-        " average precision | ganaug minus it (p) |",
-        "|---" * 5 + "|",
-    ]
-    arms = ["as it is", "class weights", "random oversampling", "SMOTE", "CTGAN", "ganaug"]
-    for arm in [arm for arm in arms if arm in found["balanced_accuracy"]]:
-        line = f"| {f'**{arm}**' if arm in OURS else arm} |"
-        for own in found.values():
-            difference, p = compared(own["ganaug"], own[arm])
-            line += f" {_over_cells(own[arm]):.2f} |"
-            line += " |" if arm == "ganaug" else f" {difference.mean():+.2f} ({p:.3f}) |"
-        lines.append(line)
-    return "\n".join(lines)
+    """Return the table of tables in the project's README."""
+    found = {score: cells(runs, score) for score in COMPARED}
+    first = f"{len({run['table'] for run in runs})} tables"
+    rows = []
+    for arm in [arm for arm in ARMS_IN_SUMMARY if arm in found["balanced_accuracy"]]:
+        row = {first: emphasized(arm, arm)}
+        for score, title in COMPARED.items():
+            row[title] = f"{_mean(found[score][arm]):.2f}"
+            row[f"{OURS} minus it, {title} (p)"] = _compared_text(found[score], arm)
+        rows.append(row)
+    return to_markdown(rows)
 
 
-def _over_cells(own: dict[Cell, dict]) -> float:
-    return float(np.mean([np.mean(list(folds.values())) for folds in own.values()]))
+def _synthetic_only(runs: list[dict]) -> dict[str, Scores]:
+    own = [run for run in runs if run["synthetic_only"]]
+    return cells(own, "balanced_accuracy", "synthetic_only")
+
+
+def _compared_text(found: dict[str, Scores], arm: str) -> str:
+    if arm == OURS:
+        return ""
+    difference, p = compared(found[OURS], found[arm])
+    return f"{difference.mean():+.2f} ({p:.3f})"
+
+
+def _mean(scores: Scores) -> float:
+    """Return the mean over cells, each the mean of its folds."""
+    return float(np.mean([np.mean(list(folds.values())) for folds in scores.values()]))
+
+
+def _mean_on(table: str, scores: Scores) -> str:
+    own = {cell: folds for cell, folds in scores.items() if cell[0] == table}
+    return f"{_mean(own):.2f}" if own else ""
 
 
 def _seconds(runs: list[dict], arm: str) -> str:
@@ -154,8 +180,8 @@ def _seconds(runs: list[dict], arm: str) -> str:
     return f"{np.mean(own):.0f}" if own else ""
 
 
-def _by_fold(runs: list[dict], arm: str) -> dict[tuple, float]:
-    """Return balanced accuracy by repeat and fold, the mean of the classifiers."""
+def _by_fold(runs: list[dict], arm: str) -> dict[Fold, float]:
+    """Return balanced accuracy by repeat and fold, the mean over classifiers."""
     return {
         (run["repeat"], run["fold"]): float(np.mean([m["balanced_accuracy"] for m in run["models"].values()]))
         for run in runs
@@ -163,26 +189,17 @@ def _by_fold(runs: list[dict], arm: str) -> dict[tuple, float]:
     }
 
 
-def _differences(ours: dict[tuple, float], theirs: dict[tuple, float]) -> np.ndarray:
-    return np.array([ours[fold] - theirs[fold] for fold in sorted(ours.keys() & theirs.keys())])
+def _differences(scores: dict[Fold, float], others: dict[Fold, float]) -> np.ndarray:
+    return np.array([scores[fold] - others[fold] for fold in sorted(scores.keys() & others.keys())])
 
 
 def _over_folds(differences: np.ndarray) -> str:
-    """Return a mean difference with an interval that allows for the overlap of training halves.
-
-    Nadeau & Bengio, "Inference for the generalization error", Machine Learning 2003: repeated folds
-    share rows, and the plain t interval of their differences is too narrow.
-    """
-    n = len(differences)
-    if n < 2:
-        return ""
-    spread = differences.std(ddof=1) * np.sqrt(1 / n + 1)  # the test half is as large as the other
-    return difference_text((float(differences.mean()), float(stats.t.ppf(0.975, n - 1) * spread), n))
+    """Return a mean difference with an interval that allows for training halves that share rows."""
+    # The test half is as large as the training half.
+    return difference_text(t_interval(differences, overlap=1.0)) if len(differences) > 1 else ""
 
 
-def _over_tables(means: list[float]) -> str:
+def _over_tables(differences: list[np.ndarray]) -> str:
     """Return a mean difference with the t interval over tables, which share no rows."""
-    n = len(means)
-    if n < 2:
-        return ""
-    return difference_text((float(np.mean(means)), float(stats.t.ppf(0.975, n - 1) * stats.sem(means)), n))
+    means = np.array([own.mean() for own in differences if len(own)])
+    return difference_text(t_interval(means)) if len(means) > 1 else ""

@@ -1,4 +1,4 @@
-"""What arms gain in the smallest class, and what others pay."""
+"""What arms gain in the smallest class, and what other classes lose."""
 
 from __future__ import annotations
 
@@ -6,36 +6,41 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.arms import ON_REQUEST, OURS
-from benchmarks.tables.shared import BALANCED, by_arm, difference_text, interval, mean_recall
+from benchmarks.arms import ON_REQUEST
+from benchmarks.tables.shared import (
+    CLASS_BALANCED,
+    by_arm,
+    difference_text,
+    emphasized,
+    mean_recall,
+    paired_difference,
+    to_markdown,
+)
 
 
 def smallest_table(result: dict[str, Any]) -> str:
     """Return what arms, augmented, gain in the smallest class and lose in others, as a Markdown table."""
     arms = by_arm([run for run in result["runs"] if run["augment"] and run["arm"] not in ON_REQUEST])
-    base = arms.pop(BALANCED)
+    base = arms.pop(CLASS_BALANCED)
     last = len(result["counts"]) - 1
     rows = []
-    for key, runs in arms.items():
+    for (arm, _), runs in arms.items():
         seeds = sorted(runs.keys() & base.keys())
-        own, theirs = ([of[seed]["test"]["recall"] for seed in seeds] for of in (runs, base))
-        change = np.subtract(own, theirs).mean(0)
+        recall, base_recall = ([of[seed]["test"]["recall"] for seed in seeds] for of in (runs, base))
+        change = np.subtract(recall, base_recall).mean(0)
         worst = int(change[:last].argmin())
-        title = f"**{key[0]}**" if key[0] in OURS else key[0]
-        rows.append(
-            (
-                change[last],
-                f"| {title} | {len(seeds)} | {np.mean(own, axis=0)[last]:.1f} |"
-                f" {difference_text(interval(runs, base, last))} | {difference_text(interval(runs, base))} |"
-                f" class {worst}: {change[worst]:+.2f} |",
-            )
-        )
-    lines = [
-        f"Recall of class {last}, {result['counts'][last]} images; balanced sampling has"
-        f" {mean_recall(base)[last]:.1f}.",
-        "",
-        "| arm, augmented | seeds | smallest class | minus balanced (95 % interval) | ACSA minus balanced |"
-        " what the worst of the others loses |",
-        "|---" * 6 + "|",
-    ]
-    return "\n".join(lines + [line for _, line in sorted(rows, key=lambda row: -row[0])])
+        row = {
+            "arm, augmented": emphasized(arm, arm),
+            "seeds": str(len(seeds)),
+            "recall of the smallest class": f"{np.mean(recall, axis=0)[last]:.1f}",
+            "minus class-balanced (95 % interval)": difference_text(paired_difference(runs, base, last)),
+            "balanced accuracy minus class-balanced": difference_text(paired_difference(runs, base)),
+            "largest loss of another class": f"class {worst}: {change[worst]:+.2f}",
+        }
+        rows.append((change[last], row))
+    text = (
+        f"Recall of class {last}, {result['counts'][last]} images; class-balanced sampling has"
+        f" {mean_recall(base)[last]:.1f}."
+    )
+    rows.sort(key=lambda pair: -pair[0])
+    return f"{text}\n\n{to_markdown([row for _, row in rows])}"
