@@ -25,8 +25,8 @@ def main(steps: int | str) -> None:
     augment = v2.Compose([GANAugment(gan), v2.Normalize(mean=[0.3], std=[0.35])])
 
     data, weights = TensorDataset(images, labels), 1 / labels.bincount()[labels]
-    evenly = WeightedRandomSampler(weights.tolist(), num_samples=len(labels))  # every class equally often
-    loader = DataLoader(data, batch_size=64, sampler=evenly, collate_fn=partial(collate, augment))
+    balanced = WeightedRandomSampler(weights.tolist(), num_samples=len(labels))  # classes equally often
+    loader = DataLoader(data, batch_size=64, sampler=balanced, collate_fn=partial(collate, augment))
     for batch, batch_labels in loader:
         print(tuple(batch.shape), batch_labels.bincount(minlength=10).tolist())
 

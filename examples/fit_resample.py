@@ -15,8 +15,8 @@ def main(steps: int | str) -> None:
     X, y = load_digits(return_X_y=True)
     X = X / 16  # images must be uint8, or float in [0, 1]
     X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.5, stratify=y, random_state=0)
-    few = (y_train != 8) | ((y_train == 8).cumsum() <= 10)  # ten eights are left
-    X_train, y_train = X_train[few], y_train[few]
+    kept = (y_train != 8) | ((y_train == 8).cumsum() <= 10)  # all digits, but only ten eights
+    X_train, y_train = X_train[kept], y_train[kept]
 
     gan = QualityGate(ConditionalGAN(steps=steps))
     sampler = GANOverSampler(gan, image_shape=(8, 8), random_state=0)

@@ -1,4 +1,4 @@
-"""The command line: one verb for each step."""
+"""The command line: one command for each step."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 import numpy as np
 
 from ganaug.cli_options import (
-    AUTO,
+    NUMBER_OR_TEXT,
     PATH,
     EmptyGenerator,
     EstimatorCommand,
@@ -18,7 +18,9 @@ from ganaug.cli_options import (
     as_json,
     compression,
     deficit,
+    gan_and_data,
     layout,
+    noun,
     overwrite,
     read_real,
     refuse_beside_model,
@@ -26,7 +28,7 @@ from ganaug.cli_options import (
     size,
 )
 
-# Rooms that need torch are imported inside the commands: `ganaug --help` need not wait for it.
+# Modules that need torch are imported inside the commands: `ganaug --help` need not wait for it.
 
 
 @click.group(
@@ -37,22 +39,22 @@ def main() -> None:
     """Augment data with conditional GANs, for classes with too few examples.
 
     DATA is a folder with one folder of images for each class, an HDF5 file that ganaug wrote, or
-    an .npz file with arrays X and y. The latter two may hold tables.
+    an .npz file with arrays X and y. Files may hold tables.
     """
 
 
 @main.command()
 @click.option(
-    "--seeds", type=click.IntRange(min=2), default=3, help="Repetitions, each with data drawn anew."
+    "--seeds", type=click.IntRange(min=2), default=3, help="Repetitions; each draws its training images anew."
 )
-@click.option("--steps", type=AUTO, default="auto", help="Updates of the generator.")
+@click.option("--steps", type=NUMBER_OR_TEXT, default="auto", help="Updates of the generator.")
 @click.option(
     "--classifier-steps", type=click.IntRange(min=1), default=600, help="Updates of each classifier."
 )
 @click.option("-o", "--output", type=PATH, default=Path(), help="Folder for the two files it writes.")
 @as_json
 def demo(seeds: int, steps: Any, classifier_steps: int, output: Path, as_json: bool) -> None:
-    """Train on scikit-learn's digits, made long-tailed, and measure whether ganaug helps."""
+    """Train on long-tailed digits of scikit-learn, and measure whether ganaug helps."""
     from ganaug.demo import HDF5_FILE, PICTURE_FILE, run_demo
 
     if not output.is_dir():
@@ -78,7 +80,7 @@ def demo(seeds: int, steps: Any, classifier_steps: int, output: Path, as_json: b
 @click.option("-o", "--output", type=PATH, required=True, help="Folder for the model.")
 @size
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint of a run that was stopped.")
-@click.option("--no-holdout", is_flag=True, help="Set no images aside for the report.")
+@click.option("--no-holdout", is_flag=True, help="Hold out no images for the report.")
 @overwrite
 @as_json
 def fit(
@@ -86,22 +88,23 @@ def fit(
     output: Path,
     size: int | None,
     resume: bool,
-    use_all: bool,
+    no_holdout: bool,
     overwrite: bool,
     as_json: bool,
     **parameters: Any,
 ) -> None:
     """Train a GAN on DATA and save it.
 
-    A tenth of each class of 200 images or more is set aside at random, for `ganaug report` to compare
-    with. Where images belong together, as the frames of a video do, pass --no-holdout, and whole groups
-    that you held out to the report. The model holds its training images: share it only as you would
-    share those.
+    A tenth of each class of 200 images or more is held out at random, for `ganaug report` to compare
+    with. Where images belong together, as the frames of a video do, pass --no-holdout, and give the report
+    whole groups that you held out yourself. The model holds its training images: share it only as you
+    would share those.
     """
     import shutil
 
     from ganaug.data.containers import take
-    from ganaug.data.holdout import holdout_mask, save_holdout
+    from ganaug.data.holdout import holdout_mask
+    from ganaug.io.holdout_file import save_holdout
     from ganaug.model.gan import ConditionalGAN
     from ganaug.model.serialization import CONFIG_FILE
 
@@ -113,24 +116,24 @@ def fit(
     if (output / CONFIG_FILE).exists() and not overwrite and not checkpoint.exists():
         raise FileExistsError(f"{output} holds a trained model: pass --overwrite to replace it.")
     X, y = read_real(data, size)
-    aside = np.zeros(len(y), bool) if use_all else holdout_mask(X, y)
-    X_aside, X, y = take(X, aside), take(X, ~aside), y[~aside]
+    held_out = np.zeros(len(y), bool) if no_holdout else holdout_mask(X, y)
+    X_held_out, X, y = take(X, held_out), take(X, ~held_out), y[~held_out]
     gan = ConditionalGAN(**parameters, verbose=not as_json)
     if checkpoint.exists() and not resume:
         shutil.rmtree(checkpoint)
     gan.fit(X, y, checkpoint=checkpoint)
     gan.save(output)
-    if aside.any():
-        save_holdout(output, gan.digest(), X_aside)
+    if held_out.any():
+        save_holdout(output, gan.digest(), X_held_out)
     shutil.rmtree(checkpoint)
     classes = dict(zip(gan.classes_.tolist(), gan.class_counts_.tolist(), strict=True))
     if as_json:
         named = {str(label): n for label, n in classes.items()}
-        click.echo(json.dumps({"model": str(output), "classes": named, "held_out": int(aside.sum())}))
+        click.echo(json.dumps({"model": str(output), "classes": named, "held_out": int(held_out.sum())}))
     else:
         counts = ", ".join(f"{label}: {n}" for label, n in classes.items())
-        kept = f" Set {aside.sum()} aside for `ganaug report`." if aside.any() else ""
-        click.echo(f"Trained on {len(y)} {gan.codec_.noun} ({counts}).{kept} Wrote {output}.")
+        rest = f" Held out {held_out.sum()} for `ganaug report`." if held_out.any() else ""
+        click.echo(f"Trained on {len(y)} {gan.codec_.noun} ({counts}).{rest} Wrote {output}.")
 
 
 @main.command()
@@ -138,9 +141,9 @@ def fit(
 @click.option("-o", "--output", type=PATH, required=True, help="The HDF5 file to write.")
 @click.option("--per-class", type=click.IntRange(min=1), help="Images of each class.")
 @click.option(
-    "--balance", type=PATH, metavar="DATA", help="Write what each class of DATA lacks to the largest."
+    "--balance", type=PATH, metavar="DATA", help="Write what fills each class of DATA up to the largest."
 )
-@click.option("--random-state", type=int, help="Seed: the same one writes the same images.")
+@click.option("--random-state", type=int, help="Seed; the same one writes the same images.")
 @click.option("--device", default="auto", help="As for fit.")
 @layout
 @compression
@@ -162,7 +165,7 @@ def generate(
 ) -> None:
     """Write synthetic images of MODEL to an HDF5 file.
 
-    A run that was stopped, whatever stopped it, goes on with --resume, and ends with the same file.
+    A run that was stopped, whatever stopped it, goes on with --resume and ends with the same file.
     """
     from ganaug.io.writing import write_hdf5
     from ganaug.model.gan import ConditionalGAN
@@ -198,8 +201,10 @@ def generate(
 @main.command(cls=EstimatorCommand)
 @click.argument("data", type=PATH)
 @click.option("-o", "--output", type=PATH, required=True, help="The HDF5 file to write.")
-@click.option("--model", type=PATH, help="A model that was fitted on DATA; none: one is fitted now.")
-@click.option("--recommended", is_flag=True, help="Find out first how many to add to each class, if any.")
+@click.option("--model", type=PATH, help="A model that was fitted on DATA. Without it one is fitted now.")
+@click.option(
+    "--recommended", is_flag=True, help="Let cross-validation decide how many to add to each class, if any."
+)
 @size
 @layout
 @compression
@@ -219,18 +224,16 @@ def resample(
     as_json: bool,
     **parameters: Any,
 ) -> None:
-    """Write DATA and what it lacks to balance to an HDF5 file.
+    """Write DATA, filled up to balance with synthetic images, to an HDF5 file.
 
-    Synthetic images pass a QualityGate; the file says which they are. With --recommended,
-    cross-validation decides how many are added to each class, and the file holds the weight of
-    each image too; expect it to take several times as long.
+    Synthetic images pass a QualityGate, and the file says which they are. With --recommended,
+    cross-validation decides how many are added to each class, and the file also holds the weight of
+    each image. That takes several times as long.
 
-    A run that was stopped while it wrote goes on with --resume; without --model, its GAN is trained
+    A run that was stopped while it wrote goes on with --resume. Without --model its GAN is trained
     anew, so --random-state has to be the same.
     """
-    from ganaug.data.labels import label_indices
     from ganaug.io.writing import check_target, write_hdf5
-    from ganaug.model.gan import ConditionalGAN
     from ganaug.selection.gate import QualityGate
     from ganaug.selection.recommend import recommend_counts
 
@@ -239,18 +242,7 @@ def resample(
     elif resume and parameters["random_state"] is None:
         raise click.UsageError("--resume needs the --model or the --random-state of the run to go on with.")
     check_target(output, overwrite, resume)
-    if model is None:
-        gan = ConditionalGAN(**parameters, verbose=not as_json)
-        X, y = read_real(data, size)
-    else:
-        gan = ConditionalGAN.load(model, device=parameters["device"])
-        X, y = read_real(data, gan=gan)
-        try:
-            gan.codec_.check(X)
-            label_indices(np.unique(y), gan.classes_, "DATA")
-        except ValueError as exc:
-            raise ValueError(f"{model} was fitted on other data than {data}: {exc}") from exc
-    gan.check_parameters()
+    gan, X, y = gan_and_data(data, model, size, {**parameters, "verbose": not as_json})
     seed = parameters["random_state"]
     classes = np.unique(y)
     to_add: dict[Any, int] = deficit(y, classes)
@@ -259,10 +251,9 @@ def resample(
         advice = recommend_counts(QualityGate(gan), X, y, random_state=seed, verbose=not as_json)
         to_add, sample_weight, reason = advice.to_add, advice.sample_weight, advice.reason
     # With nothing to add, nothing is trained.
-    idle: Any = EmptyGenerator(classes)
-    gate = QualityGate(gan).fit(X, y) if any(to_add.values()) else idle
+    generator: Any = QualityGate(gan).fit(X, y) if any(to_add.values()) else EmptyGenerator(classes)
     write_hdf5(
-        gate,
+        generator,
         output,
         to_add,
         real=(X, y),
@@ -281,29 +272,28 @@ def resample(
     if reason is not None:
         click.echo(reason)
     counts = ", ".join(f"{label}: {n}" for label, n in to_add.items())
-    rows = "rows" if X.ndim == 2 else "images"
-    click.echo(f"Wrote {len(y)} {rows} and {sum(to_add.values())} synthetic ones ({counts}) to {output}.")
+    click.echo(f"Wrote {len(y)} {noun(X)} and {sum(to_add.values())} synthetic ones ({counts}) to {output}.")
 
 
 @main.command()
 @click.argument("model", type=PATH)
 @click.argument("data", type=PATH)
 @click.option("-o", "--output", type=PATH, default=Path("report.html"), help="The page to write.")
-@click.option("--test", type=PATH, metavar="DATA", help="Data that the model never saw.")
-@click.option("--per-class", type=click.IntRange(min=10), default=500, help="Rows to sample of each class.")
+@click.option("--test", type=PATH, metavar="DATA", help="Data that MODEL never saw.")
+@click.option("--per-class", type=click.IntRange(min=10), default=500, help="Samples to draw of each class.")
 @click.option("--random-state", type=int, default=0)
 @as_json
 def report(
     model: Path, data: Path, output: Path, test: Path | None, per_class: int, random_state: int, as_json: bool
 ) -> None:
-    """Measure the synthetic rows of MODEL against DATA, which it was trained on, and write a page.
+    """Compare synthetic data of MODEL with DATA, which it was trained on, and write a page.
 
-    Whether it copies, and whether it helps a classifier, takes rows that it never saw: those of
-    --test, or those of DATA that `ganaug fit` set aside.
+    Memorization and the gain of a classifier are measured on data that MODEL never saw: those of --test,
+    or those of DATA that `ganaug fit` held out.
     """
     from ganaug.data.containers import take
-    from ganaug.data.holdout import load_holdout_mask
     from ganaug.evaluation.quality import quality_report
+    from ganaug.io.holdout_file import load_holdout_mask
     from ganaug.model.gan import ConditionalGAN
 
     if not output.absolute().parent.is_dir():
@@ -312,17 +302,17 @@ def report(
         raise ValueError(f"{output} is a folder: name a file.")
     gan = ConditionalGAN.load(model)
     X, y = read_real(data, gan=gan)
-    aside = load_holdout_mask(model, gan.digest(), X)
-    held_out: tuple[Any, Any] = (take(X, aside), y[aside]) if aside.any() else (None, None)
+    held_out = load_holdout_mask(model, gan.digest(), X)
+    unseen: tuple[Any, Any] = (take(X, held_out), y[held_out]) if held_out.any() else (None, None)
     if test is not None:
-        held_out = read_real(test, gan=gan)
-    X, y = take(X, ~aside), y[~aside]
-    found = quality_report(gan, X, y, *held_out, per_class=per_class, random_state=random_state)
-    found.to_html(output)
+        unseen = read_real(test, gan=gan)
+    X, y = take(X, ~held_out), y[~held_out]
+    quality = quality_report(gan, X, y, *unseen, per_class=per_class, random_state=random_state)
+    quality.to_html(output)
     if as_json:
-        click.echo(found.to_json())
+        click.echo(quality.to_json())
     else:
-        click.echo("\n".join([*found["verdict"], f"Wrote {output}."]))
+        click.echo("\n".join([*quality["verdict"], f"Wrote {output}."]))
 
 
 @main.command()

@@ -1,4 +1,4 @@
-"""The command line: one verb for each step."""
+"""Options and helpers that several commands of the command line share."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import click
 import numpy as np
 from click.core import ParameterSource
 
-# Rooms that need torch are imported inside the commands: `ganaug --help` need not wait for it.
+# Modules that need torch are imported inside the functions: `ganaug --help` need not wait for it.
 
-NOT_OPTIONS = ("callbacks", "verbose")  # parameters of `ConditionalGAN` with no place on a command line
+# These parameters of `ConditionalGAN` have no place on a command line.
+NOT_OPTIONS = ("callbacks", "verbose")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 overwrite = click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
 size = click.option("--size", type=click.IntRange(min=1), help="Resize images to this height and width.")
@@ -22,13 +23,13 @@ layout = click.option(
     "--layout",
     type=click.Choice(["nhwc", "nchw"]),
     default="nhwc",
-    help="`images`, channels last; or `imgs`, channels first, for loaders of BigGAN's kind.",
+    help="`images`, channels last; or `imgs`, channels first, for loaders like BigGAN's.",
 )
-compression = click.option("--compression", type=click.Choice(["gzip", "lzf"]), help="Of the file.")
+compression = click.option("--compression", type=click.Choice(["gzip", "lzf"]), help="Compress the file.")
 
 
 class OneLineErrors(click.Group):
-    """A group whose commands turn the errors of bad input into one line and exit code 1."""
+    """A group whose commands report errors of bad input in one line, with exit code 1."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
@@ -51,43 +52,48 @@ class EstimatorCommand(click.Command):
         for name, parameter in inspect.signature(ConditionalGAN).parameters.items():
             if name not in NOT_OPTIONS:
                 flag = "--" + name.replace("_", "-")
-                # "auto" and None may stand for a number: numbers are recognised by their looks.
-                kind: Any = AUTO if name != "log_dir" else PATH
+                # Where the default is "auto" or None, a number may be given too.
+                option_type: Any = NUMBER_OR_TEXT if name != "log_dir" else PATH
                 if isinstance(parameter.default, int | float):
-                    kind = type(parameter.default)
+                    option_type = type(parameter.default)
                 options.append(
                     click.Option(
-                        [flag, name], type=kind, default=parameter.default, help="See ConditionalGAN."
+                        [flag, name], type=option_type, default=parameter.default, help="See ConditionalGAN."
                     )
                 )
         return [*super().get_params(ctx), *options]
 
 
-class _Auto(click.ParamType):
-    name = "text or number"
+class _NumberOrText(click.ParamType):
+    name = "number or text"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        for kind in (int, float):
+        for number in (int, float):
             try:
-                return kind(value)
+                return number(value)
             except (TypeError, ValueError):
                 continue
         return value
 
 
-AUTO = _Auto()
+NUMBER_OR_TEXT = _NumberOrText()
 
 
 def deficit(y: np.ndarray, classes: np.ndarray) -> dict[Any, int]:
-    """Return what each of `classes` lacks to the largest."""
+    """Return how many samples fill each of `classes` up to the largest."""
     from ganaug.data.labels import label_indices
 
     n = np.bincount(label_indices(y, classes, "DATA"), minlength=len(classes))
     return dict(zip(classes.tolist(), (n.max() - n).tolist(), strict=True))
 
 
+def noun(X: Any) -> str:
+    """Return what messages call the samples of `X`."""
+    return "rows" if X.ndim == 2 else "images"
+
+
 class EmptyGenerator:
-    """A generator that is asked for nothing."""
+    """A generator for a file to which nothing synthetic is added: it is never asked for samples."""
 
     def __init__(self, classes: np.ndarray) -> None:
         self.classes_, self.sample = classes, None
@@ -99,10 +105,10 @@ class EmptyGenerator:
 def read_real(
     data: Path, size: int | tuple[int, int] | None = None, gan: Any = None
 ) -> tuple[Any, np.ndarray]:
-    """Return images and labels; those of a folder by their names, which mean more than their order.
+    """Return real samples and labels; of a folder the labels are class names, not indices.
 
-    Where a fitted `gan` is given, with the size and the channels of its own. Synthetic images that
-    stand beside real ones are left out: a GAN shall not learn from itself.
+    Images get the size and the channels of a fitted `gan`, if there is one. Synthetic images in a file that
+    has real ones too are left out: a GAN shall not learn from itself.
     """
     from ganaug.data.containers import take
     from ganaug.io.arrays import as_arrays
@@ -119,16 +125,44 @@ def read_real(
         y = np.array(arrays.class_names)[y]
     synthetic = arrays.synthetic
     if synthetic is not None and synthetic.any() and not synthetic.all():
-        rows = "rows" if X.ndim == 2 else "images"
-        click.echo(f"Leaving out {synthetic.sum()} synthetic {rows} of {data}.", err=True)
+        click.echo(f"Leaving out {synthetic.sum()} synthetic {noun(X)} of {data}.", err=True)
         X, y = take(X, ~synthetic), y[~synthetic]
     return X if gan is None else _with_channels(X, gan.codec_), y
 
 
-def _with_channels(X: Any, codec: Any) -> Any:
-    """Return images with the channels of a model's: grey ones as colour, and opaque where those have alpha.
+def gan_and_data(
+    data: Path, model: Path | None, size: int | None, parameters: dict[str, Any]
+) -> tuple[Any, Any, np.ndarray]:
+    """Return a GAN and the real samples and labels of `data`: the saved `model`, or an unfitted GAN.
 
-    How many a folder has depends on each of its files, and whether the last axis is there on its format.
+    Raises
+    ------
+    ValueError
+        If `model` was fitted on other data, or a parameter is not of the kind described.
+    """
+    from ganaug.data.labels import label_indices
+    from ganaug.model.gan import ConditionalGAN
+
+    if model is None:
+        gan = ConditionalGAN(**parameters)
+        X, y = read_real(data, size)
+    else:
+        gan = ConditionalGAN.load(model, device=parameters["device"])
+        X, y = read_real(data, gan=gan)
+        try:
+            gan.codec_.check(X)
+            label_indices(np.unique(y), gan.classes_, "DATA")
+        except ValueError as exc:
+            raise ValueError(f"{model} was fitted on other data than {data}: {exc}") from exc
+    gan.check_parameters()
+    return gan, X, y
+
+
+def _with_channels(X: Any, codec: Any) -> Any:
+    """Return images with the channels of a model's: grey ones as RGB, and with an opaque alpha channel.
+
+    How many channels a folder has depends on all of its files, and whether grey images have a last axis
+    depends on the format.
     """
     if X.ndim not in (3, 4) or codec.name == "table" or codec.tensor:
         return X
@@ -143,7 +177,7 @@ def _with_channels(X: Any, codec: Any) -> Any:
 
 
 def refuse_beside_model(recommended: bool) -> None:
-    """Raise UsageError if an option was given that a fitted model has no use for."""
+    """Raise UsageError if an option was given that has no effect with a fitted model."""
     if recommended:
         raise click.UsageError("--recommended fits GANs of its own on parts of DATA: drop --model.")
     context = click.get_current_context()
@@ -155,4 +189,4 @@ def refuse_beside_model(recommended: bool) -> None:
         if name not in used and context.get_parameter_source(name) is ParameterSource.COMMANDLINE
     ]
     if given:
-        raise click.UsageError(f"--model is fitted already: drop {', '.join(given)}, or --model.")
+        raise click.UsageError(f"--model is already fitted: drop {', '.join(given)}, or --model.")

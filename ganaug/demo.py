@@ -1,4 +1,4 @@
-"""The main job on scikit-learn's digits: train, balance, and measure whether it helped."""
+"""The first command: train on long-tailed digits, balance them, and measure whether that helps."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ from sklearn.metrics import balanced_accuracy_score
 from tqdm.auto import tqdm
 
 from ganaug.adapters.resample import GANOverSampler
+from ganaug.data.weights import DEFAULT_SYNTHETIC_SHARE, balanced_weights
 from ganaug.evaluation.classifiers import SmallCNNClassifier
 from ganaug.evaluation.pictures import contact_sheet
 from ganaug.io.arrays import as_arrays
 from ganaug.io.writing import write_hdf5
 from ganaug.model.gan import ConditionalGAN
 
-COUNTS = (120, 90, 70, 50, 40, 30, 25, 20, 15, 10)  # training images of the digits 0 to 9
+# Training images of the digits 0 to 9.
+COUNTS = (120, 90, 70, 50, 40, 30, 25, 20, 15, 10)
 ARMS = ("as it is", "balanced sampling", "SMOTE", "ganaug")
-PER_CLASS = 300  # images of each class that the ganaug arm trains on, real and synthetic together
-ARCHITECTURE = "warping"  # one of the two that are the default for such small images: half the minutes
-SHARE = 0.8  # of the draws of the ganaug arm that are synthetic
+SYNTHETIC_PER_CLASS = 300
+# One of the two that are the default for such small images: it takes half the minutes.
+ARCHITECTURE = "warping"
 HDF5_FILE, PICTURE_FILE = "digits-synthetic.h5", "digits-synthetic.png"
 
 
@@ -46,12 +48,12 @@ def run_demo(
     classifier_steps: int = 600,
     verbose: bool = True,
 ) -> dict[str, Any]:
-    """Run the demo and write its two files into `folder`.
+    """Compare classifiers trained with and without synthetic images, and write two files into `folder`.
 
     Parameters
     ----------
     folder : Path
-        Gets ``digits-synthetic.h5`` and ``digits-synthetic.png``, made with the first seed.
+        Gets ``digits-synthetic.h5`` and ``digits-synthetic.png``, of the first seed.
     seeds : int
         Repetitions, at least 2; each draws the training images, the generator and the classifiers anew.
     gan_steps, classifier_steps : int
@@ -62,9 +64,9 @@ def run_demo(
     Returns
     -------
     dict
-        "accuracy": for each arm its balanced accuracy for each seed, in percent; "difference":
-        for each other arm the mean of ganaug minus it, with the half-width of a 95 % t interval;
-        "verdict": a plain sentence.
+        "accuracy": for each arm its balanced accuracy for each seed, in percent. "difference": for each
+        other arm the mean of ganaug minus it, and the half-width of a 95 % t interval. "verdict": a plain
+        sentence.
     """
     accuracy: dict[str, list[float]] = {arm: [] for arm in ARMS}
     with tqdm(total=seeds * (len(ARMS) + 1), desc="demo", disable=None if verbose else True) as bar:
@@ -75,31 +77,32 @@ def run_demo(
             ).fit(X, y)
             bar.update()
             if seed == 0:
-                _show(gan, X, y, folder)
-            for arm, data in _arms(gan, X, y, seed).items():
+                _write_files(gan, X, y, folder)
+            for arm, data in _training_sets(gan, X, y, seed).items():
                 X_arm, y_arm, weight = data
-                probe = SmallCNNClassifier(
+                classifier = SmallCNNClassifier(
                     steps=classifier_steps, balanced=arm != "as it is", random_state=seed
                 )
-                probe.fit(X_arm, y_arm, sample_weight=weight)
-                accuracy[arm].append(100 * float(balanced_accuracy_score(y_test, probe.predict(X_test))))
+                classifier.fit(X_arm, y_arm, sample_weight=weight)
+                score = balanced_accuracy_score(y_test, classifier.predict(X_test))
+                accuracy[arm].append(100 * float(score))
                 bar.update()
     difference = {arm: _interval(accuracy["ganaug"], accuracy[arm]) for arm in ARMS[:-1]}
     return {"accuracy": accuracy, "difference": difference, "verdict": _verdict(difference)}
 
 
-def _arms(
+def _training_sets(
     gan: ConditionalGAN, X: np.ndarray, y: np.ndarray, seed: int
 ) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
-    """Return the training rows, their labels and weights, of each arm."""
-    # Floats: SMOTE subtracts rows, which wraps around in uint8.
+    """Return the training images, their labels and weights, of each arm."""
+    # As floats: SMOTE subtracts images, which wraps around in uint8.
     smote = SMOTE(k_neighbors=min(5, min(COUNTS) - 1), random_state=seed)
     flat, y_smote = smote.fit_resample(X.reshape(len(X), -1).astype(float), y)
-    totals = {c: n + PER_CLASS for c, n in enumerate(COUNTS)}
+    totals = {c: n + SYNTHETIC_PER_CLASS for c, n in enumerate(COUNTS)}
     sampler = GANOverSampler(FrozenEstimator(gan), sampling_strategy=totals, random_state=seed)
     X_ganaug, y_ganaug = sampler.fit_resample(X, y)
-    n_real = np.bincount(y)[y_ganaug]
-    weight = np.where(sampler.synthetic_mask_, SHARE / PER_CLASS, (1 - SHARE) / n_real)
+    shares = dict.fromkeys(range(len(COUNTS)), DEFAULT_SYNTHETIC_SHARE)
+    weight = balanced_weights(y_ganaug, sampler.synthetic_mask_, shares)
     return {
         "as it is": (X, y, None),
         "balanced sampling": (X, y, None),
@@ -108,15 +111,15 @@ def _arms(
     }
 
 
-def _show(gan: ConditionalGAN, X: np.ndarray, y: np.ndarray, folder: Path) -> None:
-    path = write_hdf5(gan, folder / HDF5_FILE, PER_CLASS, random_state=0, overwrite=True)
+def _write_files(gan: ConditionalGAN, X: np.ndarray, y: np.ndarray, folder: Path) -> None:
+    path = write_hdf5(gan, folder / HDF5_FILE, SYNTHETIC_PER_CLASS, random_state=0, overwrite=True)
     X_synthetic, y_synthetic = as_arrays(path)
     contact_sheet(X, y, X_synthetic, y_synthetic, folder / PICTURE_FILE)
 
 
-def _interval(ours: list[float], theirs: list[float]) -> dict[str, float]:
+def _interval(ganaug: list[float], other: list[float]) -> dict[str, float]:
     """Return the mean paired difference and the half-width of its 95 % t interval."""
-    difference = np.subtract(ours, theirs)
+    difference = np.subtract(ganaug, other)
     half = stats.t.ppf(0.975, len(difference) - 1) * difference.std(ddof=1) / np.sqrt(len(difference))
     return {"mean": float(difference.mean()), "half_width": float(half)}
 

@@ -18,7 +18,7 @@ torch.set_num_threads(1)
 
 
 class StripeSampler:
-    """A sampler without a GAN: class k of n is a flat image of brightness k / (n - 1), plus noise."""
+    """A generator without a network: class k of n is a flat image of brightness k / (n - 1), plus noise."""
 
     def __init__(self, classes: Any, shape: tuple[int, ...] = (8, 8)) -> None:
         self.classes_ = np.asarray(classes)

@@ -26,8 +26,8 @@ def black(dtype=np.uint8):
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 @pytest.mark.parametrize("shape", [(8, 9), (8, 9, 1), (8, 9, 3)])
 def test_an_image_of_the_same_class_and_kind(dtype, shape, tmp_path):
-    sampler = StripeSampler(["a", "b"], (8, 9) if shape != (8, 9, 3) else shape)
-    path = write_hdf5(sampler, tmp_path / "x.h5", 30, random_state=0)
+    generator = StripeSampler(["a", "b"], (8, 9) if shape != (8, 9, 3) else shape)
+    path = write_hdf5(generator, tmp_path / "x.h5", 30, random_state=0)
     compose = A.Compose([GANReplace(path, label_key="y", p=1)], strict=False)
     image = np.zeros(shape, dtype)
     new = compose(image=image, y="b")
@@ -51,13 +51,13 @@ def test_pickles(path):
     assert transform(image=black(), label=1)["image"].min() >= 250
 
 
-def test_labels_of_numpy_as_keys_of_rates(path):
-    transform = GANReplace(path, rates=dict(zip(np.array([0, 1]), [0.0, 1.0], strict=True)), p=1)
-    assert json.loads(json.dumps(A.to_dict(transform)))["transform"]["rates"] == [[0, 0.0], [1, 1.0]]
+def test_labels_of_numpy_as_keys_of_class_p(path):
+    transform = GANReplace(path, class_p=dict(zip(np.array([0, 1]), [0.0, 1.0], strict=True)), p=1)
+    assert json.loads(json.dumps(A.to_dict(transform)))["transform"]["class_p"] == [[0, 0.0], [1, 1.0]]
 
 
 def test_rates_by_class_survive_json(path):
-    transform = GANReplace(path, rates={0: 0.9, 1: 0.2}, p=1)
+    transform = GANReplace(path, class_p={0: 0.9, 1: 0.2}, p=1)
     again = A.from_dict(json.loads(json.dumps(A.to_dict(A.Compose([transform], strict=False)))))
     torch.manual_seed(0)
     for compose in (transform, again):
@@ -68,12 +68,12 @@ def test_rates_by_class_survive_json(path):
 
 
 @pytest.mark.parametrize(
-    ("rates", "message"),
-    [({7: 0.5}, r"`rates` must be among"), ({0: 1.5}, "`rates` must be a number in")],
+    ("class_p", "message"),
+    [({7: 0.5}, r"`class_p` must be among"), ({0: 1.5}, "`class_p` must be a number in")],
 )
-def test_bad_rates(rates, message, path):
+def test_bad_class_p(class_p, message, path):
     with pytest.raises(ValueError, match=message):
-        GANReplace(path, rates=rates)
+        GANReplace(path, class_p=class_p)
 
 
 def test_rate(path):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -76,7 +77,7 @@ def test_resample_as_recommended(tmp_path, image_folder, stripes, monkeypatch):
     assert result.exit_code == 0, result.output
     printed = json.loads(result.output)
     assert printed["added"] == {"cat": 0, "dog": 0}
-    assert "class cat has 3 rows" in printed["reason"]
+    assert "class cat has 3 samples" in printed["reason"]
     assert len(as_arrays(file)[1]) == 6
 
     X, y = stripes
@@ -166,9 +167,15 @@ def test_a_stopped_run_is_found_before_anything_is_trained(tmp_path, image_folde
     monkeypatch.setattr("ganaug.io.writing.SYNC_SECONDS", 0)
     (image_folder / "dog" / "2.png").unlink()
     command = ("resample", image_folder, "-o", tmp_path / "x.h5", "--size", 8, *SMALL)
+    replace = Path.replace
+
+    def stop(self, target):
+        if target.suffix == ".journal":
+            return replace(self, target)
+        raise KeyboardInterrupt
+
     with monkeypatch.context() as patch:
-        patch.setattr("ganaug.io.writing.Path.replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-        patch.setattr("ganaug.io.writing._note", lambda journal, left: journal.write_text(json.dumps(left)))
+        patch.setattr(Path, "replace", stop)
         assert run(*command).exit_code == 1
     monkeypatch.setattr(ConditionalGAN, "fit", None)
     result = run(*command)
@@ -176,7 +183,7 @@ def test_a_stopped_run_is_found_before_anything_is_trained(tmp_path, image_folde
     assert "stopped after 6 rows: pass resume=True (--resume)" in result.output
 
 
-def test_what_a_file_says_of_its_sampler(tmp_path, image_folder):
+def test_what_a_file_says_of_its_generator(tmp_path, image_folder):
     file = tmp_path / "x.h5"
     assert run("resample", image_folder, "-o", file, "--size", 8, *SMALL).exit_code == 0
     with h5py.File(file) as stored:

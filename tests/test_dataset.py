@@ -33,13 +33,13 @@ def tensors(kind=lambda X: X, labels=lambda y: y):
     return TensorDataset(kind(X), labels(torch.arange(2).repeat_interleave(torch.tensor(N_REAL))))
 
 
-def sampler(classes=(0, 1)):
+def generator(classes=(0, 1)):
     return StripeSampler(classes, (8, 10, 3))
 
 
 def test_real_items_first_then_what_lacks_to_balance():
     real = tensors()
-    data = AugmentedDataset(real, sampler(), random_state=0)
+    data = AugmentedDataset(real, generator(), random_state=0)
     assert len(data) == 18
     assert data.synthetic.tolist() == [False] * 12 + [True] * 6
     assert data.labels.tolist() == [0] * 9 + [1] * 9
@@ -58,14 +58,14 @@ def test_real_items_first_then_what_lacks_to_balance():
     [(4, [4, 4]), ({1: 7}, [0, 7]), ("balance", [0, 6]), (0, [0, 0]), ({0: 0}, [0, 0])],
 )
 def test_counts(counts, n_new):
-    data = AugmentedDataset(tensors(), sampler(), counts)
+    data = AugmentedDataset(tensors(), generator(), counts)
     assert np.bincount(data.labels[data.synthetic], minlength=2).tolist() == n_new
     assert len(list(data)) == sum(N_REAL) + sum(n_new)
 
 
 def test_weights_draw_classes_evenly_and_synthetic_rows_by_their_share():
     for share, expected in ((None, [0.0, 6 / 9]), (0.25, [0.0, 0.25]), ({1: 0.9}, [0.0, 0.9])):
-        data = AugmentedDataset(tensors(), sampler(), synthetic_share=share)
+        data = AugmentedDataset(tensors(), generator(), synthetic_share=share)
         weight = data.sample_weight / data.sample_weight.sum()
         for label in (0, 1):
             assert weight[data.labels == label].sum() == pytest.approx(0.5)
@@ -77,7 +77,7 @@ def test_weights_draw_classes_evenly_and_synthetic_rows_by_their_share():
 
 def test_as_recommended():
     advice = Recommendation(np.array([0, 1]), np.array(N_REAL), Candidate("2x", 0.8), [], "", 1.0)
-    data = AugmentedDataset(tensors(), sampler(), advice)
+    data = AugmentedDataset(tensors(), generator(), advice)
     assert np.bincount(data.labels[data.synthetic]).tolist() == [18, 6]
     weight = data.sample_weight / data.sample_weight.sum()
     assert weight[data.synthetic].sum() == pytest.approx(0.8)
@@ -90,7 +90,7 @@ def test_synthetic_items_are_of_the_kind_of_real_ones(kind):
             image, label = super().__getitem__(i)
             return kind(image), int(label)
 
-    data = AugmentedDataset(Pairs(*tensors().tensors), sampler())
+    data = AugmentedDataset(Pairs(*tensors().tensors), generator())
     (real, label), (synthetic, other) = data[0], data[-1]
     assert type(synthetic) is type(real)
     assert synthetic.dtype == real.dtype
@@ -109,13 +109,13 @@ def test_an_image_folder_with_its_transforms(classes, image_folder):
         v2.Compose([v2.Resize((8, 10)), v2.ToImage(), v2.ToDtype(torch.float32, scale=True)]),
         target_transform=lambda label: label + 10,
     )
-    data = AugmentedDataset(folder, sampler(classes), 3)
+    data = AugmentedDataset(folder, generator(classes), 3)
     assert data.labels.tolist() == [classes[i] for i in (0, 0, 0, 1, 1, 0, 0, 0, 1, 1, 1)]
     image, label = data[10]
     assert isinstance(image, tv_tensors.Image)
     assert image.min() > 0.95
     assert label == 11
-    assert AugmentedDataset(ImageFolder(image_folder), sampler(classes), 0)[0][0].size == (12, 10)
+    assert AugmentedDataset(ImageFolder(image_folder), generator(classes), 0)[0][0].size == (12, 10)
 
 
 def test_a_subset_shares_the_transforms_of_what_it_is_of(image_folder):
@@ -124,7 +124,7 @@ def test_a_subset_shares_the_transforms_of_what_it_is_of(image_folder):
     )
     folder = ImageFolder(image_folder, transform, target_transform=lambda label: label + 10)
     for part in (Subset(folder, [1, 4, 5]), Subset(Subset(folder, [0, 1, 4, 5]), [1, 2, 3])):
-        data = AugmentedDataset(part, sampler(["cat", "dog"]))
+        data = AugmentedDataset(part, generator(["cat", "dog"]))
         assert data.labels.tolist() == ["cat", "dog", "dog", "cat"]
         assert data[3][0].max() < -1.9  # black, normalised
         assert data[3][1] == data[0][1] == 10
@@ -138,7 +138,7 @@ def test_labels_of_items_are_not_changed_again():
             image, label = super().__getitem__(i)
             return image, self.target_transform(int(label))
 
-    data = AugmentedDataset(Items(*tensors().tensors), sampler((10, 11)))
+    data = AugmentedDataset(Items(*tensors().tensors), generator((10, 11)))
     assert data[-1][1] == 11
 
 
@@ -151,9 +151,9 @@ def test_grey_and_flat_images(image_folder):
 
 
 def test_a_file_of_synthetic_images(tmp_path):
-    write_hdf5(sampler((1, 2)), tmp_path / "x.h5", {1: 4, 2: 2}, random_state=0)
+    write_hdf5(generator((1, 2)), tmp_path / "x.h5", {1: 4, 2: 2}, random_state=0)
     file = HDF5Dataset(tmp_path / "x.h5", transform=lambda image: image.float() / 255)
-    data = AugmentedDataset(file, sampler((0, 1, 2)))
+    data = AugmentedDataset(file, generator((0, 1, 2)))
     assert sorted(data.labels.tolist()) == [1] * 4 + [2] * 4
     image, label = data[-1]
     assert image.dtype == torch.float32
@@ -161,10 +161,10 @@ def test_a_file_of_synthetic_images(tmp_path):
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.int64])
-def test_labels_of_a_file_are_those_of_the_sampler(dtype, tmp_path):
+def test_labels_of_a_file_are_those_of_the_generator(dtype, tmp_path):
     """Not its class indices, whatever the integers."""
-    write_hdf5(sampler(np.array([1, 2, 3], dtype)), tmp_path / "x.h5", {2: 4, 3: 2}, random_state=0)
-    data = AugmentedDataset(HDF5Dataset(tmp_path / "x.h5"), sampler(np.array([1, 2, 3], dtype)))
+    write_hdf5(generator(np.array([1, 2, 3], dtype)), tmp_path / "x.h5", {2: 4, 3: 2}, random_state=0)
+    data = AugmentedDataset(HDF5Dataset(tmp_path / "x.h5"), generator(np.array([1, 2, 3], dtype)))
     assert sorted(data.labels.tolist()) == [2] * 4 + [3] * 4
     levels = [float(data[i][0].float().mean()) for i in range(len(data))]
     assert levels == pytest.approx([125 * (label - 1) for label in data.labels.tolist()], abs=5)
@@ -177,12 +177,12 @@ def test_global_random_state_is_left_alone():
             return super().__getitem__(i)
 
     before = torch.get_rng_state()
-    AugmentedDataset(Random(*tensors().tensors), sampler())
+    AugmentedDataset(Random(*tensors().tensors), generator())
     assert torch.equal(before, torch.get_rng_state())
 
 
 def test_in_workers_splits_and_concatenations():
-    data = AugmentedDataset(tensors(), sampler())
+    data = AugmentedDataset(tensors(), generator())
     first, rest = random_split(data, [10, 8], generator=torch.Generator().manual_seed(0))
     both = ConcatDataset([first, rest, pickle.loads(pickle.dumps(data))])
     loader = DataLoader(both, batch_size=9, num_workers=2)
@@ -196,7 +196,7 @@ def test_in_workers_splits_and_concatenations():
         ({"mode": "vary"}, "must have a method `vary` .* got StripeSampler"),
         ({"strength": -1}, "`strength` must be a number from 0 up, got -1"),
         ({"counts": -1}, "`counts` must be ints from 0 up, got -1"),
-        ({"sampler": ConditionalGAN()}, "`sampler` must be a fitted ConditionalGAN"),
+        ({"gan": ConditionalGAN()}, "`gan` must be a fitted ConditionalGAN"),
         ({"dataset": []}, "`dataset` must have a length and an item"),
         ({"dataset": [{"image": 1}]}, "`dataset` must hold .image, label., got dict"),
         ({"dataset": tensors(lambda X: X.float() - 2)}, r"images in \[0, 1\].* got values from -2 to -2"),
@@ -214,14 +214,14 @@ def test_in_workers_splits_and_concatenations():
         ({"counts": {2: 1}}, "asks for class 2, of which `dataset` has no image"),
         ({"synthetic_share": 1.5}, r"`synthetic_share` must lie in \[0, 1\] .* got 1.5"),
         ({"synthetic_share": {0: "a"}}, "got 'a'"),
-        ({"sampler": StripeSampler([0, 1], (9, 9))}, r"Tensor \(3, 8, 10\) uint8, got Tensor \(1, 9, 9\)"),
-        ({"sampler": StripeSampler([1, 2])}, r"Labels of `dataset` must be among \[1, 2\], got 0"),
+        ({"gan": StripeSampler([0, 1], (9, 9))}, r"Tensor \(3, 8, 10\) uint8, got Tensor \(1, 9, 9\)"),
+        ({"gan": StripeSampler([1, 2])}, r"Labels of `dataset` must be among \[1, 2\], got 0"),
         ({"dataset": [(np.zeros((8, 10, 3)), 0), (np.zeros((8, 10, 3)), 1)], "counts": 1}, "got ndarray"),
     ],
 )
 def test_bad_parameters(options, message):
     with pytest.raises(ValueError, match=message):
-        AugmentedDataset(**{"dataset": tensors(), "sampler": sampler((0, 1, 2)), **options})
+        AugmentedDataset(**{"dataset": tensors(), "gan": generator((0, 1, 2)), **options})
 
 
 class Brighter(StripeSampler):
@@ -278,33 +278,35 @@ class Labelled(TensorDataset):
 
 @pytest.mark.parametrize("targets", [[1] * 4 + [3] * 2, [0] * 4 + [2] * 2])
 def test_labels_that_are_classes_or_indices_into_them(targets):
-    data = AugmentedDataset(Labelled(targets, [1, 2, 3]), sampler((1, 2, 3)))
+    data = AugmentedDataset(Labelled(targets, [1, 2, 3]), generator((1, 2, 3)))
     assert data.labels.tolist() == [1] * 4 + [3] * 4
     assert data[-1][1] == targets[-1]
     assert data[-1][0].min() >= 250
 
 
 def test_labels_that_may_be_either():
-    with pytest.raises(ValueError, match=r"such as 1 may be classes of the sampler, \[1, 2, 3\], or indices"):
-        AugmentedDataset(Labelled([1] * 4 + [2] * 2, [1, 2, 3]), sampler((1, 2, 3)))
+    with pytest.raises(
+        ValueError, match=r"such as 1 may be classes of the generator, \[1, 2, 3\], or indices"
+    ):
+        AugmentedDataset(Labelled([1] * 4 + [2] * 2, [1, 2, 3]), generator((1, 2, 3)))
 
 
-def test_a_sampler_that_was_fitted_on_the_indices_of_a_file(tmp_path):
-    write_hdf5(sampler((8, 9)), tmp_path / "x.h5", {8: 4, 9: 2}, random_state=0)
-    data = AugmentedDataset(HDF5Dataset(tmp_path / "x.h5"), sampler((0, 1)))
+def test_a_generator_that_was_fitted_on_the_indices_of_a_file(tmp_path):
+    write_hdf5(generator((8, 9)), tmp_path / "x.h5", {8: 4, 9: 2}, random_state=0)
+    data = AugmentedDataset(HDF5Dataset(tmp_path / "x.h5"), generator((0, 1)))
     assert data.labels.tolist().count(1) == 4
     assert data[-1][0].min() >= 250
     assert data[-1][1] == 1
 
 
 def test_labels_have_the_shape_of_real_ones():
-    data = AugmentedDataset(tensors(labels=lambda y: y[:, None].float()), sampler())
+    data = AugmentedDataset(tensors(labels=lambda y: y[:, None].float()), generator())
     assert default_collate([data[0], data[-1]])[1].tolist() == [[0.0], [1.0]]
 
 
 def test_around_another():
-    inner = AugmentedDataset(Labelled([0] * 6 + [1] * 4, ["cat", "dog"]), sampler(("cat", "dog")))
-    outer = AugmentedDataset(inner, sampler(("cat", "dog")), 5)
+    inner = AugmentedDataset(Labelled([0] * 6 + [1] * 4, ["cat", "dog"]), generator(("cat", "dog")))
+    outer = AugmentedDataset(inner, generator(("cat", "dog")), 5)
     assert [int(outer[i][1]) for i in (0, 11, 12, -1)] == [0, 1, 0, 1]
     assert len(outer) == 22
 
@@ -328,7 +330,7 @@ class Attributed(TensorDataset):
 )
 @pytest.mark.parametrize("kind", [int, torch.as_tensor])
 def test_labels_are_those_of_the_items(labels, kind):
-    data = AugmentedDataset(Attributed(labels, label=kind), sampler())
+    data = AugmentedDataset(Attributed(labels, label=kind), generator())
     assert data.labels.tolist() == [data[i][1] for i in range(len(data))] == [0] * 9 + [1] * 9
 
 
@@ -342,7 +344,7 @@ def test_a_transform_gets_what_it_gets_from_the_data_set(kind):
         seen.append((type(image), image.shape, image.dtype))
         return torch.as_tensor(image) / 255
 
-    data = AugmentedDataset(Attributed(tensors().tensors[1], transform, kind), sampler())
+    data = AugmentedDataset(Attributed(tensors().tensors[1], transform, kind), generator())
     assert data[0][0].shape == data[-1][0].shape
     assert len(set(seen)) == 1
 
@@ -362,7 +364,7 @@ def test_a_transform_of_albumentations(careful):
                 image = self.transform(image=image)["image"]
             return image, int(index >= 9)
 
-    data = AugmentedDataset(Arrays(A.Compose([A.InvertImg(p=1), A.ToTensorV2()])), sampler())
+    data = AugmentedDataset(Arrays(A.Compose([A.InvertImg(p=1), A.ToTensorV2()])), generator())
     assert [int(data[i][0].float().mean().round(decimals=-1)) for i in (0, -1)] == [260, 0]
     assert data[0][0].shape == data[-1][0].shape == (3, 8, 10)
 
@@ -374,5 +376,5 @@ def test_a_data_set_that_does_more_with_what_its_transform_returns(image_folder)
             return image.contiguous(), label  # which no PIL image has
 
     folder = Batched(image_folder, v2.Compose([v2.Resize((8, 10)), v2.PILToTensor()]))
-    data = AugmentedDataset(folder, sampler(["cat", "dog"]), 1)
+    data = AugmentedDataset(folder, generator(["cat", "dog"]), 1)
     assert data[-1][0].shape == data[0][0].shape == (3, 8, 10)

@@ -107,7 +107,7 @@ def test_planted_rows_are_rejected_and_good_ones_kept(kind, reason, digits, gate
     X = gate.sample(labels, random_state=0)
     assert X.shape == (400, 8, 8)
     rejected, kept = planted.shares(X, labels)
-    assert kept > 0.8 * 0.95  # headroom: some good rows are proposed beyond what was asked for
+    assert kept > 0.8 * 0.95  # margin: some good rows are proposed beyond what was asked for
     if kind != "same":  # the first of them is good
         assert rejected >= 0.95
     counts = {name: sum(entry[name] for entry in gate.report_.values()) for name in gate.report_[0]}
@@ -123,7 +123,7 @@ def test_asking_fewer_classifiers_changes_no_decision(digits, gate):
     asked = np.random.default_rng(0).integers(0, 10, len(rows))
     mean = np.mean([model.predict_proba(rows) for model in gate.classifiers_], axis=0)
     own = mean[np.arange(len(rows)), asked]
-    score, misclassified = gate._judged(rows, asked)
+    score, misclassified = gate._class_probability(rows, asked)
     expected = (mean.argmax(1) != asked) & (own < gate.min_class_probability_[asked])
     assert 0 < expected.sum() < len(rows)
     np.testing.assert_array_equal(misclassified, expected)
@@ -165,14 +165,14 @@ def test_the_best_of_the_rejected_fill_up_with_a_warning(digits):
     copies = {c: list(X[y == c].repeat(20, axis=0)) for c in range(10)}
     copies[3] = copies[4].copy()
     gate = QualityGate(Planted(copies), classifier=Quick(), max_rounds=2).fit(X, y)
-    with pytest.warns(UserWarning) as told:
+    with pytest.warns(UserWarning) as warned:
         rows = gate.sample([3] * 10 + [7] * 10, random_state=0)
     assert len(rows) == 20
     assert (
-        "Class 3: only 0 of 10 rows passed the gate in 2 rounds, most of the others were misclassified"
-        in str(told[0].message)
+        "Class 3: only 0 of 10 samples passed the gate in 2 rounds; most of the others were rejected as"
+        " misclassified" in str(warned[0].message)
     )
-    assert "Class 7" in str(told[1].message)
+    assert "Class 7" in str(warned[1].message)
     assert gate.report_[7]["fallback"] == gate.report_[7]["proposed"] - gate.report_[7]["near_duplicate"] + 10
     # No row is rejected for two reasons.
     for label, reason in ((3, "near_duplicate"), (3, "duplicate"), (7, "duplicate")):
@@ -181,7 +181,7 @@ def test_the_best_of_the_rejected_fill_up_with_a_warning(digits):
 
 def test_an_unfitted_gan_is_fitted_and_a_fitted_one_left_alone(stripes):
     X, y = stripes
-    gan = ConditionalGAN(steps=2, width=4, latent_dim=4, random_state=0)
+    gan = ConditionalGAN(steps=2, base_channels=4, latent_dim=4, random_state=0)
     gate = QualityGate(gan, classifier=Quick()).fit(X, y)
     assert not hasattr(gan, "members_")
     assert hasattr(gate.gan_, "members_")
@@ -189,14 +189,14 @@ def test_an_unfitted_gan_is_fitted_and_a_fitted_one_left_alone(stripes):
     assert QualityGate(fitted, classifier=Quick()).fit(X, y).gan_ is fitted
     frozen = FrozenEstimator(fitted)
     assert QualityGate(frozen, classifier=Quick()).fit(X, y).gan_ is frozen
-    sampler = StripeSampler([0, 1, 2])
-    assert QualityGate(sampler, classifier=Quick()).fit(X, y).gan_ is sampler
+    generator = StripeSampler([0, 1, 2])
+    assert QualityGate(generator, classifier=Quick()).fit(X, y).gan_ is generator
 
 
 @pytest.mark.filterwarnings("ignore:Class")
 def test_a_seed_decides_the_rows(stripes):
     X, y = stripes
-    gan = ConditionalGAN(steps=2, width=4, latent_dim=4, random_state=0)
+    gan = ConditionalGAN(steps=2, base_channels=4, latent_dim=4, random_state=0)
     first, again = (
         QualityGate(gan, classifier=Quick()).fit(X, y).sample([0, 2, 1] * 5, random_state=1) for _ in "ab"
     )
@@ -209,7 +209,7 @@ def test_a_seed_decides_the_rows(stripes):
 @pytest.mark.filterwarnings("ignore:Class")
 def test_tensors_stay_tensors(stripes):
     X, y = torch.from_numpy(stripes[0])[:, None], stripes[1]
-    gan = ConditionalGAN(steps=2, width=4, latent_dim=4, random_state=0)
+    gan = ConditionalGAN(steps=2, base_channels=4, latent_dim=4, random_state=0)
     rows = QualityGate(gan, classifier=Quick()).fit(X, y).sample([0, 1], random_state=0)
     assert isinstance(rows, torch.Tensor)
     assert rows.shape == (2, 1, 8, 8)
@@ -278,7 +278,7 @@ def test_what_few_rows_have_is_known_to_all_folds():
     odd = [*rng.integers(0, 5, 89).tolist(), "unknown"]
     X = pd.DataFrame({"a": rng.normal(size=90), "b": [5.0] + [np.nan] * 89, "c": odd})
     y = np.repeat([0, 1], [60, 30])
-    gan = ConditionalGAN(steps=2, width=4, latent_dim=4, random_state=0)
+    gan = ConditionalGAN(steps=2, base_channels=4, latent_dim=4, random_state=0)
     assert len(QualityGate(gan).fit(X, y).sample([0, 1, 1], random_state=0)) == 3
 
 
@@ -286,7 +286,7 @@ def test_what_few_rows_have_is_known_to_all_folds():
 def test_the_index_of_a_frame_is_numbered_anew():
     rng = np.random.default_rng(0)
     X, y = pd.DataFrame(rng.normal(size=(90, 3)), columns=list("abc")), np.repeat([0, 1], [60, 30])
-    gan = ConditionalGAN(steps=2, width=4, latent_dim=4, random_state=0)
+    gan = ConditionalGAN(steps=2, base_channels=4, latent_dim=4, random_state=0)
     rows = QualityGate(gan).fit(X, y).sample([0, 1] * 4, random_state=0)
     assert rows.index.tolist() == list(range(8))
 
@@ -300,7 +300,7 @@ def test_no_seed_leaves_numpys_own_state_alone(digits, gate):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"gan": 5}, "`gan` must be a sampler or a ConditionalGAN, got 5"),
+        ({"gan": 5}, "`gan` must be a generator or a ConditionalGAN, got 5"),
         ({"max_rounds": 0}, "`max_rounds` must be an integer from 1 up, got 0"),
         ({"max_rounds": 1.5}, "`max_rounds` must be an integer from 1 up, got 1.5"),
         ({"max_rounds": 5.0}, "`max_rounds` must be an integer from 1 up, got 5.0"),
@@ -320,8 +320,8 @@ def test_two_rows_of_a_class_are_enough(stripes):
     X, y = stripes
     y = y.copy()
     y[:2] = 9
-    probe = SmallCNNClassifier(steps=2)
-    gate = QualityGate(StripeSampler([0, 1, 2, 9]), classifier=probe).fit(X, y)
+    classifier = SmallCNNClassifier(steps=2)
+    gate = QualityGate(StripeSampler([0, 1, 2, 9]), classifier=classifier).fit(X, y)
     assert len(gate.sample([9] * 3, random_state=0)) == 3
 
 

@@ -20,9 +20,15 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import shuffle
 
 from ganaug import ConditionalGAN, QualityGate
-from ganaug.selection.candidates import ALONE, CANDIDATES, NOTHING, USUAL, Candidate
-from ganaug.selection.recommend import FidelityCheck, _decided, recommend_counts
-from ganaug.selection.trials import Trial, _repeated, paired_trial
+from ganaug.selection.candidates import (
+    CANDIDATES,
+    DEFAULT_CANDIDATE,
+    NO_AUGMENTATION,
+    SYNTHETIC_ONLY,
+    Candidate,
+)
+from ganaug.selection.recommend import FidelityCheck, _select, recommend_counts
+from ganaug.selection.trials import Trial, _systematic_resample, paired_trial
 
 COUNTS = [60, 30, 12]
 
@@ -106,11 +112,11 @@ def test_a_gain_in_doubt_is_not_taken(low, added, monkeypatch):
     gains = iter([0.02, 0.03, 0.02])
     lows = iter([low, -0.02, -0.03])
     monkeypatch.setattr(
-        "ganaug.selection.recommend.paired_trial",
+        "ganaug.selection.trials.paired_trial",
         lambda candidate, *_: Trial(candidate, next(gains), next(lows), 0.05),
     )
     result = recommend(Generator())
-    assert result.candidate == (result.trials[0].candidate if added else NOTHING)
+    assert result.candidate == (result.trials[0].candidate if added else NO_AUGMENTATION)
 
 
 SHRUNK = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.5)
@@ -128,7 +134,7 @@ class Copies(Generator):
 def test_copies_gain_nothing_with_a_classifier_that_takes_no_weights(classifier):
     """Rows are drawn for it: adding nothing may not mean that real rows are left out."""
     result = recommend(Copies(), classifier=classifier)
-    assert result.candidate == NOTHING
+    assert result.candidate == NO_AUGMENTATION
     assert max(trial.gain for trial in result.trials) < 0.05
 
 
@@ -166,7 +172,7 @@ def test_rows_are_drawn_for_what_would_lose_weights_or_has_steps_of_another_kind
 
 @pytest.mark.parametrize("weight", [[1, 2, 5], [0.01, 1, 1], [3, 0, 1]])
 def test_rows_come_as_often_as_they_weigh(weight):
-    found = np.bincount(_repeated(np.array(weight, float), 100, seed=0), minlength=3)
+    found = np.bincount(_systematic_resample(np.array(weight, float), 100, seed=0), minlength=3)
     assert found.sum() == 100
     assert np.all(np.abs(found - 100 * np.array(weight) / np.sum(weight)) < 1 + 1e-9)
 
@@ -207,9 +213,9 @@ def test_any_classifier_and_scorer():
     result = recommend(Generator("wrong"), classifier=train, scorer=accuracy)
     n_inside = 2 * len(X) / 3
     assert calls == pytest.approx([n_inside] * 19, abs=1)
-    assert result.candidate == NOTHING
+    assert result.candidate == NO_AUGMENTATION
     assert all(abs(trial.gain * len(X) % 1) < 1e-6 or trial.gain < 0 for trial in result.trials)
-    assert recommend(Generator("wrong"), classifier=KNeighborsClassifier()).candidate == NOTHING
+    assert recommend(Generator("wrong"), classifier=KNeighborsClassifier()).candidate == NO_AUGMENTATION
 
 
 def test_a_small_pool_weighs_as_much_as_all_that_is_to_be_added(monkeypatch):
@@ -224,7 +230,7 @@ def test_a_small_pool_weighs_as_much_as_all_that_is_to_be_added(monkeypatch):
 
     recommend(Generator(), classifier=train)
     counts = np.array(COUNTS) * 2 // 3
-    expected = [candidate.shares(counts)[2] for candidate in (NOTHING, *CANDIDATES)]
+    expected = [candidate.synthetic_shares(counts)[2] for candidate in (NO_AUGMENTATION, *CANDIDATES)]
     assert shares[:11] == pytest.approx(expected)
 
 
@@ -237,11 +243,11 @@ def test_a_gated_gan_on_images(capsys, monkeypatch):
         return Flat(C=0.1, max_iter=200).fit(X, y, sample_weight)
 
     images = (255 * (X - X.min()) / (X.max() - X.min())).astype(np.uint8).reshape(-1, 8, 8)
-    gate = QualityGate(ConditionalGAN(steps=2, width=4), classifier=Flat(C=0.1, max_iter=200))
+    gate = QualityGate(ConditionalGAN(steps=2, base_channels=4), classifier=Flat(C=0.1, max_iter=200))
     result = recommend_counts(gate, images, Y, classifier=train, random_state=0, verbose=True)
     assert len(result.trials) == 3
-    assert USUAL in [trial.candidate for trial in result.trials]
-    assert result.candidate in (NOTHING, *CANDIDATES)
+    assert DEFAULT_CANDIDATE in [trial.candidate for trial in result.trials]
+    assert result.candidate in (NO_AUGMENTATION, *CANDIDATES)
     assert capsys.readouterr().out.startswith("3 fits of the GAN and 25 of the classifier: about ")
 
 
@@ -274,33 +280,39 @@ IMAGES, SPARE = (np.round(a * 255 / 16).astype(np.uint8).reshape(-1, 8, 8) for a
     ("kind", "gain", "doubt"),
     [
         ("fresh", 0.01, None),
-        ("fresh", -0.01, "helped beyond doubt. Draw"),  # fidelity, but it did worse
-        ("noise", 0.01, "a classifier tells them from real ones (area under its ROC curve 1.00)"),
-        ("copies", 0.01, "100% are copies of training images"),
-        ("wrong", 0.01, "alone they teach a classifier less than real ones do"),
+        (
+            "fresh",
+            -0.01,
+            "no candidate gained significantly in cross-validation. Draw",
+        ),  # it passes the checks, but did worse
+        ("noise", 0.01, "a classifier distinguishes them from real ones (C2ST AUC 1.00)"),
+        ("copies", 0.01, "100% are near duplicates of training images"),
+        ("wrong", 0.01, "a classifier trained on them alone does worse than one trained on real ones"),
     ],
 )
-def test_where_no_gain_is_shown_images_must_be_sound(kind, gain, doubt, monkeypatch):
+def test_without_a_significant_gain_images_must_pass_the_fidelity_checks(kind, gain, doubt, monkeypatch):
     def trial(candidate, *rest):
-        return true_trial(candidate, *rest) if candidate == ALONE else Trial(candidate, gain, -1.0, 1.0)
+        return (
+            true_trial(candidate, *rest) if candidate == SYNTHETIC_ONLY else Trial(candidate, gain, -1.0, 1.0)
+        )
 
     from ganaug.selection.trials import paired_trial as true_trial
 
-    monkeypatch.setattr("ganaug.selection.recommend.paired_trial", trial)
+    monkeypatch.setattr("ganaug.selection.trials.paired_trial", trial)
     monkeypatch.setattr("ganaug.evaluation.two_sample.CLASSIFIER_STEPS", 100)
     classifier = Flat(C=1, max_iter=200)
     result = recommend_counts(Images(kind), IMAGES, IMAGES_Y, classifier=classifier, random_state=0)
     if doubt is None:
-        assert result.candidate != NOTHING
-        assert "the images themselves are fidelity" in result.reason
+        assert result.candidate != NO_AUGMENTATION
+        assert "the images pass the fidelity checks" in result.reason
         assert result.fidelity.c2st_auc < 0.8
         assert result.fidelity.near_duplicate_rate < 0.05
     else:
-        assert result.candidate == NOTHING
+        assert result.candidate == NO_AUGMENTATION
         assert doubt in result.reason
     # All folds try it, and of noise it does worst on the first.
-    assert USUAL in [trial.candidate for trial in result.trials]
-    assert "copies, alone " in str(result)
+    assert DEFAULT_CANDIDATE in [trial.candidate for trial in result.trials]
+    assert "near duplicates, trained on them alone " in str(result)
 
 
 def test_a_sparse_table_is_refused():
@@ -318,7 +330,7 @@ def test_the_interval_is_as_wide_as_that_of_a_t_test():
     def score(y, proba):
         return np.mean([proba[y == c, 0].mean() for c in (0, 1)])
 
-    trial = paired_trial(USUAL, labels, proba, base, score, 0)
+    trial = paired_trial(DEFAULT_CANDIDATE, labels, proba, base, score, 0)
     error = np.sqrt(sum(gain[labels == c].var(ddof=1) / 8 for c in (0, 1))) / 2
     assert trial.gain == pytest.approx(gain.mean())
     assert trial.gain - trial.low == pytest.approx(trial.high - trial.gain)
@@ -329,42 +341,60 @@ BALANCE = Candidate("balance", None)
 
 
 @pytest.mark.parametrize(
-    ("usual", "balance", "told", "preferred", "expected"),
+    (("default", "balance", "auc", "preferred", "expected")),
     [
-        ((0.02, -0.02), (0.05, 0.01), 0.6, [USUAL], USUAL),  # which of the two is better, is not shown
-        ((0.02, -0.02), (0.05, -0.01), 0.6, [USUAL], USUAL),
+        (
+            (0.02, -0.02),
+            (0.05, 0.01),
+            0.6,
+            [DEFAULT_CANDIDATE],
+            DEFAULT_CANDIDATE,
+        ),  # which of the two is better, is not significant
+        ((0.02, -0.02), (0.05, -0.01), 0.6, [DEFAULT_CANDIDATE], DEFAULT_CANDIDATE),
         ((0.02, 0.01), (0.05, 0.02), 0.6, [BALANCE], BALANCE),  # it is
-        ((-0.01, -0.1), (0.05, 0.01), 0.6, [USUAL], BALANCE),
-        ((-0.01, -0.1), (0.05, -0.01), 0.6, [USUAL], NOTHING),  # only the usual way needs no proof
-        ((-0.01, -0.1), (-0.01, -0.2), 0.6, [USUAL], NOTHING),
-        ((0.02, -0.02), (0.05, 0.01), 0.95, [USUAL], BALANCE),  # of poor images only what is shown helps
-        ((0.02, -0.02), (0.05, -0.01), 0.95, [USUAL], NOTHING),
+        ((-0.01, -0.1), (0.05, 0.01), 0.6, [DEFAULT_CANDIDATE], BALANCE),
+        (
+            (-0.01, -0.1),
+            (0.05, -0.01),
+            0.6,
+            [DEFAULT_CANDIDATE],
+            NO_AUGMENTATION,
+        ),  # only the default needs no significant gain
+        ((-0.01, -0.1), (-0.01, -0.2), 0.6, [DEFAULT_CANDIDATE], NO_AUGMENTATION),
+        (
+            (0.02, -0.02),
+            (0.05, 0.01),
+            0.95,
+            [DEFAULT_CANDIDATE],
+            BALANCE,
+        ),  # of images that fail only a significant gain counts
+        ((0.02, -0.02), (0.05, -0.01), 0.95, [DEFAULT_CANDIDATE], NO_AUGMENTATION),
         ((0.02, 0.01), (0.05, 0.02), None, [], BALANCE),  # tables: the surest
-        ((0.02, -0.01), (0.05, -0.02), None, [], NOTHING),
+        ((0.02, -0.01), (0.05, -0.02), None, [], NO_AUGMENTATION),
     ],
 )
-def test_the_usual_way_is_recommended_unless_another_is_shown_to_be_better(
-    usual, balance, told, preferred, expected
+def test_the_default_is_recommended_unless_another_is_significantly_better(
+    default, balance, auc, preferred, expected
 ):
-    trials = [Trial(USUAL, *usual, 0.1), Trial(BALANCE, *balance, 0.1)]
-    fidelity = None if told is None else FidelityCheck(told, 0.0, Trial(ALONE, 0.0, -0.1, 0.1))
-    candidate, reason = _decided(trials, fidelity, preferred)
+    trials = [Trial(DEFAULT_CANDIDATE, *default, 0.1), Trial(BALANCE, *balance, 0.1)]
+    fidelity = None if auc is None else FidelityCheck(auc, 0.0, Trial(SYNTHETIC_ONLY, 0.0, -0.1, 0.1))
+    candidate, reason = _select(trials, fidelity, preferred)
     assert candidate == expected
-    assert reason.startswith(f"Add {candidate}")
+    assert reason.startswith("Add nothing" if expected == NO_AUGMENTATION else f"Add {candidate}")
 
 
-def test_what_is_shown_to_be_better_than_the_usual_way_is_preferred(monkeypatch):
-    """Compared with it row by row, not by how far each is above nothing."""
+def test_what_is_significantly_better_than_the_default_is_preferred(monkeypatch):
+    """Compared with it sample by sample, not by how far each is above no augmentation."""
     better = Candidate("5x", 0.5)
 
     def trial(candidate, labels, proba, base, *_):
-        shown = candidate == better and seen[USUAL] is base
+        shown = candidate == better and seen[DEFAULT_CANDIDATE] is base
         seen[candidate] = proba
         return Trial(candidate, 0.01, 0.01 if shown else -1.0, 1.0)
 
     seen = {}
-    monkeypatch.setattr("ganaug.selection.recommend.paired_trial", trial)
-    monkeypatch.setattr("ganaug.selection.recommend.CANDIDATES", (USUAL, BALANCE, better))
+    monkeypatch.setattr("ganaug.selection.trials.paired_trial", trial)
+    monkeypatch.setattr("ganaug.selection.recommend.CANDIDATES", (DEFAULT_CANDIDATE, BALANCE, better))
     monkeypatch.setattr("ganaug.evaluation.two_sample.CLASSIFIER_STEPS", 100)
     classifier = Flat(C=1, max_iter=200)
     result = recommend_counts(Images(), IMAGES, IMAGES_Y, classifier=classifier, random_state=0)
@@ -386,7 +416,7 @@ def test_weights():
     assert weight == pytest.approx(np.array([0.1, 0.1, 0.8, 1.0, 0.5, 0.5]) * 4 / 3)
     with pytest.raises(ValueError, match=r"`y` must hold labels among \[0, 1, 2\], got \['0'"):
         result.sample_weight(y.astype(str), synthetic)
-    with pytest.raises(ValueError, match="`synthetic` must leave some rows real"):
+    with pytest.raises(ValueError, match="`synthetic` must be False for some samples"):
         result.sample_weight(y, np.ones(6, bool))
 
 
@@ -395,22 +425,22 @@ def test_weights():
     [
         (Candidate("0.5x", 0.5), [20, 5, 1], [0.5, 0.5, 0.5]),
         (Candidate("balance", None), [0, 30, 38], [0, 0.75, 0.95]),
-        (Candidate("beyond", 0.8), [1000, 1030, 1038], [0.8, 0.8, 0.8]),
-        (NOTHING, [0, 0, 0], [0, 0, 0]),
+        (Candidate("balance+1000", 0.8), [1000, 1030, 1038], [0.8, 0.8, 0.8]),
+        (NO_AUGMENTATION, [0, 0, 0], [0, 0, 0]),
     ],
 )
 def test_candidates(candidate, added, shares):
     counts = np.array([40, 10, 2])
     assert candidate.to_add(counts).tolist() == added
-    assert candidate.shares(counts).tolist() == pytest.approx(shares)
+    assert candidate.synthetic_shares(counts).tolist() == pytest.approx(shares)
 
 
 def test_too_few_rows_or_seconds_are_told():
     few = recommend_counts(Generator(), X[:95], Y[:95])
-    assert few.reason.startswith("Add nothing: class 2 has 5 rows, fewer than the 6")
+    assert few.reason.startswith("Add nothing: class 2 has 5 samples, fewer than the 6")
     assert few.to_add == {0: 0, 1: 0, 2: 0}
     single = recommend_counts(Generator(), X[:91], Y[:91])
-    assert "class 2 has 1 row, fewer" in single.reason
+    assert "class 2 has 1 sample, fewer" in single.reason
     SEEN.clear()
     late = recommend(Generator(), budget=0)
     assert "more than the budget of 0 s. Draw every class" in late.reason

@@ -18,7 +18,7 @@ from ganaug.selection.trials import Trial
 
 
 def quick():
-    return ConditionalGAN(steps=2, width=4, latent_dim=4)
+    return ConditionalGAN(steps=2, base_channels=4, latent_dim=4)
 
 
 def test_originals_first_then_exactly_what_was_missing(stripes):
@@ -69,15 +69,15 @@ class Recommendable(BaseEstimator):
     """A generator that can be fitted: stripes as flat images."""
 
     def fit(self, X, y):
-        self.sampler_ = StripeSampler(np.unique(y))
-        self.classes_ = self.sampler_.classes_
+        self.generator_ = StripeSampler(np.unique(y))
+        self.classes_ = self.generator_.classes_
         return self
 
     def sample(self, labels, random_state=None):
-        return self.sampler_.sample(labels, random_state)
+        return self.generator_.sample(labels, random_state)
 
 
-@pytest.mark.parametrize(("low", "expected"), [(0.1, [1000, 1000, 1000]), (-0.1, [40, 15, 6])])
+@pytest.mark.parametrize(("low", "expected"), [(0.1, [1040, 1040, 1040]), (-0.1, [40, 15, 6])])
 @pytest.mark.parametrize(
     ("wrap", "unwrap"),
     [
@@ -90,14 +90,15 @@ class Recommendable(BaseEstimator):
 def test_recommended(low, expected, wrap, unwrap, stripes, monkeypatch):
     X, y = np.concatenate([stripes[0], stripes[0][-1:]]), np.append(stripes[1], 2)
     monkeypatch.setattr(
-        "ganaug.selection.recommend.CANDIDATES", (Candidate("balance", None), Candidate("beyond", 0.8))
+        "ganaug.selection.recommend.CANDIDATES", (Candidate("balance", None), Candidate("balance+1000", 0.8))
     )
     monkeypatch.setattr("ganaug.selection.trials.SmallCNNClassifier", lambda **_: SmallCNNClassifier(steps=5))
     monkeypatch.setattr(
-        "ganaug.selection.recommend.paired_trial",
-        lambda candidate, *_: Trial(candidate, 1.0, low if candidate.rule == "beyond" else low - 0.05, 2.0),
+        "ganaug.selection.trials.paired_trial",
+        lambda candidate, *_: Trial(
+            candidate, 1.0, low if candidate.strategy != "balance" else low - 0.05, 2.0
+        ),
     )
-    monkeypatch.setattr("ganaug.selection.candidates.EXTRA_PER_CLASS", 960)
     sampler = GANOverSampler(Recommendable(), sampling_strategy="recommended", random_state=0)
     y_out = unwrap(sampler.fit_resample(X, wrap(y))[1])
     assert np.bincount(y_out).tolist() == expected
@@ -215,7 +216,7 @@ def test_one_class_and_a_single_row(stripes):
         ("gan", "'gan' parameter .* must be None or an object implementing 'sample'. Got 'gan'"),
     ],
 )
-def test_a_sampler_of_other_images_is_refused(gan, message, stripes):
+def test_a_generator_of_other_images_is_refused(gan, message, stripes):
     with pytest.raises(ValueError, match=message):
         GANOverSampler(gan).fit_resample(*stripes)
 

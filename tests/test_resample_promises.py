@@ -15,7 +15,9 @@ from ganaug import ConditionalGAN, GANOverSampler
 
 
 def sampler(**parameters):
-    return GANOverSampler(ConditionalGAN(steps=2, width=4, latent_dim=2), random_state=0, **parameters)
+    return GANOverSampler(
+        ConditionalGAN(steps=2, base_channels=4, latent_dim=2), random_state=0, **parameters
+    )
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from ganaug import ConditionalGAN, GANOverSampler, QualityGate
 
 
 def quick(steps=3):
-    return ConditionalGAN(steps=steps, width=8, latent_dim=4)
+    return ConditionalGAN(steps=steps, base_channels=8, latent_dim=4)
 
 
 @pytest.fixture(scope="module")
@@ -175,8 +175,8 @@ def test_the_default_is_gated_and_class_exact(wine):
     sampler = GANOverSampler(QualityGate(ConditionalGAN(steps=200)), random_state=0)
     X_out, y_out = sampler.fit_resample(X, y)
     assert np.bincount(y_out).tolist() == [59, 59, 59]
-    judge = LogisticRegression(max_iter=5000).fit((X - X.mean(0)) / X.std(0), y)
-    assert judge.score((X_out[120:] - X.mean(0)) / X.std(0), y_out[120:]) > 0.9
+    classifier = LogisticRegression(max_iter=5000).fit((X - X.mean(0)) / X.std(0), y)
+    assert classifier.score((X_out[120:] - X.mean(0)) / X.std(0), y_out[120:]) > 0.9
 
 
 def test_one_seed_one_table_whatever_else_is_drawn(wine):
@@ -234,7 +234,7 @@ def test_bad_input(change, message):
         GANOverSampler(quick()).fit_resample(*change(mixed_table(), Y))
 
 
-def test_a_sampler_of_other_columns_is_refused():
+def test_a_generator_of_other_columns_is_refused():
     X = mixed_table()
     gan = quick().fit(X.astype({"age": float}), Y)
     from sklearn.frozen import FrozenEstimator

@@ -33,7 +33,7 @@ class Shades(Dataset):
         return self.transform(torch.zeros(1, 8, 8, dtype=torch.uint8), i % 2)
 
 
-def sampler(shape=(8, 8), classes=(0, 1)):
+def generator(shape=(8, 8), classes=(0, 1)):
     return StripeSampler(classes, shape)
 
 
@@ -51,7 +51,7 @@ def image_of(kind):
 @pytest.mark.parametrize("label", [1, torch.tensor(1), torch.tensor([1]), np.int64(1)])
 @pytest.mark.parametrize("pickled", [False, True])
 def test_replaces_one_image(kind, label, pickled):
-    augment = GANAugment(sampler((8, 10, 3)), p=1.0)
+    augment = GANAugment(generator((8, 10, 3)), p=1.0)
     augment = pickle.loads(pickle.dumps(augment)) if pickled else augment
     image = image_of(kind)
     new, same = augment(image, label)
@@ -67,12 +67,12 @@ def test_replaces_one_image(kind, label, pickled):
 @pytest.mark.parametrize("kind", ["pil", "uint8", "float", "tv"])
 def test_rate_zero_returns_the_same_object(kind):
     image = image_of(kind)
-    assert GANAugment(sampler((8, 10, 3)), p=0.0)(image, 1)[0] is image
+    assert GANAugment(generator((8, 10, 3)), p=0.0)(image, 1)[0] is image
 
 
 @pytest.mark.parametrize("p", [0.3, {1: 0.5}, "auto"])
 def test_rates_by_class(p):
-    augment = GANAugment(sampler(), p=p)
+    augment = GANAugment(generator(), p=p)
     images, labels = torch.zeros(4000, 1, 8, 8, dtype=torch.uint8), torch.arange(4000) % 2
     torch.manual_seed(0)
     new, same = augment(images, labels)
@@ -87,8 +87,8 @@ def test_rates_by_class(p):
 
 def test_rates_as_recommended():
     advice = Recommendation(np.array([0, 1]), np.array([30, 10]), Candidate("balance", None), [], "", 1.0)
-    augment = GANAugment(sampler(), p=advice)
-    assert augment._rates.tolist() == [0.0, pytest.approx(2 / 3)]
+    augment = GANAugment(generator(), p=advice)
+    assert augment._class_p.tolist() == [0.0, pytest.approx(2 / 3)]
     assert "p={0: 0.0, 1: 0.666" in repr(augment)
 
 
@@ -101,7 +101,7 @@ def test_rates_as_recommended():
     ],
 )
 def test_layouts(sample):
-    new = GANAugment(sampler(), p=1.0)(sample)
+    new = GANAugment(generator(), p=1.0)(sample)
     assert type(new) is type(sample)
     before = list(sample.values() if isinstance(sample, dict) else sample)
     after = list(new.values() if isinstance(new, dict) else new)
@@ -111,13 +111,13 @@ def test_layouts(sample):
 
 def test_labels_getter():
     sample = {"class": torch.tensor([1, 1]), "x": torch.zeros(2, 1, 8, 8)}
-    new = GANAugment(sampler(), p=1.0, labels_getter=lambda sample: sample["class"])(sample)
+    new = GANAugment(generator(), p=1.0, labels_getter=lambda sample: sample["class"])(sample)
     assert new["x"].min() > 0.9
     assert new["class"] is sample["class"]
 
 
 def test_the_pool_is_not_the_users_to_change():
-    augment = GANAugment(sampler(), p=1.0, pool_size=1)
+    augment = GANAugment(generator(), p=1.0, pool_size=1)
     image = torch.zeros(1, 8, 8, dtype=torch.uint8)
     new, _ = augment(image, 1)
     again = new.clone()
@@ -130,7 +130,7 @@ def test_the_loader_decides_the_stream():
 
     def epochs(seed):
         loader = DataLoader(
-            Shades(GANAugment(sampler(), p=0.5, random_state=0)),
+            Shades(GANAugment(generator(), p=0.5, random_state=0)),
             batch_size=16,
             num_workers=2,
             generator=torch.Generator().manual_seed(seed),
@@ -147,7 +147,7 @@ def test_the_loader_decides_the_stream():
 
 
 def test_in_compose_and_collate():
-    augment = v2.Compose([GANAugment(sampler(), p=1.0), v2.Normalize([0.5], [0.5])])
+    augment = v2.Compose([GANAugment(generator(), p=1.0), v2.Normalize([0.5], [0.5])])
     data = TensorDataset(torch.zeros(10, 1, 8, 8), torch.arange(10) % 2)
     loader = DataLoader(data, batch_size=5, collate_fn=lambda items: augment(*default_collate(items)))
     images, labels = next(iter(loader))
@@ -172,10 +172,10 @@ def test_a_fitted_gan(fitted, stripes):
     ],
 )
 def test_size_of_the_pool(monkeypatch, p, room, counts):
-    monkeypatch.setattr("ganaug.adapters.pool.MOST_BYTES", room)
+    monkeypatch.setattr("ganaug.adapters.pool.MAX_BYTES", room)
     if p == "nothing":
-        p = Recommendation(np.arange(2), np.array([5, 9]), Candidate("nothing", None), [], "", 0.0)
-    augment = GANAugment(sampler(), p=p)
+        p = Recommendation(np.arange(2), np.array([5, 9]), Candidate("none", None), [], "", 0.0)
+    augment = GANAugment(generator(), p=p)
     assert augment._pool.counts.tolist() == counts
     augment.refresh()
     image = torch.zeros(1, 8, 8, dtype=torch.uint8)
@@ -183,7 +183,7 @@ def test_size_of_the_pool(monkeypatch, p, room, counts):
         assert augment(image, 0)[0] is image
 
 
-class TableSampler:
+class TableGenerator:
     classes_ = np.arange(2)
 
     def sample(self, labels, random_state=None):
@@ -199,11 +199,11 @@ class TableSampler:
         ({"p": {1: "a"}}, "got 'a'"),
         ({"p": None}, "got None"),
         ({"p": np.array([0.1, 0.2])}, "`p` must be .* got array"),
-        ({"sampler": ConditionalGAN()}, "`sampler` must be a fitted ConditionalGAN"),
+        ({"gan": ConditionalGAN()}, "`gan` must be a fitted ConditionalGAN"),
         ({"p": "often"}, "`p` must be .* got 'often'"),
-        ({"sampler": TableSampler()}, r"must make images, got one that makes rows of a table, \(1, 3\)"),
-        ({"sampler": TableSampler(), "pool_size": 0}, "got one that makes rows of a table"),
-        ({"sampler": "x.h5", "mode": "vary"}, "`sampler` must not be a file for mode 'vary', got 'x.h5'"),
+        ({"gan": TableGenerator()}, r"must make images, got one that makes rows of a table, \(1, 3\)"),
+        ({"gan": TableGenerator(), "pool_size": 0}, "got one that makes rows of a table"),
+        ({"gan": "x.h5", "mode": "vary"}, "`gan` must not be a file for mode 'vary', got 'x.h5'"),
         ({"mode": "mix"}, "`mode` must be 'replace' or 'vary', got 'mix'"),
         ({"mode": "vary"}, "must have a method `vary` .* got StripeSampler"),
         ({"strength": -1}, "`strength` must be a number from 0 up, got -1"),
@@ -216,7 +216,7 @@ class TableSampler:
 )
 def test_bad_parameters(options, message):
     with pytest.raises(ValueError, match=message):
-        GANAugment(**{"sampler": sampler(), **options})
+        GANAugment(**{"gan": generator(), **options})
 
 
 @pytest.mark.parametrize(
@@ -237,18 +237,18 @@ def test_bad_parameters(options, message):
 )
 def test_bad_samples(sample, message):
     with pytest.raises(ValueError, match=message):
-        GANAugment(sampler(), p=1.0)(*sample)
+        GANAugment(generator(), p=1.0)(*sample)
 
 
 def test_wrong_images_are_refused_even_where_none_is_replaced():
     with pytest.raises(ValueError, match="after `Resize`"):
-        GANAugment(sampler(), p=0.0)(torch.zeros(1, 9, 8), 1)
+        GANAugment(generator(), p=0.0)(torch.zeros(1, 9, 8), 1)
 
 
 def test_masks_are_no_images():
     mask = tv_tensors.Mask(torch.zeros(1, 8, 8))
     image = tv_tensors.Image(torch.zeros(1, 8, 8))
-    new = GANAugment(sampler(), p=1.0)({"mask": mask, "image": image, "label": 1})
+    new = GANAugment(generator(), p=1.0)({"mask": mask, "image": image, "label": 1})
     assert new["mask"] is mask
     assert new["image"].min() > 0.9
 
@@ -265,14 +265,14 @@ class Varying(StripeSampler):
 @pytest.mark.parametrize("shape", [(8, 8), (8, 8, 3)])
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
 def test_variations_of_what_came_in(shape, dtype):
-    maker = Varying([0, 1], shape)
-    augment = GANAugment(maker, p={1: 1.0}, mode="vary", strength=3.0)
+    varying = Varying([0, 1], shape)
+    augment = GANAugment(varying, p={1: 1.0}, mode="vary", strength=3.0)
     images = torch.full((6, 3 if len(shape) == 3 else 1, 8, 8), 100, dtype=torch.uint8)
     images = images if dtype == torch.uint8 else images / 255
     new, _ = augment(images, torch.tensor([0, 1] * 3))
     assert new.dtype == dtype
-    assert maker.seen.shape == (3, *shape)
-    assert maker.seen.dtype == np.uint8
+    assert varying.seen.shape == (3, *shape)
+    assert varying.seen.dtype == np.uint8
     levels = new if dtype == torch.uint8 else (new * 255).round()
     assert levels.flatten(1).unique(dim=1).flatten().tolist() == [100, 103] * 3
 
@@ -294,16 +294,16 @@ def test_networks_work_on_batches(mode, tensor, stripes):
     assert torch.equal(augment(images, labels)[0], first)
     torch.manual_seed(0)
     assert torch.equal(pickle.loads(pickle.dumps(augment))(images, labels)[0], first)
-    with pytest.raises(ValueError, match="takes batches"):
+    with pytest.raises(ValueError, match="generated in batches"):
         augment(images[0], 1)
 
 
 @pytest.mark.parametrize("layout", ["nhwc", "nchw"])
 @pytest.mark.parametrize("shape", [(8, 8), (8, 10, 3)])
 def test_a_file_as_pool(layout, shape, tmp_path):
-    maker = StripeSampler(["a", "b"], shape)
+    varying = StripeSampler(["a", "b"], shape)
     real = (np.full((3, *shape), 99, np.uint8), ["a", "b", "b"])
-    path = write_hdf5(maker, tmp_path / "x.h5", {"a": 5, "b": 40}, real=real, layout=layout)
+    path = write_hdf5(varying, tmp_path / "x.h5", {"a": 5, "b": 40}, real=real, layout=layout)
     augment = GANAugment(path, p=1.0)
     images = torch.zeros(400, 3 if len(shape) == 3 else 1, *shape[:2], dtype=torch.uint8)
     new, _ = augment(images, np.array(["a", "b"] * 200))
@@ -312,7 +312,7 @@ def test_a_file_as_pool(layout, shape, tmp_path):
     assert (levels[1::2] > 249).all()
     assert len(new[::2].unique(dim=0)) == 5
     assert 30 < len(new[1::2].unique(dim=0)) <= 40
-    write_hdf5(maker, path, {"b": 3}, layout=layout, overwrite=True)
+    write_hdf5(varying, path, {"b": 3}, layout=layout, overwrite=True)
     new, _ = GANAugment(path, p=1.0)(images, np.array(["a", "b"] * 200))
     assert new[::2].max() == 0  # none of that class is there
     assert new[1::2].min() >= 250
@@ -330,7 +330,7 @@ def test_a_file_is_only_read(tmp_path):
     late = pickle.loads(pickle.dumps(HDF5Dataset(path)))
     other = GANAugment(path, p=1.0)
     write_hdf5(StripeSampler([0, 1]), path, {1: 5}, random_state=1, overwrite=True)
-    with pytest.raises(ValueError, match=r"x\.h5 is another file than it was"):
+    with pytest.raises(ValueError, match=r"x\.h5 was replaced since the pool was made"):
         other(images, torch.tensor([0, 1, 0, 1]))
     with pytest.raises(ValueError, match=r"x\.h5 was replaced since"):
         late[0]
@@ -343,17 +343,17 @@ def test_no_room_for_a_pool(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr("os.posix_fallocate", full)
     with pytest.raises(OSError, match=r"No room for a pool in .*, which takes 0.0 MiB: lower `pool_size`"):
-        GANAugment(sampler(), pool_size=4)
+        GANAugment(generator(), pool_size=4)
     gc.collect()
     assert not list(tmp_path.iterdir())
 
 
 def test_files_that_are_no_pool(tmp_path):
-    maker = StripeSampler([0, 1])
-    path = write_hdf5(maker, tmp_path / "gzip.h5", 3, compression="gzip")
+    varying = StripeSampler([0, 1])
+    path = write_hdf5(varying, tmp_path / "gzip.h5", 3, compression="gzip")
     with pytest.raises(ValueError, match=r"gzip\.h5 is compressed"):
         GANAugment(path)
-    path = write_hdf5(maker, tmp_path / "real.h5", 0, real=(np.zeros((2, 8, 8), np.uint8), [0, 1]))
+    path = write_hdf5(varying, tmp_path / "real.h5", 0, real=(np.zeros((2, 8, 8), np.uint8), [0, 1]))
     with pytest.raises(ValueError, match=r"real\.h5 holds no synthetic image"):
         GANAugment(path)
     with pytest.raises(FileNotFoundError):
@@ -385,13 +385,13 @@ def test_persistent_workers_see_a_refresh(start):
 
 def test_the_file_of_a_pool_goes_with_it(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    augment = GANAugment(sampler(), p=1.0, pool_size=4)
+    augment = GANAugment(generator(), p=1.0, pool_size=4)
     content = pickle.dumps(augment)
     assert len(list(tmp_path.iterdir())) == 1
     del augment
     gc.collect()
     assert not list(tmp_path.iterdir())
-    again = copy.deepcopy(pickle.loads(content))  # it brought its images along, and its sampler
+    again = copy.deepcopy(pickle.loads(content))  # it brought its images along, and its generator
     assert again(torch.zeros(1, 8, 8, dtype=torch.uint8), 1)[0].min() >= 250
     again.refresh()
     del again
@@ -416,7 +416,7 @@ def test_in_a_trainer_of_lightning(tmp_path):
         def configure_optimizers(self):
             return torch.optim.SGD(self.parameters(), 1e-3)
 
-    augment = GANAugment(sampler(), p=0.5)
+    augment = GANAugment(generator(), p=0.5)
     data = TensorDataset(torch.full((64, 1, 8, 8), 100, dtype=torch.uint8), torch.arange(64) % 2)
     loader = DataLoader(data, batch_size=16, collate_fn=lambda items: augment(*default_collate(items)))
     model = Model()
@@ -438,7 +438,7 @@ def test_in_a_trainer_of_lightning(tmp_path):
 
 def test_no_array_of_a_pool_points_into_a_tensor():
     """torch moves the tensors that it sends to a spawned worker, and frees where they were."""
-    pool = GANAugment(sampler(), pool_size=4)._pool
+    pool = GANAugment(generator(), pool_size=4)._pool
     arrays = [value for value in vars(pool).values() if isinstance(value, np.ndarray)]
     tensors = [value.numpy() for value in vars(pool).values() if isinstance(value, torch.Tensor)]
     assert len(arrays) >= 2
@@ -453,7 +453,7 @@ def test_labels_that_are_indices_into_classes(tmp_path):
     new, same = GANAugment(path, p=1.0, classes=data.classes)(images, labels)
     assert same is labels
     assert (new.float().mean((1, 2, 3)) - images.float().mean((1, 2, 3))).abs().max() < 3
-    named = GANAugment(sampler(classes=("cat", "dog")), p={"dog": 1.0}, classes=["dog", "cat"])
+    named = GANAugment(generator(classes=("cat", "dog")), p={"dog": 1.0}, classes=["dog", "cat"])
     black = torch.zeros(1, 8, 8, dtype=torch.uint8)
     assert named(black, 0)[0].min() >= 250
     assert named(black, 1)[0] is black

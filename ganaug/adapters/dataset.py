@@ -1,4 +1,4 @@
-"""AugmentedDataset: a data set with synthetic images behind its real ones."""
+"""AugmentedDataset: a data set with synthetic images after its real ones."""
 
 from __future__ import annotations
 
@@ -21,11 +21,10 @@ from ganaug.training.torch_state import fork_torch_rng
 class AugmentedDataset(Dataset):
     """Append synthetic images to a data set, such as one whose transform never sees a label.
 
-    The real items stay what and where they were. The synthetic images are made once, here, and go
-    through the data set's own ``transform`` and ``target_transform``, if it (or what it is a
-    ``Subset`` of) has them, as PIL images, which is what torchvision's data sets hand to theirs.
-    They are held in memory, in the dtype of the generator; for more than fit, write them with
-    `write_hdf5` and concatenate an `HDF5Dataset`.
+    The real items stay what and where they were. The synthetic images are generated here, once. They go
+    through the ``transform`` and ``target_transform`` of the data set, or of what it is a ``Subset`` of,
+    in the form in which those get the real images. They are held in memory, in the dtype of the
+    generator. For more than fit, write them with `write_hdf5` and concatenate an `HDF5Dataset`.
 
     Parameters
     ----------
@@ -34,17 +33,17 @@ class AugmentedDataset(Dataset):
         Labels are taken from its ``targets`` or ``labels``, or else from its items.
     gan : ConditionalGenerator
         A fitted `ConditionalGAN`, a `QualityGate`, or anything with ``classes_`` and ``sample``.
-        If it knows classes by name, and the data set by number, the data set's ``classes`` tell
-        which is which.
-    counts : "balance", int, dict of label to int, or Recommendation
-        Synthetic images to add to each class. "balance": what it lacks to the largest.
+        If it knows classes by name and the data set by number, they are matched by the data set's
+        ``classes``.
+    counts : "balance", int, dict of label to int, or Recommendation, default="balance"
+        Synthetic images to add to each class. "balance": fill each class up to the largest.
     synthetic_share : float or dict of label to float, optional
-        The share of a class's draws that is synthetic, by `sample_weight`. None: as `counts`
-        recommends, or else, as for classes that a dict leaves out, every item of a class alike.
-    mode : {"replace", "vary"}
-        What a synthetic image is: another one of its class; or, by the generator's ``vary``, a
-        variation of one of `dataset`, of which each of a class has its turn.
-    strength : float
+        The share of a class's draws that is synthetic, by `sample_weight`. None: as `counts` recommends,
+        or else all items of a class weigh the same; so do those of classes that a dict leaves out.
+    mode : {"replace", "vary"}, default="replace"
+        "replace": synthetic images are new ones of their class. "vary": they are variations, by the
+        generator's ``vary``, of images of `dataset`, which take turns in each class.
+    strength : float, default=1.0
         In mode "vary", how far a variation may go: 1 as far as ``sample``; see `ConditionalGAN.vary`.
     random_state : int, RandomState or None
         Of the synthetic images.
@@ -56,9 +55,10 @@ class AugmentedDataset(Dataset):
     synthetic : ndarray of shape (n,), bool
         True for the synthetic items, which come last.
     source : ndarray of shape (n,), int64
-        The item of `dataset` that an item is, or is a variation of; -1 for other synthetic ones.
+        The index in `dataset` of the item itself, or of what it is a variation of; -1 for other
+        synthetic items.
     sample_weight : ndarray of shape (n,)
-        Draws by which every class is equally likely, for ``WeightedRandomSampler``.
+        Weights by which every class is drawn equally often, for ``WeightedRandomSampler``.
     classes : sequence or None
         That of `dataset`, if it has one.
 
@@ -98,30 +98,31 @@ class AugmentedDataset(Dataset):
         with fork_torch_rng():
             source = SourceDataset(dataset)
             classes = gan.classes_
-            known = label_indices(source.names_for(classes), classes, "dataset")
-            present, first, n_real = np.unique(known, return_index=True, return_counts=True)
+            y_real = label_indices(source.to_generator_labels(classes), classes, "dataset")
+            present, first, n_real = np.unique(y_real, return_index=True, return_counts=True)
             n_new = _to_add(counts, classes, present, n_real)
-            added = np.repeat(np.arange(len(classes)), n_new)
+            y_new = np.repeat(np.arange(len(classes)), n_new)
             if isinstance(counts, Recommendation) and synthetic_share is None:
                 synthetic_share = counts.synthetic_share
-            share = _shares(synthetic_share, classes, np.bincount(known, minlength=len(classes)), n_new)
-            self.labels = classes[np.concatenate([known, added])]
-            self.synthetic = np.arange(len(self.labels)) >= len(known)
-            self.sample_weight = balanced_weights(self.labels, self.synthetic, share)
-            self._added, self._source, self.classes = added, source, source.classes
-            self._own = dict(zip(present.tolist(), source.targets[first].tolist(), strict=True))
-            origin = np.full(len(added), -1)
+            n_real_by_class = np.bincount(y_real, minlength=len(classes))
+            shares = _synthetic_shares(synthetic_share, classes, n_real_by_class, n_new)
+            self.labels = classes[np.concatenate([y_real, y_new])]
+            self.synthetic = np.arange(len(self.labels)) >= len(y_real)
+            self.sample_weight = balanced_weights(self.labels, self.synthetic, shares)
+            self._synthetic_classes, self._source, self.classes = y_new, source, source.classes
+            self._class_to_target = dict(zip(present.tolist(), source.targets[first].tolist(), strict=True))
+            varied = np.full(len(y_new), -1)
             if mode == "vary":
                 for c in np.flatnonzero(n_new):
-                    origin[added == c] = np.resize(np.flatnonzero(known == c), n_new[c])
-            self.source = np.concatenate([np.arange(len(known)), origin])
-            self._pool = channels_first(
-                gan.sample(classes[added], random_state=random_state)
-                if mode == "replace" or not len(added)
-                else variations_of(gan, source, origin, classes[added], strength, random_state)
+                    varied[y_new == c] = np.resize(np.flatnonzero(y_real == c), n_new[c])
+            self.source = np.concatenate([np.arange(len(y_real)), varied])
+            self._synthetic_images = channels_first(
+                gan.sample(classes[y_new], random_state=random_state)
+                if mode == "replace" or not len(y_new)
+                else variations_of(gan, source, varied, classes[y_new], strength, random_state)
             )
-            if len(added):
-                source.check_alike(self._pool[0])
+            if len(y_new):
+                source.check_compatible(self._synthetic_images[0])
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -130,11 +131,12 @@ class AugmentedDataset(Dataset):
         if not -len(self) <= index < len(self):
             raise IndexError(f"index {index} is out of range for {len(self)} items")
         index = int(index) % len(self)
-        n_real = len(self) - len(self._added)
+        n_real = len(self) - len(self._synthetic_classes)
         if index < n_real:
             return self.dataset[index]
         i = index - n_real
-        return self._source.image(self._pool[i]), self._source.label(self._own[int(self._added[i])])
+        target = self._class_to_target[int(self._synthetic_classes[i])]
+        return self._source.image(self._synthetic_images[i]), self._source.label(target)
 
 
 def _to_add(counts: Any, classes: np.ndarray, present: np.ndarray, n_real: np.ndarray) -> np.ndarray:
@@ -156,11 +158,12 @@ def _to_add(counts: Any, classes: np.ndarray, present: np.ndarray, n_real: np.nd
     return added
 
 
-def _shares(share: Any, classes: np.ndarray, n_real: np.ndarray, n_new: np.ndarray) -> dict[Any, float]:
+def _synthetic_shares(
+    share: Any, classes: np.ndarray, n_real: np.ndarray, n_new: np.ndarray
+) -> dict[Any, float]:
     """Return the share of a class's draws that is synthetic, by label; 0 where none was added."""
-    natural = n_new / np.maximum(1, n_real + n_new)
+    shares = n_new / np.maximum(1, n_real + n_new)
     given = share if isinstance(share, Mapping) else dict.fromkeys(classes.tolist(), share)
-    shares = natural.copy()
     for label, value in given.items():
         if value is None:
             continue

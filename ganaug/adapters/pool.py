@@ -1,4 +1,4 @@
-"""Pool: synthetic images of each class, in a file that processes map into memory instead of copying."""
+"""ImagePool: synthetic images of each class, in a file that processes map instead of copying."""
 
 from __future__ import annotations
 
@@ -17,18 +17,20 @@ from ganaug.data.containers import channels_first
 from ganaug.data.labels import as_random_state
 from ganaug.data.protocol import ConditionalGenerator
 from ganaug.io.disk import preallocate
-from ganaug.io.hdf5 import LAYOUTS, file_digest, opened, read_header
+from ganaug.io.hdf5 import LAYOUTS, file_digest, open_hdf5, read_header
 
-BLOCK = 1024  # images made at once
-USUAL, LEAST = 4096, 256  # images of each class, and how few they may become for
-MOST_BYTES = 2**28  # of all together
+# Images are generated in blocks of this many, to bound memory.
+BLOCK = 1024
+# Images of each class; fewer if all of them would take more than MAX_BYTES, but no fewer than the minimum.
+DEFAULT_PER_CLASS, MIN_PER_CLASS = 4096, 256
+MAX_BYTES = 2**28
 
 
-class Pool:
+class ImagePool:
     """Images of each class to draw from, mapped from a file.
 
-    Worker processes of any kind map it too: the images are in memory once, however many workers
-    there are, and none of it is the shared memory of which a container has little.
+    Worker processes of any kind map it too, so the images are in memory once, however many workers
+    there are. They take none of the shared memory of which a container has little.
 
     Attributes
     ----------
@@ -38,7 +40,7 @@ class Pool:
     shape : tuple
         Of an image, (C, H, W).
     digest : str
-        Of the file, if it is one of `write_hdf5`: from the checksums of its images and labels.
+        Of a file of `write_hdf5`, from the checksums of its images and labels; "" of a pool's own file.
     """
 
     digest = ""
@@ -55,54 +57,62 @@ class Pool:
         channels_last: bool,
     ) -> None:
         self.classes_ = classes
-        self._path, self._offset, self._dtype, self._rows = path, offset, dtype, shape
+        self._path, self._offset, self._dtype, self._file_shape = path, offset, dtype, shape
         self._channels_last = channels_last
         self._mapped: np.ndarray | None = None
         self._pid = -1
-        self._own = False  # whether the file is this pool's, to be written
+        self._owns_file = False
         self.counts = torch.from_numpy(np.bincount(labels[labels >= 0], minlength=len(classes)))
         self._starts = self.counts.cumsum(0) - self.counts
         self._spans = list(zip(self._starts.tolist(), self.counts.tolist(), strict=True))
-        # Rows by class; those of label -1, which come first, are nobody's.
-        self._order_array = labels.argsort(kind="stable")[int((labels < 0).sum()) :]  # faster for one
-        # A copy: torch moves a tensor that it sends to a worker elsewhere, and frees where it was.
+        # Positions in the file by class, without those of label -1, which sort first. To take one image, an
+        # array is faster than a tensor. The tensor is a copy: torch moves one that it sends to a worker, and
+        # frees where it was.
+        self._order_array = labels.argsort(kind="stable")[int((labels < 0).sum()) :]
         self._order = torch.from_numpy(self._order_array.copy())
-        self.shape = tuple(self._first(torch.empty(1, *shape[1:])).shape[1:])
+        self.shape = tuple(self._to_channels_first(torch.empty(1, *shape[1:])).shape[1:])
 
     @classmethod
-    def filled(
+    def from_generator(
         cls, gan: ConditionalGenerator, wanted: np.ndarray, size: int | None = None, random_state: Any = None
-    ) -> Pool:
-        """Return a pool of `size` new images of each `wanted` class, in a temporary file that goes with it.
+    ) -> ImagePool:
+        """Return a pool of `size` new images of each wanted class, in a temporary file that goes with it.
 
-        `wanted` is of bools, (n_classes,). A `size` of None is `USUAL`, or as many as `MOST_BYTES` hold.
+        Parameters
+        ----------
+        gan : ConditionalGenerator
+        wanted : ndarray of shape (n_classes,), bool
+        size : int, optional
+            None: `DEFAULT_PER_CLASS`, or as many as fit into `MAX_BYTES`.
+        random_state : int, RandomState or None
         """
-        like = channels_first(an_image(gan)).numpy()
+        template = channels_first(sample_template(gan)).numpy()
         if size is None:
-            size = min(USUAL, max(LEAST, MOST_BYTES // max(1, like.nbytes * int(wanted.sum()))))
+            fitting = MAX_BYTES // max(1, template.nbytes * int(wanted.sum()))
+            size = min(DEFAULT_PER_CLASS, max(MIN_PER_CLASS, fitting))
         labels = np.repeat(np.flatnonzero(wanted), size)
         handle, name = tempfile.mkstemp(prefix="ganaug-pool-")
-        shape = (max(1, len(labels)), *like.shape[1:])  # a file of nothing can't be mapped
-        pool = cls(Path(name), 0, like.dtype, shape, gan.classes_, labels, channels_last=False)
+        shape = (max(1, len(labels)), *template.shape[1:])  # an empty file can't be mapped
+        pool = cls(Path(name), 0, template.dtype, shape, gan.classes_, labels, channels_last=False)
         weakref.finalize(pool, _delete, name, os.getpid())
-        pool._own = True
+        pool._owns_file = True
         with os.fdopen(handle, "wb") as file:
-            _lay_out(file, shape[0] * like.nbytes)
+            _extend(file, shape[0] * template.nbytes)
         pool.refill(gan, random_state)
         return pool
 
     @classmethod
-    def of_file(cls, path: Path) -> Pool:
-        """Return the synthetic images of a file that `write_hdf5` wrote, which stay where they are.
+    def from_file(cls, path: Path) -> ImagePool:
+        """Return a pool of the synthetic images of a file that `write_hdf5` wrote, which is only read.
 
         Raises
         ------
         FileNotFoundError
         ValueError
-            If the file is compressed, holds no synthetic image, or is damaged; whether its pixels
-            are as they were written only `as_arrays` can tell.
+            If the file is compressed, holds no synthetic image, or is damaged. Its pixels are not
+            verified; `as_arrays` does that.
         """
-        with opened(path) as file:
+        with open_hdf5(path) as file:
             header = read_header(file)
             offset, digest = file[LAYOUTS[header.layout]].id.get_offset(), file_digest(file)
         if header.layout == "table":
@@ -124,81 +134,85 @@ class Pool:
         return pool
 
     def refill(self, gan: ConditionalGenerator, random_state: Any) -> None:
-        """Put new images in the place of all; other processes see them too."""
-        random = as_random_state(random_state)
+        """Replace all images by new ones; other processes see them too."""
+        rng = as_random_state(random_state)
         labels = np.repeat(self.classes_, self.counts.numpy())
         for start in range(0, len(labels), BLOCK):
-            own = labels[start : start + BLOCK]
-            seed = int(random.randint(2**31 - 1))
-            self.images[start : start + BLOCK] = channels_first(gan.sample(own, random_state=seed))
+            block = labels[start : start + BLOCK]
+            seed = int(rng.randint(2**31 - 1))
+            self.images[start : start + BLOCK] = channels_first(gan.sample(block, random_state=seed))
 
     @property
     def images(self) -> Tensor:
-        """All rows of the file, mapped; a pool's own file changes as they do."""
+        """All images of the file, mapped; writing to them changes a pool's own file."""
         return torch.from_numpy(self._array())
 
     def _array(self) -> np.ndarray:
         if self._mapped is None or self._pid != os.getpid():
             if self.digest:
-                with opened(self._path) as file:
+                with open_hdf5(self._path) as file:
                     digest = file_digest(file)
                 if digest != self.digest:
-                    raise ValueError(f"{self._path} is another file than it was: make the pool anew.")
+                    raise ValueError(
+                        f"{self._path} was replaced since the pool was made from it (its digest was"
+                        f" {self.digest}, got {digest}): make the pool anew."
+                    )
             # "c": a user's file is never written to, and torch gets the writable array it wants.
-            mode: Any = "r+" if self._own else "c"
-            rows = np.memmap(self._path, self._dtype, mode, self._offset, self._rows)
-            self._mapped, self._pid = rows.view(np.ndarray), os.getpid()
+            mode: Any = "r+" if self._owns_file else "c"
+            images = np.memmap(self._path, self._dtype, mode, self._offset, self._file_shape)
+            self._mapped, self._pid = images.view(np.ndarray), os.getpid()
         return self._mapped
 
     def take(self, classes: Tensor, u: Tensor) -> Tensor:
         """Return a copy of one image (C, H, W) of each of `classes`, chosen by numbers `u` in [0, 1)."""
         which = self._starts[classes] + (u * self.counts[classes]).long()
-        return self._first(self.images.index_select(0, self._order[which]))
+        return self._to_channels_first(self.images.index_select(0, self._order[which]))
 
     def take_one(self, c: int, u: float) -> Tensor:
         """Return a copy of one image (C, H, W) of class `c`, chosen by a number `u` in [0, 1)."""
         start, count = self._spans[c]
-        # Of one image numpy makes a copy in half the time.
+        # numpy copies a single image in half the time that torch takes.
         image = torch.from_numpy(self._array()[self._order_array[start + int(u * count)]].copy())
         if image.ndim == 2:
             return image[None]
         return image.permute(2, 0, 1) if self._channels_last else image
 
-    def _first(self, rows: Tensor) -> Tensor:
+    def _to_channels_first(self, images: Tensor) -> Tensor:
         if self._channels_last:
-            return rows.permute(0, 3, 1, 2)
-        return rows if rows.ndim == 4 else rows[:, None]
+            return images.permute(0, 3, 1, 2)
+        return images if images.ndim == 4 else images[:, None]
 
     def __getstate__(self) -> dict[str, Any]:
         state = {**self.__dict__, "_mapped": None}
-        if get_spawning_popen() is None:  # it may outlive the file: take its images along, not real ones
-            state["_taken"] = self._array()[self._order_array]
+        if get_spawning_popen() is None:
+            # A pickle may outlive the file. It takes the synthetic images along, and no real ones.
+            state["_pickled_images"] = self._array()[self._order_array]
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        taken = state.pop("_taken", None)
+        images = state.pop("_pickled_images", None)
         self.__dict__.update(state)
-        if taken is not None:
+        if images is not None:
             handle, name = tempfile.mkstemp(prefix="ganaug-pool-")
             weakref.finalize(self, _delete, name, os.getpid())
             with os.fdopen(handle, "wb") as file:
-                _lay_out(file, taken.nbytes)
-                taken.tofile(file)
-            self._path, self._offset, self._rows, self._own = Path(name), 0, taken.shape, True
-            self._order_array = np.arange(len(taken))
+                _extend(file, images.nbytes)
+                images.tofile(file)
+            self._path, self._offset, self._file_shape, self._owns_file = Path(name), 0, images.shape, True
+            self._order_array = np.arange(len(images))
             self._order = torch.from_numpy(self._order_array.copy())
             self.digest = ""  # no longer a file of write_hdf5
 
 
-def an_image(gan: ConditionalGenerator) -> Any:
+def sample_template(gan: ConditionalGenerator) -> Any:
     """Return an image of a generator, (1, ...) in its own layout; raise ValueError if it makes a table."""
-    row = gan.sample(gan.classes_[:1], random_state=0)
-    if row.ndim == 2:
-        raise ValueError(f"`gan` must make images, got one that makes rows of a table, {row.shape}.")
-    return row
+    image = gan.sample(gan.classes_[:1], random_state=0)
+    if image.ndim == 2:
+        raise ValueError(f"`gan` must make images, got one that makes rows of a table, {image.shape}.")
+    return image
 
 
-def _lay_out(file: Any, size: int) -> None:
+def _extend(file: Any, size: int) -> None:
     """Make a file as long as its images take: a mapping that runs out of space kills the process."""
     where = tempfile.gettempdir()
     advice = ": lower `pool_size`, or set TMPDIR to another folder"

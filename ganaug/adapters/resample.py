@@ -1,4 +1,4 @@
-"""GANOverSampler: an imbalanced-learn sampler that fills classes up with synthetic rows."""
+"""GANOverSampler: an imbalanced-learn sampler that fills classes up with synthetic samples."""
 
 from __future__ import annotations
 
@@ -27,14 +27,15 @@ class GANOverSampler(BaseOverSampler):
 
     Parameters
     ----------
-    gan : estimator or sampler, optional
+    gan : estimator or generator, optional
         None: ``QualityGate(ConditionalGAN())``. An estimator is cloned and fitted on the data at
-        hand. One in a ``FrozenEstimator``, or a sampler without ``fit``, is used as it is.
-    sampling_strategy : float, str, dict or callable
-        As everywhere in imbalanced-learn; a dict gives the final number of rows of each class.
-        Or "recommended": as `recommend_counts` finds best, which may be to add nothing. That is for
-        a classifier that is given ``sample_weight_``. A pipeline doesn't hand it on: there take one
-        with ``class_weight="balanced"``, which weighs classes evenly, if not synthetic rows in them.
+        hand. One in a ``FrozenEstimator``, or a generator without ``fit``, is used as it is.
+    sampling_strategy : float, str, dict or callable, default="auto"
+        As everywhere in imbalanced-learn; a dict gives the final number of samples of each class. Or
+        "recommended": as `recommend_counts` finds best, which may be to add nothing. That is for a
+        classifier that is given ``sample_weight_``, which a pipeline doesn't hand on. In a pipeline take a
+        classifier with ``class_weight="balanced"``: it weighs classes evenly, though not the synthetic
+        samples in them.
     image_shape : (H, W) or (H, W, C), optional
         The shape of an image, where X holds one in each flat row. Without it such an X is a table.
     random_state : int, RandomState or None
@@ -43,15 +44,15 @@ class GANOverSampler(BaseOverSampler):
     Attributes
     ----------
     sampling_strategy_ : dict
-        How many rows were to be added to each class.
-    sample_weight_ : ndarray of shape (n_rows_out,)
-        With "recommended", the weight of each row for a classifier; otherwise 1.
+        How many samples were to be added to each class.
+    sample_weight_ : ndarray of shape (n_samples_out,)
+        With "recommended", the weight of each sample for a classifier; otherwise 1.
     recommendation_ : Recommendation
         With "recommended" only.
-    synthetic_mask_ : ndarray of shape (n_rows_out,), bool
-        True where a returned row is synthetic.
-    gan_ : sampler
-        What the rows came from; missing where there was nothing to add.
+    synthetic_mask_ : ndarray of shape (n_samples_out,), bool
+        True where a returned sample is synthetic.
+    gan_ : generator
+        What the samples came from; missing where there was nothing to add.
 
     Examples
     --------
@@ -94,49 +95,50 @@ class GANOverSampler(BaseOverSampler):
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any) -> GANOverSampler:
-        """Check `X`, `y` and the parameters; only `fit_resample` fits a GAN, or finds what to recommend."""
-        if not self._recommends():
+        """Check `X`, `y` and the parameters; only `fit_resample` fits a GAN or asks for a recommendation."""
+        if not self._is_recommended():
             return super().fit(X, y)
         self._validate_params()
         self._check_X_y(X, y)
         return self
 
     def fit_resample(self, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Return the rows that were there, then the new ones; and their labels.
+        """Return the real samples, then the synthetic ones; and their labels.
 
         Parameters
         ----------
         X : table of shape (n, n_features), or ndarray of shape (n, H, W) or (n, H, W, C)
-            A table is an ndarray, a pandas or polars DataFrame, a sparse matrix or a list; of
-            numbers, booleans, categories and strings, some of which may be missing. With
-            `image_shape` each of its rows is an image.
+            A table is an ndarray, a pandas or polars DataFrame, a sparse matrix or a list. It holds
+            numbers, booleans, categories and strings, some of which may be missing. With `image_shape`
+            each of its rows is an image.
         y : array-like of shape (n,)
 
         Returns
         -------
-        X, y : as they came
-            Of the same kinds and dtypes; the index of a DataFrame is numbered anew.
+        X, y : of the types and dtypes of the input
+            The index of a DataFrame is numbered anew.
 
         Raises
         ------
         ValueError
-            If a column or a class can't be learned from, a value is infinite, or a label missing;
-            names it.
+            If a column or a class can't be learned from, a value is infinite, or a label missing. The
+            message names it.
         """
-        if type(X).__module__.partition(".")[0] == "polars":
+        if _is_polars(X):
             frame: Any
-            frame, labels = self.fit_resample(_from_polars(X), _plain(y))
-            return X.vstack(_to_polars(frame.iloc[len(X) :], like=X)), _labels_like(y, labels)
+            frame, labels = self.fit_resample(_polars_to_pandas(X), _polars_to_numpy(y))
+            return X.vstack(_pandas_to_polars(frame.iloc[len(X) :], like=X)), _labels_like(y, labels)
         if y is not None and np.ndim(y) == 1:
             check_labels(y, X.shape[0] if hasattr(X, "shape") else len(X))
         if hasattr(self, "recommendation_"):
             del self.recommendation_  # of a call before
-        if not self._recommends():
+        if not self._is_recommended():
             return super().fit_resample(X, y)
 
         def recommended(target: np.ndarray) -> dict[Any, int]:
-            rows = self._as_rows(X)
-            self.recommendation_ = recommend_counts(self._gan(), rows, target, random_state=self._seed())
+            self.recommendation_ = recommend_counts(
+                self._gan_or_default(), self._as_samples(X), target, random_state=self._seed()
+            )
             return self.recommendation_.totals
 
         # imbalanced-learn asks a callable for the totals, after it has checked y.
@@ -146,7 +148,7 @@ class GANOverSampler(BaseOverSampler):
         finally:
             self.sampling_strategy = "recommended"
 
-    def _recommends(self) -> bool:
+    def _is_recommended(self) -> bool:
         return isinstance(self.sampling_strategy, str) and self.sampling_strategy == "recommended"
 
     def __sklearn_tags__(self) -> Any:
@@ -174,7 +176,7 @@ class GANOverSampler(BaseOverSampler):
             dtype=None,
             allow_nd=True,
             accept_sparse=["csr", "csc"],
-            ensure_all_finite=False,  # what is infinite, a codec names with its column
+            ensure_all_finite=False,  # of infinite values, the codec's error names the column
         )
         return X, y, binarize_y
 
@@ -192,11 +194,11 @@ class GANOverSampler(BaseOverSampler):
             self.sample_weight_ = self.recommendation_.sample_weight(all_labels, self.synthetic_mask_)
         if n_new == 0:
             return X.copy(), all_labels
-        rows = self._as_rows(X)
-        self.gan_ = self._fitted_gan(rows, y)
+        samples = self._as_samples(X)
+        self.gan_ = self._fitted_generator(samples, y)
         synthetic = self.gan_.sample(labels, random_state=self._seed())
-        _check_alike(synthetic, rows, len(labels))
-        if not is_dataframe(rows):
+        _check_same_type(synthetic, samples, len(labels))
+        if not is_dataframe(samples):
             synthetic = synthetic.reshape(len(labels), *X.shape[1:])
         if scipy.sparse.issparse(X):
             return scipy.sparse.vstack([X, synthetic], format=X.format, dtype=X.dtype), all_labels
@@ -204,17 +206,17 @@ class GANOverSampler(BaseOverSampler):
             synthetic = type(X)(synthetic, columns=X.columns).astype(X.dtypes)
         return concat([X, synthetic]), all_labels
 
-    def _as_rows(self, X: Any) -> Any:
-        """Return the rows that the GAN is trained on."""
+    def _as_samples(self, X: Any) -> Any:
+        """Return the table or the images that the GAN is trained on."""
         X = X.toarray() if scipy.sparse.issparse(X) else as_container(X)
         if self.image_shape is None:
             return X
         shape = tuple(self.image_shape)
         if is_dataframe(X):
             if X.dtypes.nunique() != 1 or not isinstance(X.dtypes.iloc[0], np.dtype):
-                kinds = sorted({str(dtype) for dtype in X.dtypes})
+                dtypes = sorted({str(dtype) for dtype in X.dtypes})
                 raise ValueError(
-                    f"With `image_shape`, all columns of `X` must be of one numpy dtype, got {kinds}."
+                    f"With `image_shape`, all columns of `X` must be of one numpy dtype, got {dtypes}."
                 )
             X = X.to_numpy()
         if not all(isinstance(side, int | np.integer) and side > 0 for side in shape):
@@ -230,62 +232,69 @@ class GANOverSampler(BaseOverSampler):
             return None
         return int(as_random_state(self.random_state).randint(2**31 - 1))
 
-    def _gan(self) -> Any:
+    def _gan_or_default(self) -> Any:
         return QualityGate(ConditionalGAN()) if self.gan is None else self.gan
 
-    def _fitted_gan(self, rows: Any, y: np.ndarray) -> ConditionalGenerator:
-        gan = self._gan()
+    def _fitted_generator(self, samples: Any, y: np.ndarray) -> ConditionalGenerator:
+        gan = self._gan_or_default()
         if isinstance(gan, FrozenEstimator) or not hasattr(gan, "fit"):
             return gan
-        return fit_clone(gan, rows, y, self._seed())
+        return fit_clone(gan, samples, y, self._seed())
 
 
-def _check_alike(synthetic: Any, rows: Any, n: int) -> None:
-    """Raise ValueError unless a sampler gave `n` rows of the kind of `rows`."""
-    got, wanted = _kind(synthetic), _kind(rows)
-    wanted["shape"] = (n, *rows.shape[1:])
+def _check_same_type(synthetic: Any, real: Any, n: int) -> None:
+    """Raise ValueError unless a generator gave `n` samples of the type, shape and dtypes of the real ones."""
+    got, wanted = _describe(synthetic), _describe(real)
+    wanted["shape"] = (n, *real.shape[1:])
     for what, value in wanted.items():
         if got.get(what) != value:
             raise ValueError(
-                f"`gan` must make rows of the kind of `X`, of {what} {value}, got {got.get(what)}: fit it on"
-                " such rows."
+                f"`gan` must make samples like those of `X`, of {what} {value}, got {got.get(what)}: fit it"
+                " on such samples."
             )
 
 
-def _kind(rows: Any) -> dict[str, Any]:
-    about = {"type": type(rows).__name__, "shape": tuple(rows.shape)}
-    if not is_dataframe(rows):
-        return {**about, "dtype": str(rows.dtype)}
-    return {**about, **{f"column {name!r}": str(dtype) for name, dtype in rows.dtypes.items()}}
+def _describe(samples: Any) -> dict[str, Any]:
+    about = {"type": type(samples).__name__, "shape": tuple(samples.shape)}
+    if not is_dataframe(samples):
+        return {**about, "dtype": str(samples.dtype)}
+    return {**about, **{f"column {name!r}": str(dtype) for name, dtype in samples.dtypes.items()}}
 
 
-def _plain(y: Any) -> Any:
-    """Return labels of polars as an array, others as they are."""
-    if type(y).__module__.partition(".")[0] != "polars":
+def _is_polars(values: Any) -> bool:
+    return type(values).__module__.partition(".")[0] == "polars"
+
+
+def _polars_to_numpy(y: Any) -> Any:
+    """Return labels of polars as an array, others unchanged."""
+    if not _is_polars(y):
         return y
     y = y.to_numpy()
     return y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
 
 
 def _labels_like(y: Any, labels: np.ndarray) -> Any:
-    """Return labels as `y` has them, if polars does."""
-    if type(y).__module__.partition(".")[0] != "polars":
+    """Return labels as a Series or DataFrame like `y`, if that is of polars; otherwise unchanged."""
+    if not _is_polars(y):
         return labels
     if hasattr(y, "schema"):  # a DataFrame
         return type(y)(labels.reshape(len(labels), -1), schema=y.schema)
     return type(y)(y.name, labels.tolist(), dtype=y.dtype)
 
 
-def _from_polars(X: Any) -> Any:
-    """Return a polars DataFrame as a pandas one with dtypes that know missing values."""
+def _polars_to_pandas(X: Any) -> Any:
+    """Return a polars DataFrame as a pandas one, with dtypes that have missing values."""
     import pandas as pd
 
     columns = {name: pd.Series(X[name].to_list(), dtype=object).convert_dtypes() for name in X.columns}
     return pd.DataFrame(columns)
 
 
-def _to_polars(frame: Any, like: Any) -> Any:
-    """Return a pandas DataFrame as `like`: what is missing is null there, or NaN where it had no null."""
+def _pandas_to_polars(frame: Any, like: Any) -> Any:
+    """Return a pandas DataFrame as a polars one like `like`.
+
+    A missing value is null, but NaN in columns of floats that had no null.
+    """
     columns = {}
     for name in like.columns:
         missing = float("nan") if like[name].dtype.is_float() and not like[name].null_count() else None

@@ -16,14 +16,15 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as tvf
 
-from ganaug.adapters.pool import Pool, an_image
+from ganaug.adapters.pool import ImagePool, sample_template
 from ganaug.data.containers import channels_first, check_image_range, images_like
 from ganaug.data.labels import expand_probabilities, label_indices
 from ganaug.data.protocol import ConditionalGenerator, check_generator, check_mode
+from ganaug.data.weights import DEFAULT_SYNTHETIC_SHARE
 from ganaug.selection.recommend import Recommendation
 
-AUTO_RATE = 0.8
-CPU, PLAIN = torch.device("cpu"), (int, str)  # made once: a call takes a few microseconds
+# A call of the transform takes a few microseconds, so these are made once.
+CPU, SCALAR_LABEL_TYPES = torch.device("cpu"), (int, str)
 LABEL_KEYS = ("label", "labels", "target", "targets")
 
 
@@ -34,47 +35,57 @@ class GANAugment(v2.Transform):
     ``(image, label)``, or on a whole batch ``(images, labels)``, for example in a DataLoader's
     ``collate_fn``, as torchvision's own MixUp.
 
-    The synthetic images come from a pool that the generator fills once, here, and again at `refresh`;
-    no network runs in a worker. Which one is taken is drawn from torch's global random state, as in
-    torchvision, so that ``DataLoader(generator=...)`` governs it.
+    The synthetic images come from a pool that the generator fills here once, and again at `refresh`. No
+    network runs in a worker. Which image is taken is drawn from torch's global random state, as in
+    torchvision, so ``DataLoader(generator=...)`` governs it.
 
     Parameters
     ----------
     gan : ConditionalGenerator or path
-        A fitted `ConditionalGAN`, or anything with ``classes_`` and ``sample``; or an uncompressed
-        file of `write_hdf5`, whose synthetic images are the pool; classes of which it has none are
-        left as they are. Images have the height, width and channels of those that come in.
-    p : "auto", float in [0, 1], dict of label to float, or Recommendation
+        A fitted `ConditionalGAN`, or anything with ``classes_`` and ``sample``. Or an uncompressed file
+        of `write_hdf5`, whose synthetic images are the pool; images of classes of which it has none are
+        not replaced. Synthetic images must have the height, width and channels of those that come in.
+    p : "auto", float in [0, 1], dict of label to float, or Recommendation, default="auto"
         How often an image is replaced. "auto": 0.8 in every class. A `Recommendation` of
         `recommend_counts` gives each class its synthetic share, for a loader that draws every
-        class equally often. Rates that differ between classes teach a classifier to tell
-        synthetic from real and to take that for the class: measured, in docs/recipe.md.
-    labels_getter : "default" or callable
+        class equally often. If `p` differs between classes, a classifier learns to distinguish synthetic
+        from real images and takes that for the class; docs/recipe.md has the measurements.
+    labels_getter : "default" or callable, default="default"
         How to find the labels in a sample. "default": the item after the image in a tuple or
         list, or the value under "label", "labels", "target" or "targets" in a dict.
-    mode : {"replace", "vary"}
-        "replace": by another image of the class. "vary": by a variation of the image that came in,
-        made by the generator's ``vary`` there and then, so on batches only, outside of workers.
-    pool_size : "auto" or int
-        Synthetic images kept for each class that `p` replaces any of. They lie in a temporary file
-        that processes map into memory, and that a killed process leaves behind: its size is this
-        number times the number of those classes times the bytes of an image. "auto": 4,096, or as
-        many as make a file of 256 MiB if that is less, but at least 256; on MNIST a classifier was
-        the better for each step from 256 to 4,000 (docs/recipe.md). 0: no pool; images are generated
-        for each batch as it comes, best on a GPU after the transfer.
-    strength : float
+    mode : {"replace", "vary"}, default="replace"
+        "replace": by another image of the class. "vary": by a variation of the image that came in. The
+        generator's ``vary`` makes it during the call, so on batches only, outside of workers.
+    pool_size : "auto" or int, default="auto"
+        Synthetic images kept for each class that `p` replaces any of. They lie in a temporary file that
+        processes map into memory; a killed process leaves it behind. "auto": 4,096, or as many as make a
+        file of 256 MiB if that is less, but at least 256. On MNIST each step from 256 to 4,000 made the
+        classifier better (docs/recipe.md). 0: no pool; images are generated for each batch as it comes,
+        best on a GPU after the transfer.
+    strength : float, default=1.0
         In mode "vary", how far a variation may go: 1 as far as ``sample``; see `ConditionalGAN.vary`.
     random_state : int, RandomState or None
         For filling the pool.
     classes : sequence of labels, optional
-        What the loader's labels stand for, where they are indices and the generator knows names, or
-        other numbers: pass the data set's own ``classes``, as those of `HDF5Dataset` and ``ImageFolder``.
+        The generator's label for each label of the loader, where those are indices: pass the data set's
+        own ``classes``, as those of `HDF5Dataset` and ``ImageFolder``.
 
     Raises
     ------
     ValueError
-        If `p` is outside [0, 1] or names a class that the generator doesn't know, as `classes` may; or
-        if the generator can't do what `mode` asks for.
+        If `p` is outside [0, 1], `p` or `classes` names a class that the generator doesn't know, or the
+        generator can't do what `mode` asks for.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from ganaug import ConditionalGAN, GANAugment
+    >>> X, y = torch.rand(20, 1, 8, 8), torch.arange(20) % 2
+    >>> gan = ConditionalGAN(steps=2, random_state=0).fit(X, y)
+    >>> augment = GANAugment(gan, pool_size=16, random_state=0)
+    >>> images, labels = augment(X, y)
+    >>> images.shape, labels is y
+    (torch.Size([20, 1, 8, 8]), True)
     """
 
     def __init__(
@@ -98,37 +109,37 @@ class GANAugment(v2.Transform):
             raise ValueError(f"`pool_size` must be 'auto' or an int from 0 up, got {pool_size!r}.")
         self.p, self.mode, self.labels_getter, self.strength = p, mode, labels_getter, strength
         self._gan: Any = None
-        self._pool: Pool | None = None
+        self._pool: ImagePool | None = None
         if isinstance(gan, str | Path):
             if mode == "vary":
                 raise ValueError(f"`gan` must not be a file for mode 'vary', got {str(gan)!r}.")
-            self._pool = Pool.of_file(Path(gan))
+            self._pool = ImagePool.from_file(Path(gan))
         else:
             check_generator(gan)
             self._gan = gan
         check_mode(mode, strength, self._gan)
         self.classes_ = (self._pool or self._gan).classes_
-        rates: Any = p.synthetic_share if isinstance(p, Recommendation) else p
-        rates = AUTO_RATE if isinstance(rates, str) and rates == "auto" else rates
-        self._rates = torch.from_numpy(np.array(expand_probabilities(rates, self.classes_, "p")))
+        class_p: Any = p.synthetic_share if isinstance(p, Recommendation) else p
+        class_p = DEFAULT_SYNTHETIC_SHARE if isinstance(class_p, str) and class_p == "auto" else class_p
+        self._class_p = torch.from_numpy(np.array(expand_probabilities(class_p, self.classes_, "p")))
         if mode == "replace" and size != 0 and self._gan is not None:
-            self._pool = Pool.filled(self._gan, (self._rates > 0).numpy(), size, random_state)
+            self._pool = ImagePool.from_generator(self._gan, (self._class_p > 0).numpy(), size, random_state)
         if self._pool is not None:
-            self._rates[self._pool.counts == 0] = 0.0  # classes that a file leaves out
-        self._rate = self._rates.tolist()
-        # Labels as they come, in order, and which of `classes_` each is.
-        self._labels_in = self.classes_ if classes is None else np.arange(len(classes))
-        self._which = np.arange(len(self.classes_))
+            self._class_p[self._pool.counts == 0] = 0.0  # classes that a file leaves out
+        self._class_p_list = self._class_p.tolist()
+        # The labels that may come in, sorted, and the index in `classes_` of each.
+        self._input_labels = self.classes_ if classes is None else np.arange(len(classes))
+        self._input_classes = np.arange(len(self.classes_))
         if classes is not None:
-            self._which = label_indices(classes, self.classes_, "classes")
-        self._index = dict(zip(self._labels_in.tolist(), self._which.tolist(), strict=True))
-        self._like = None  # a row of the generator, where images are made into such rows
-        if self._pool is None:
-            self._like = an_image(self._gan)
-        self._shape = tuple(channels_first(self._like).shape[1:]) if self._pool is None else self._pool.shape
+            self._input_classes = label_indices(classes, self.classes_, "classes")
+        self._class_index = dict(zip(self._input_labels.tolist(), self._input_classes.tolist(), strict=True))
+        self._template = None if self._pool is not None else sample_template(self._gan)
+        self._shape = (
+            self._pool.shape if self._pool is not None else tuple(channels_first(self._template).shape[1:])
+        )
 
     def refresh(self, random_state: int | np.random.RandomState | None = None) -> None:
-        """Fill the pool with new images, between two epochs; persistent workers see them too.
+        """Refill the image pool, between two epochs; persistent workers see the new images too.
 
         Parameters
         ----------
@@ -141,20 +152,20 @@ class GANAugment(v2.Transform):
         """
         if self._pool is None or self._gan is None:
             raise ValueError(
-                "`refresh` needs a pool that a generator fills: there is none here. (The generator stays in the"
-                " process that made the transform: call it there, and all others see the new images.)"
+                "`refresh` needs a pool that a generator fills: there is none here. The generator stays in"
+                " the process that made the transform. Call `refresh` there: all others see the new images."
             )
         self._pool.refill(self._gan, random_state)
 
     def __getstate__(self) -> dict[str, Any]:
-        # A network is of no use to a worker that has a pool.
-        needless = self._pool is not None and get_spawning_popen() is not None
-        return {**self.__dict__, "_sampler": None} if needless else self.__dict__
+        # A worker that has a pool needs no network.
+        pool_is_enough = self._pool is not None and get_spawning_popen() is not None
+        return {**self.__dict__, "_gan": None} if pool_is_enough else self.__dict__
 
     def extra_repr(self) -> str:
         """Describe the parameters for ``repr``."""
-        rates = dict(zip(self.classes_.tolist(), self._rates.tolist(), strict=True))
-        p = self.p if isinstance(self.p, int | float | str) else rates
+        class_p = dict(zip(self.classes_.tolist(), self._class_p.tolist(), strict=True))
+        p = self.p if isinstance(self.p, int | float | str) else class_p
         pool = 0 if self._pool is None else int(self._pool.counts.sum())
         return f"p={p}, mode={self.mode!r}, classes={len(self.classes_)}, pool={pool}, shape={self._shape}"
 
@@ -162,21 +173,22 @@ class GANAugment(v2.Transform):
         """Return the sample with its image, or some images of its batch, replaced."""
         sample = inputs if len(inputs) > 1 else inputs[0]
         if type(sample) in (tuple, list) and len(sample) == 2 and self.labels_getter == "default":
-            image, label = sample  # the common case, without what a general one costs in a worker
-            if isinstance(label, PLAIN) and label in self._index and self._fits(image):
-                return type(sample)((self._replaced_one(image, self._index[label]), label))
-        labels = self._labels(sample)
+            image, label = sample  # a shortcut for the common case, which is faster in a worker
+            known = isinstance(label, SCALAR_LABEL_TYPES) and label in self._class_index
+            if known and self._is_compatible(image):
+                return type(sample)((self._replace_one(image, self._class_index[label]), label))
+        labels = self._find_labels(sample)
         leaves, spec = pytree.tree_flatten(sample)
         where = _image_index([None if leaf is labels else leaf for leaf in leaves])
         if where is None:
             raise ValueError(
                 "The sample has no image: expected a PIL image or a Tensor of at least 3 dimensions."
             )
-        classes = torch.from_numpy(self._which[label_indices(labels, self._labels_in)])
-        leaves[where] = self._replaced(leaves[where], classes)
+        classes = torch.from_numpy(self._input_classes[label_indices(labels, self._input_labels)])
+        leaves[where] = self._replace(leaves[where], classes)
         return pytree.tree_unflatten(leaves, spec)
 
-    def _labels(self, sample: Any) -> Any:
+    def _find_labels(self, sample: Any) -> Any:
         if callable(self.labels_getter):
             return self.labels_getter(sample)
         if isinstance(sample, Mapping):
@@ -194,7 +206,7 @@ class GANAugment(v2.Transform):
             " `labels_getter`."
         )
 
-    def _replaced(self, image: Any, classes: Tensor) -> Any:
+    def _replace(self, image: Any, classes: Tensor) -> Any:
         single = isinstance(image, Image.Image) or image.ndim == 3
         n = 1 if single else len(image)
         if len(classes) != n:
@@ -204,25 +216,25 @@ class GANAugment(v2.Transform):
             )
         self._check_image(image)
         if single:
-            return self._replaced_one(image, int(classes[0]))
-        chosen = torch.rand(n, dtype=torch.float64, device=CPU) < self._rates[classes]
+            return self._replace_one(image, int(classes[0]))
+        chosen = torch.rand(n, dtype=torch.float64, device=CPU) < self._class_p[classes]
         u = torch.rand(n, dtype=torch.float32, device=CPU)
         if not chosen.any():
             return image
         images = image.as_subclass(Tensor)
-        new = tvf.to_dtype(self._new(images[chosen], classes[chosen], u[chosen]), images.dtype, scale=True)
+        synthetic = self._draw_synthetic(images[chosen], classes[chosen], u[chosen])
         out = images.clone()
-        out[chosen] = new.to(out.device)
+        out[chosen] = tvf.to_dtype(synthetic, images.dtype, scale=True).to(out.device)
         return tv_tensors.wrap(out, like=image) if isinstance(image, tv_tensors.Image) else out
 
-    def _replaced_one(self, image: Any, c: int) -> Any:
+    def _replace_one(self, image: Any, c: int) -> Any:
         if self._pool is None:
             raise ValueError(
-                f"Images are generated as they come here (mode={self.mode!r}), which takes batches: call it"
-                " with (images, labels) after collation."
+                f"Without a pool (mode={self.mode!r}) images are generated in batches, got one image: call"
+                " GANAugment with (images, labels) after collation."
             )
         chance, u = torch.rand(2, device=CPU).tolist()
-        if chance >= self._rate[c]:
+        if chance >= self._class_p_list[c]:
             return image
         new = self._pool.take_one(c, u)
         if isinstance(image, Image.Image):
@@ -233,17 +245,17 @@ class GANAugment(v2.Transform):
             new = new.to(image.device)
         return new.as_subclass(type(image)) if isinstance(image, tv_tensors.Image) else new
 
-    def _new(self, images: Any, classes: Tensor, u: Tensor) -> Tensor:
+    def _draw_synthetic(self, images: Any, classes: Tensor, u: Tensor) -> Tensor:
         """Return one synthetic image (C, H, W) of each of `classes`, drawn by `u` from the pool."""
         if self._pool is not None:
             return self._pool.take(classes, u)
         labels, seed = self.classes_[classes.numpy()], int(torch.randint(2**31 - 1, (), device=CPU))
         if self.mode == "replace":
             return channels_first(self._gan.sample(labels, random_state=seed))
-        rows = images_like(images, self._like)
-        return channels_first(self._gan.vary(rows, labels, self.strength, random_state=seed))
+        originals = images_like(images, self._template)
+        return channels_first(self._gan.vary(originals, labels, self.strength, random_state=seed))
 
-    def _fits(self, item: Any) -> bool:
+    def _is_compatible(self, item: Any) -> bool:
         """Return whether this is one image, of the synthetic ones' shape."""
         if isinstance(item, Image.Image):
             self._check_image(item)
@@ -266,8 +278,8 @@ class GANAugment(v2.Transform):
             got = tuple(image.shape[-3:])
             check_image_range(image, "GANAugment")
         if got != wanted:
-            before = {1: "Grayscale", 3: "RGB"}.get(wanted[0]) if got[1:] == wanted[1:] else "Resize"
-            advice = f"put GANAugment after `{before}`" if before else "convert them"
+            earlier = {1: "Grayscale", 3: "RGB"}.get(wanted[0]) if got[1:] == wanted[1:] else "Resize"
+            advice = f"put GANAugment after `{earlier}`" if earlier else "convert them"
             raise ValueError(
                 f"Images must have the synthetic ones' (channels, height, width), {wanted}, got {got}:"
                 f" {advice}."

@@ -1,4 +1,4 @@
-"""QualityGate: a generator around a generator that rejects wrong-class rows, copies and repetitions."""
+"""QualityGate: a generator around a generator that rejects wrong-class samples and duplicates."""
 
 from __future__ import annotations
 
@@ -23,46 +23,52 @@ from ganaug.evaluation.classifiers import SmallCNNClassifier, TreeEnsembleClassi
 from ganaug.evaluation.neighbours import Neighbours, Points
 from ganaug.training.torch_state import default_torch_state
 
-FOLDS = 3  # of the data, each judged by a classifier that never saw it
-CLASSIFIER_STEPS = 333  # of the classifier of a fold: together they cost one SmallCNNClassifier
-CAUGHT = 0.985  # of the real rows, under a wrong label, a classifier that never saw them contradicts,
-SPARED = 0.9  # as long as it spares as many of each class under their own
-ENOUGH = 20  # rows of a class that tell which probability a tenth of them falls short of
-HEADROOM = 1.1  # rows proposed for each one that is missing, beside those expected to be rejected
-LEAST_RATE = 0.5  # of acceptance that is planned for: a hopeless generator shall not be asked without end
+# Each fold is classified by a classifier that never saw it. Together they cost as much as one
+# SmallCNNClassifier.
+FOLDS = 3
+CLASSIFIER_STEPS = 333
+# The threshold on the class probability rejects this share of real samples under a wrong label,
+TARGET_TRUE_REJECT_RATE = 0.985
+# unless fewer than this share of a class would be accepted under their own.
+MIN_TRUE_ACCEPT_RATE = 0.9
+# A class of fewer samples is too small to tell a threshold of its own.
+MIN_CLASS_SIZE = 20
+# More samples are proposed than the acceptance rate asks for: another round costs more.
+PROPOSAL_MARGIN = 1.1
+# A hopeless generator shall not be asked for ever more samples.
+MIN_ACCEPTANCE_RATE = 0.5
 REASONS = ("misclassified", "near_duplicate", "duplicate")
 
 
 class QualityGate(BaseEstimator):
-    """Pass on only those rows of a generator that are of their class, and new.
+    """Pass on only those samples of a generator that are of their class, and new.
 
-    A row is rejected as
+    A sample is rejected as
 
-    - *misclassified*, if classifiers trained on folds of the real rows give another class more, and
-      its own so little that no more than 985 of 1,000 real rows under a wrong label would be caught,
-      and no more than a tenth of any class under their own (a class of fewer than 20 rows counts
-      together with the others);
-    - *near_duplicate*, if it lies as near to a training row of its class as hardly any two real rows (one in a
-      hundred) lie to each other, and in a table nearer than half of their usual distance; images may be
-      shifted by a pixel meanwhile, and in a table of few categories, where real rows have twins, no row
-      is a copy;
-    - *duplicate*, if it lies so near to an earlier row of the same call.
+    - *misclassified*, if classifiers trained on folds of the real data give another class a higher
+      probability, and its own one below a threshold. The threshold rejects 985 of 1,000 real samples under
+      a wrong label, but at most a tenth of any class under their own label. A class of fewer than 20
+      samples counts together with the others;
+    - *near_duplicate*, if it is closer to a training sample of its class than 1 % of real samples are to
+      each other. Images may be shifted by a pixel. In a table, it also has to be closer than half of the
+      usual distance; in a table of few categories, where real rows have exact duplicates, none is rejected;
+    - *duplicate*, if it is as close to an earlier sample of the same call.
 
-    What was rejected is proposed anew until every label has its row. After `max_rounds` the best
-    of the rejected fill the places that are left, and a warning names the class. Looking for
-    repetitions takes time by the square of the rows of a class in one call: 50,000 rows of 29 numbers,
+    Rejected samples are replaced by new proposals until every label has its sample. After `max_rounds` the
+    best of the rejected fill the places that are left, and a warning names the class. Looking for
+    duplicates takes time by the square of the samples of a class in one call: 50,000 rows of 29 numbers,
     made of 92, take half a minute on one core.
 
     Parameters
     ----------
     gan : generator or estimator
-        An estimator that is not fitted yet is cloned and fitted by `fit`; one that is, or a
-        generator without ``fit``, is used as it is.
+        An estimator that is not fitted yet is cloned and fitted by `fit`. A fitted one, or a generator
+        without ``fit``, is used as it is.
     classifier : classifier, optional
         Any with ``predict_proba``; cloned. None: `SmallCNNClassifier` for images, a balanced
         random forest for tables.
-    max_rounds : int
-    random_state : int, RandomState or None
+    max_rounds : int, default=5
+    random_state : int, RandomState or None, default=0
         Of the folds; set on the classifiers too.
 
     Attributes
@@ -70,12 +76,12 @@ class QualityGate(BaseEstimator):
     gan_ : generator
     classes_ : ndarray of shape (n_classes,)
     min_class_probability_ : ndarray of shape (n_classes,)
-        The probability of its class under which a row is misclassified, if another is likelier.
+        The probability of its class below which a sample is misclassified, if another class is likelier.
     duplicate_distance_ : float
-        The distance up to which two rows count as the same.
+        The distance up to which two samples count as duplicates.
     report_ : dict
         After `sample`: for each label asked for a dict of "proposed", "accepted", "fallback" and the
-        reasons of rejection, in rows.
+        reasons of rejection, in samples.
 
     Examples
     --------
@@ -102,12 +108,12 @@ class QualityGate(BaseEstimator):
 
     @default_torch_state()
     def fit(self, X: Any, y: Any) -> QualityGate:
-        """Learn from real rows what belongs to a class and what is a copy.
+        """Learn from real samples what belongs to a class and what is a near duplicate.
 
         Parameters
         ----------
         X : array or Tensor of shape (n, ...)
-            The rows that the GAN was, or is to be, trained on: images as for `ConditionalGAN`, or
+            The samples that the GAN was, or is to be, trained on: images as for `ConditionalGAN`, or
             a table, (n, n_features).
         y : array-like of shape (n,)
 
@@ -120,6 +126,22 @@ class QualityGate(BaseEstimator):
         ValueError
             If a parameter is not of the kind described, or a label is unknown to a fitted `gan`.
         """
+        self._check_parameters()
+        X = as_container(X)
+        y = check_labels(y, len(X))
+        classes, labels = encode_labels(y)
+        self.gan_: ConditionalGenerator = _fitted_generator(self.gan, X, y)
+        unknown = set(classes.tolist()) - set(np.asarray(self.gan_.classes_).tolist())
+        if unknown:
+            raise ValueError(f"`y` holds labels that `gan` doesn't know: {sorted(unknown)[:5]}.")
+        self.classes_ = classes
+        self.neighbours_ = Neighbours(X)
+        self._fit_classifiers(X, labels)
+        self.train_points_ = self.neighbours_.by_class(X, labels)
+        self.duplicate_distance_ = self.neighbours_.too_near(self.train_points_)
+        return self
+
+    def _check_parameters(self) -> None:
         if not hasattr(self.gan, "sample"):
             raise ValueError(f"`gan` must be a generator or a ConditionalGAN, got {self.gan!r}.")
         rounds = self.max_rounds
@@ -127,43 +149,32 @@ class QualityGate(BaseEstimator):
             raise ValueError(f"`max_rounds` must be an integer from 1 up, got {self.max_rounds!r}.")
         if self.classifier is not None and not hasattr(self.classifier, "predict_proba"):
             raise ValueError(f"`classifier` must have predict_proba, got {self.classifier!r}.")
-        X = as_container(X)
-        y = check_labels(y, len(X))
-        classes, labels = encode_labels(y)
-        self.gan_: ConditionalGenerator = _fitted(self.gan, X, y)
-        unknown = set(classes.tolist()) - set(np.asarray(self.gan_.classes_).tolist())
-        if unknown:
-            raise ValueError(f"`y` holds labels that `gan` doesn't know: {sorted(unknown)[:5]}.")
-        self.classes_ = classes
-        self.neighbours_ = Neighbours(X)
-        self._fit_classifiers(X, labels)
-        self.rows_ = self.neighbours_.by_class(X, labels)
-        self.duplicate_distance_ = self.neighbours_.too_near(self.rows_)
-        return self
 
     def _fit_classifiers(self, X: Any, labels: np.ndarray) -> None:
-        random = as_random_state(self.random_state)
+        """Fit a classifier without each fold, and set the threshold by what they say of the folds."""
+        rng = as_random_state(self.random_state)
         model = self.classifier
         if model is None:
             codec = self.neighbours_.codec
             model = SmallCNNClassifier(steps=CLASSIFIER_STEPS)
             if isinstance(codec, TableCodec):
                 model = TreeEnsembleClassifier(codec=codec)
-        folds = min(FOLDS, int(np.bincount(labels).min()))
-        split = StratifiedKFold(folds, shuffle=True, random_state=random.randint(2**31 - 1))
+        n_folds = min(FOLDS, int(np.bincount(labels).min()))
+        folds = StratifiedKFold(n_folds, shuffle=True, random_state=rng.randint(2**31 - 1))
         self.classifiers_ = []
         proba = np.empty((len(labels), len(self.classes_)))
-        for inside, outside in split.split(np.zeros(len(labels)), labels):
-            classifier = seeded_clone(model, random.randint(2**31 - 1))
-            self.classifiers_.append(classifier.fit(take(X, inside), labels[inside]))
-            proba[outside] = classifier.predict_proba(take(X, outside))
+        for train, test in folds.split(np.zeros(len(labels)), labels):
+            classifier = seeded_clone(model, rng.randint(2**31 - 1))
+            self.classifiers_.append(classifier.fit(take(X, train), labels[train]))
+            proba[test] = classifier.predict_proba(take(X, test))
         own = np.arange(len(self.classes_)) == labels[:, None]
-        # No stricter than that: where a class is poor, classifiers know less than the generator,
-        # and would reject what could teach them.
-        spared = np.full(len(self.classes_), np.quantile(proba[own], 1 - SPARED))
-        for c in np.flatnonzero(own.sum(0) >= ENOUGH):
-            spared[c] = np.quantile(proba[own[:, c], c], 1 - SPARED)
-        self.min_class_probability_ = np.minimum(np.quantile(proba[~own], CAUGHT), spared)
+        # Be no stricter than that: of a small class, classifiers know less than the generator, and would
+        # reject what they could learn from.
+        accepting = np.full(len(self.classes_), np.quantile(proba[own], 1 - MIN_TRUE_ACCEPT_RATE))
+        for c in np.flatnonzero(own.sum(0) >= MIN_CLASS_SIZE):
+            accepting[c] = np.quantile(proba[own[:, c], c], 1 - MIN_TRUE_ACCEPT_RATE)
+        rejecting = np.quantile(proba[~own], TARGET_TRUE_REJECT_RATE)
+        self.min_class_probability_ = np.minimum(rejecting, accepting)
 
     @available_if(lambda self: hasattr(self.gan, "expected_seconds"))
     def expected_seconds(self, X: Any, y: Any) -> float:
@@ -172,126 +183,145 @@ class QualityGate(BaseEstimator):
 
     @default_torch_state()
     def sample(self, labels: Any, random_state: int | np.random.RandomState | None = None) -> Any:
-        """Return one accepted row for each of `labels`, in order; as ``gan.sample``.
+        """Return one accepted sample for each of `labels`, in order; as ``gan.sample``.
 
         Warns
         -----
         UserWarning
-            If rejected rows had to fill places after `max_rounds`.
+            If rejected samples had to fill places after `max_rounds`.
         """
         check_is_fitted(self)
         wanted = label_indices(labels, self.classes_)
-        random = as_random_state(random_state)
-        piles = [
+        rng = as_random_state(random_state)
+        queues = [
             _ClassQueue(self.neighbours_, np.flatnonzero(wanted == c), real, self.duplicate_distance_)
-            for c, real in enumerate(self.rows_)
+            for c, real in enumerate(self.train_points_)
         ]
         for _ in range(self.max_rounds):
-            proposed = [pile.to_propose() for pile in piles]
-            asked = np.repeat(np.arange(len(piles)), proposed)
+            n_proposed = [queue.n_to_propose() for queue in queues]
+            asked = np.repeat(np.arange(len(queues)), n_proposed)
             if not len(asked):
                 break
-            rows = self.gan_.sample(self.classes_[asked], random_state=random.randint(2**31 - 1))
-            score, misclassified = self._judged(rows, asked)
-            for c in np.flatnonzero(proposed).tolist():
+            samples = self.gan_.sample(self.classes_[asked], random_state=rng.randint(2**31 - 1))
+            score, misclassified = self._class_probability(samples, asked)
+            for c in np.flatnonzero(n_proposed).tolist():
                 own = asked == c
-                piles[c].judge(take(rows, own), score[own], misclassified[own])
+                queues[c].accept(take(samples, own), score[own], misclassified[own])
         names = self.classes_.tolist()
-        self.report_ = {names[c]: pile.report for c, pile in enumerate(piles) if len(pile.places)}
-        for c, pile in enumerate(piles):
-            pile.fill(self.classes_[c], self.max_rounds)
+        self.report_ = {names[c]: queue.report for c, queue in enumerate(queues) if len(queue.positions)}
+        for c, queue in enumerate(queues):
+            queue.fill(self.classes_[c], self.max_rounds)
         if not len(wanted):
             return self.gan_.sample(wanted)
-        order = np.argsort(np.concatenate([pile.places for pile in piles]))
-        rows = take(concat([block for pile in piles for block in pile.accepted]), order)
-        return concat([rows]) if is_dataframe(rows) else rows  # its index numbered anew
+        order = np.argsort(np.concatenate([queue.positions for queue in queues]))
+        samples = take(concat([block for queue in queues for block in queue.accepted]), order)
+        return concat([samples]) if is_dataframe(samples) else samples  # its index numbered anew
 
-    def _judged(self, rows: Any, asked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the probability of its class for each row, and whether another contradicts it.
+    def _class_probability(self, samples: Any, asked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the probability of its class for each sample, and whether that makes it misclassified.
 
-        The mean of all classifiers decides. Where the first alone lifts it to `min_class_probability_`, the
-        others are not asked, and its own answer stands for the mean.
+        The mean over all classifiers decides. Where the first alone lifts it to `min_class_probability_`,
+        the others are not asked, and its own answer stands for the mean.
         """
         first, *others = self.classifiers_
         n = len(self.classifiers_)
-        proba = np.array(first.predict_proba(rows))  # a copy: what a classifier gave is its own
-        open_ = np.flatnonzero(proba[np.arange(len(asked)), asked] < n * self.min_class_probability_[asked])
-        if len(open_):
-            proba[open_] = (
-                proba[open_] + sum(model.predict_proba(take(rows, open_)) for model in others)
-            ) / n
-        score = proba[np.arange(len(asked)), asked]
+        proba = np.array(first.predict_proba(samples))  # a copy: what a classifier gave is its own
+        rows = np.arange(len(asked))
+        undecided = np.flatnonzero(proba[rows, asked] < n * self.min_class_probability_[asked])
+        if len(undecided):
+            rest = sum(model.predict_proba(take(samples, undecided)) for model in others)
+            proba[undecided] = (proba[undecided] + rest) / n
+        score = proba[rows, asked]
         return score, (proba.argmax(1) != asked) & (score < self.min_class_probability_[asked])
 
 
 class _ClassQueue:
-    """What was proposed for one class in a call: the accepted rows, and the best of the others.
+    """What was proposed for one class in a call: the accepted samples, and a reserve of rejected ones.
 
     Parameters
     ----------
-    places : ndarray of shape (n,)
-        Where in the result the rows of the class go.
+    neighbours : Neighbours
+    positions : ndarray of shape (n,)
+        Where in the result the samples of the class go.
     real : Points
-        The training rows of the class.
-    nearest : float
+        The training samples of the class.
+    duplicate_distance : float
+
+    Attributes
+    ----------
+    accepted : list
+        Blocks of samples.
+    reserve : (scores, samples) or None
+        The best of the rejected samples, best first.
+    report : dict
     """
 
-    def __init__(self, neighbours: Neighbours, places: np.ndarray, real: Points, nearest: float) -> None:
-        self.neighbours, self.places, self.real, self.nearest = neighbours, places, real, nearest
-        self.accepted: list[Any] = []  # blocks of rows
-        self.spare: tuple[np.ndarray, Any] | None = None  # scores of rejected rows, best first, and the rows
-        self.kept: Points | None = None  # of the accepted
+    def __init__(
+        self, neighbours: Neighbours, positions: np.ndarray, real: Points, duplicate_distance: float
+    ) -> None:
+        self.neighbours, self.positions, self.real = neighbours, positions, real
+        self.duplicate_distance = duplicate_distance
+        self.accepted: list[Any] = []
+        self.accepted_points: Points | None = None
+        self.reserve: tuple[np.ndarray, Any] | None = None
         self.report = dict.fromkeys(("proposed", "accepted", *REASONS, "fallback"), 0)
 
     @property
-    def missing(self) -> int:
-        return len(self.places) - self.report["accepted"]
+    def n_missing(self) -> int:
+        """How many positions have no accepted sample yet."""
+        return len(self.positions) - self.report["accepted"]
 
-    def to_propose(self) -> int:
-        """Return how many rows to ask for, by the rate of acceptance so far."""
+    def n_to_propose(self) -> int:
+        """Return how many samples to ask for, by the acceptance rate so far."""
         rate = self.report["accepted"] / self.report["proposed"] if self.report["proposed"] else 1.0
-        return math.ceil(HEADROOM * self.missing / max(rate, LEAST_RATE))
+        return math.ceil(PROPOSAL_MARGIN * self.n_missing / max(rate, MIN_ACCEPTANCE_RATE))
 
-    def judge(self, rows: Any, score: np.ndarray, misclassified: np.ndarray) -> None:
-        """Accept as many of the rows as are missing and good."""
-        points = self.neighbours.encode(rows)
-        seen = points if self.kept is None else Points.concat(self.kept, points)
-        near = partial(self.neighbours.nearest, points, limit=self.nearest)
-        copied = (near(self.real, where=~misclassified) <= self.nearest).numpy()
-        repeated = (near(seen, "earlier", where=~misclassified & ~copied) <= self.nearest).numpy()
-        good = ~(misclassified | copied | repeated)
-        self.report["proposed"] += len(rows)
-        for reason, mask in zip(REASONS, (misclassified, copied, repeated), strict=True):
+    def accept(self, samples: Any, score: np.ndarray, misclassified: np.ndarray) -> None:
+        """Accept as many of the proposed samples as are missing and good; put the best others in reserve."""
+        limit = self.duplicate_distance
+        points = self.neighbours.encode(samples)
+        seen = points if self.accepted_points is None else Points.concat(self.accepted_points, points)
+        distance = partial(self.neighbours.nearest, points, limit=limit)
+        near_duplicate = (distance(self.real, where=~misclassified) <= limit).numpy()
+        candidates = ~(misclassified | near_duplicate)
+        duplicate = (distance(seen, "earlier", where=candidates) <= limit).numpy()
+        good = candidates & ~duplicate
+        self.report["proposed"] += len(samples)
+        for reason, mask in zip(REASONS, (misclassified, near_duplicate, duplicate), strict=True):
             self.report[reason] += int(mask.sum())
-        taken = np.flatnonzero(good)[: self.missing]
-        self.accepted.append(take(rows, taken))
-        self.kept = points[taken] if self.kept is None else Points.concat(self.kept, points[taken])
+        taken = np.flatnonzero(good)[: self.n_missing]
+        self.accepted.append(take(samples, taken))
+        new = points[taken]
+        self.accepted_points = (
+            new if self.accepted_points is None else Points.concat(self.accepted_points, new)
+        )
         self.report["accepted"] += len(taken)
-        # A copy adds nothing, but is of its class: another class's row is the last resort.
+        # A duplicate adds nothing, but is of its class: a sample of another class is the last resort.
         score = np.where(misclassified, score - 1, score)
-        spare, scores = take(rows, np.flatnonzero(~good)), score[~good]
-        if self.spare is not None:
-            spare, scores = concat([self.spare[1], spare]), np.concatenate([self.spare[0], scores])
-        best = np.argsort(-scores, kind="stable")[: self.missing]
-        self.spare = scores[best], take(spare, best)
+        rejected, scores = take(samples, np.flatnonzero(~good)), score[~good]
+        if self.reserve is not None:
+            rejected, scores = concat([self.reserve[1], rejected]), np.concatenate([self.reserve[0], scores])
+        best = np.argsort(-scores, kind="stable")[: self.n_missing]
+        self.reserve = scores[best], take(rejected, best)
 
     def fill(self, label: Any, rounds: int) -> None:
-        """Take the best of the rejected for what is still missing."""
-        if not self.missing:
+        """Take the best of the rejected samples for what is still missing."""
+        if not self.n_missing:
             return
-        self.report["fallback"] = self.missing
-        most = max(REASONS, key=lambda reason: self.report[reason])
+        self.report["fallback"] = self.n_missing
+        most = max(REASONS, key=lambda reason: self.report[reason]).replace("_", " ")
         warnings.warn(
-            f"Class {label}: only {self.report['accepted']} of {len(self.places)} rows passed the gate in"
-            f" {rounds} rounds, most of the others were {most}; the best of them fill up. Train longer,"
-            " or add fewer rows to this class.",
+            f"Class {label}: only {self.report['accepted']} of {len(self.positions)} samples passed the gate"
+            f" in {rounds} rounds; most of the others were rejected as {most}. The best of those fill the"
+            " places that are left. Train longer, or add fewer samples to this class.",
             stacklevel=4,
         )
-        if self.spare is not None:
-            self.accepted.append(self.spare[1])
+        if self.reserve is not None:
+            self.accepted.append(self.reserve[1])
 
 
-def _fitted(gan: Any, X: Any, y: np.ndarray) -> Any:
+def _fitted_generator(gan: Any, X: Any, y: np.ndarray) -> Any:
+    """Return a generator as it is, an unfitted estimator cloned and fitted."""
     if isinstance(gan, FrozenEstimator) or not hasattr(gan, "fit"):
         return gan
     try:

@@ -1,7 +1,8 @@
-"""recommend_counts: how many synthetic rows to add to each class, at what weight; 0 is an answer."""
+"""HalvingSearch: candidates compared by cross-validation, and each one's gain as a `Trial`."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 from sklearn import get_config
+from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
@@ -16,20 +18,29 @@ from ganaug.data.containers import concat, take
 from ganaug.data.labels import fit_clone, seeded_clone
 from ganaug.data.weights import balanced_weights
 from ganaug.evaluation.classifiers import SmallCNNClassifier, TreeEnsembleClassifier
-from ganaug.selection.candidates import ALONE, Candidate
+from ganaug.evaluation.two_sample import c2st_auc, near_duplicate_rate
+from ganaug.selection.candidates import (
+    DEFAULT_CANDIDATE,
+    NO_AUGMENTATION,
+    SYNTHETIC_ONLY,
+    Candidate,
+)
 
 Scorer = Callable[[np.ndarray, np.ndarray], float]
 
-MAX_PER_CLASS = 1000  # samples of each class that a fold draws; more of them taught a classifier no more
-CLASSIFIER_STEPS = 600  # of the default classifier, which is trained two dozen times
-N_FINALISTS = 3  # candidates that the first fold lets through to the others
-N_BOOTSTRAP = 1000  # of the rows, for an interval
-PROBABILITY_FLOOR = 1e-3  # that counts: one row that a classifier is sure to misplace shall not decide
+# Samples of each class that a fold draws. More of them taught a classifier no more.
+MAX_PER_CLASS = 1000
+# Two dozen of the default classifiers are trained, so each is trained briefly.
+CLASSIFIER_STEPS = 600
+N_FINALISTS = 3
+N_BOOTSTRAP = 1000
+# One sample that a classifier is sure to misplace shall not decide.
+PROBABILITY_FLOOR = 1e-3
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What a candidate gained over adding nothing, with a 95 % interval, in units of the score."""
+    """What a candidate gained over no augmentation, with a 95 % interval, in units of the score."""
 
     candidate: Candidate
     gain: float
@@ -48,15 +59,15 @@ def balanced_log_likelihood(y: np.ndarray, proba: np.ndarray) -> float:
 
     Notes
     -----
-    The default score: it moves with every row, where accuracy moves with the few on the border,
-    so that a class of ten rows can tell something.
+    The default score. It moves with every sample, where accuracy moves only with the few near a decision
+    boundary. So a class of ten samples can tell something.
     """
     own = np.log(np.maximum(proba[np.arange(len(y)), y], PROBABILITY_FLOOR))
     return float(np.mean([own[y == c].mean() for c in np.unique(y)]))
 
 
 class DownstreamClassifier:
-    """The classifier that judges, whatever its kind."""
+    """The classifier that every candidate trains: an estimator, or a function that returns a fitted one."""
 
     def __init__(self, classifier: Any, *, images: bool, counts: np.ndarray, seed: int) -> None:
         if classifier is None:
@@ -71,77 +82,192 @@ class DownstreamClassifier:
                 f" {classifier!r}."
             )
         self.classifier, self.seed = classifier, seed
-        # Where rows are drawn: as many for each candidate, and so many that adding nothing leaves none
-        # out. One that was, but that synthetic rows are like, would count as their gain.
-        self.drawn = len(counts) * int(counts.max())
+        # Draw enough samples that the baseline sees every real one. Otherwise a candidate would seem to
+        # gain merely because its synthetic samples are like real ones that the baseline never drew.
+        self.n_draws = len(counts) * int(counts.max())
 
     def fit(self, X: Any, y: np.ndarray, weight: np.ndarray) -> Any:
-        """Return a classifier fitted on weighted rows."""
+        """Return a classifier fitted on weighted samples."""
         if not hasattr(self.classifier, "fit"):
             return self.classifier(X, y, weight)
         model = seeded_clone(self.classifier, self.seed)
-        name = _weight_name(model)
+        name = _weight_parameter(model)
         if name is not None:
             return model.fit(X, y, **{name: weight})
-        rows = _repeated(weight, self.drawn, self.seed)
-        return model.fit(take(X, rows), y[rows])
+        indices = _systematic_resample(weight, self.n_draws, self.seed)
+        return model.fit(take(X, indices), y[indices])
 
 
 class FoldSamples:
-    """A GAN fitted on the rows of a fold, and its samples, of which each candidate takes the first.
+    """The real samples of a fold, and those of a GAN fitted on them; each candidate takes the first ones.
 
-    A candidate that adds more than `MAX_PER_CLASS` to a class gives those it gets as much weight.
+    A candidate that adds more than `MAX_PER_CLASS` to a class gives the samples it gets as much weight.
     """
 
     def __init__(
-        self, gan: Any, X: Any, labels: np.ndarray, classes: np.ndarray, tried: Sequence[Candidate], seed: int
+        self,
+        gan: Any,
+        X: Any,
+        labels: np.ndarray,
+        classes: np.ndarray,
+        candidates: Sequence[Candidate],
+        seed: int,
     ) -> None:
         self.X, self.labels = X, labels
         self.counts = np.bincount(labels)
-        self.most = np.max([candidate.to_add(self.counts) for candidate in tried], axis=0).clip(
-            max=MAX_PER_CLASS
-        )
+        wanted = np.max([candidate.to_add(self.counts) for candidate in candidates], axis=0)
+        self.n_synthetic = wanted.clip(max=MAX_PER_CLASS)
         generator = fit_clone(gan, X, classes[labels], seed)
-        self.synthetic = generator.sample(np.repeat(classes, self.most), random_state=seed)
-        self.made = np.repeat(np.arange(len(classes)), self.most)  # their class indices
-        self.starts = np.cumsum(self.most) - self.most
+        self.synthetic = generator.sample(np.repeat(classes, self.n_synthetic), random_state=seed)
+        self.y_synthetic = np.repeat(np.arange(len(classes)), self.n_synthetic)
+        self.offsets = np.cumsum(self.n_synthetic) - self.n_synthetic
 
     def training_set(self, candidate: Candidate) -> tuple[Any, np.ndarray, np.ndarray]:
-        """Return rows, class indices and weights."""
-        if candidate == ALONE:
-            return self.synthetic, self.made, np.full(len(self.made), len(self.labels) / len(self.made))
-        added = np.minimum(candidate.to_add(self.counts), self.most)
-        taken = np.concatenate([start + np.arange(n) for start, n in zip(self.starts, added, strict=True)])
-        new = np.repeat(np.arange(len(added)), added)
-        labels = np.concatenate([self.labels, new])
+        """Return samples, class indices and weights."""
+        if candidate == SYNTHETIC_ONLY:
+            n = len(self.y_synthetic)
+            return self.synthetic, self.y_synthetic, np.full(n, len(self.labels) / n)
+        added = np.minimum(candidate.to_add(self.counts), self.n_synthetic)
+        indices = np.concatenate(
+            [offset + np.arange(n) for offset, n in zip(self.offsets, added, strict=True)]
+        )
+        labels = np.concatenate([self.labels, np.repeat(np.arange(len(added)), added)])
         synthetic = np.arange(len(labels)) >= len(self.labels)
-        weight = balanced_weights(labels, synthetic, dict(enumerate(candidate.shares(self.counts))))
-        return concat([self.X, take(self.synthetic, taken)]), labels, weight
+        shares = dict(enumerate(candidate.synthetic_shares(self.counts)))
+        weight = balanced_weights(labels, synthetic, shares)
+        return concat([self.X, take(self.synthetic, indices)]), labels, weight
+
+
+class HalvingSearch:
+    """Cross-validate candidates by successive halving: the first fold chooses which the others try.
+
+    Parameters
+    ----------
+    gan : estimator
+        Cloned and fitted on each fold.
+    X, labels, classes
+        Real samples, their class indices, and the labels of the classes.
+    model : DownstreamClassifier
+    score : callable
+    candidates : sequence of Candidate
+    seeds : list of int
+        One for the folds, one that `model` has, and one for each fold.
+
+    Attributes
+    ----------
+    finalists : sequence of Candidate
+        After `run`, those that all folds tried.
+    c2st_aucs, near_duplicate_rates : list of float
+        Of images only, one for each fold.
+    """
+
+    def __init__(
+        self,
+        gan: Any,
+        X: Any,
+        labels: np.ndarray,
+        classes: np.ndarray,
+        *,
+        model: DownstreamClassifier,
+        score: Scorer,
+        candidates: Sequence[Candidate],
+        seeds: list[int],
+    ) -> None:
+        self.gan, self.X, self.labels, self.classes = gan, X, labels, classes
+        self.model, self.score, self.seeds = model, score, seeds
+        self.images = X.ndim > 2
+        self.n_folds = len(seeds) - 2
+        self.n_candidates = len(candidates)
+        self.finalists = candidates
+        # Of the candidates that the first fold drops, the other folds' rows stay NaN.
+        self.proba = {
+            candidate: np.full((len(labels), len(classes)), np.nan)
+            for candidate in (NO_AUGMENTATION, SYNTHETIC_ONLY, *candidates)
+        }
+        self.c2st_aucs: list[float] = []
+        self.near_duplicate_rates: list[float] = []
+
+    @property
+    def n_classifier_fits(self) -> int:
+        """How many classifiers are trained; of images also `SYNTHETIC_ONLY` and the two-sample test."""
+        fits = 1 + self.n_candidates + (self.n_folds - 1) * (1 + N_FINALISTS)
+        return fits + (2 * self.n_folds if self.images else 0)
+
+    def expected_seconds(self, y: Any) -> float:
+        """Return about how long `run` takes, from a few steps of the GAN and one fit of the classifier."""
+        start = time.perf_counter()
+        self.model.fit(self.X, self.labels, np.ones(len(self.labels)))
+        seconds = self.n_classifier_fits * (time.perf_counter() - start)
+        if hasattr(self.gan, "expected_seconds"):
+            seconds += self.n_folds * self.gan.expected_seconds(self.X, y)
+        return seconds
+
+    def run(self) -> None:
+        """Fit the GAN and the classifiers on each fold; keep their predictions for the held-out samples."""
+        folds = StratifiedKFold(self.n_folds, shuffle=True, random_state=self.seeds[0])
+        splits = folds.split(np.zeros(len(self.labels)), self.labels)
+        for fold, ((train, test), seed) in enumerate(zip(splits, self.seeds[2:], strict=True)):
+            self._run_fold(train, test, seed)
+            if fold == 0:
+                self._halve(test)
+
+    def trial(self, candidate: Candidate, against: Candidate = NO_AUGMENTATION) -> Trial:
+        """Return the gain of a candidate, over all folds."""
+        own, base = self.proba[candidate], self.proba[against]
+        return paired_trial(candidate, self.labels, own, base, self.score, self.seeds[0])
+
+    def _run_fold(self, train: np.ndarray, test: np.ndarray, seed: int) -> None:
+        samples = FoldSamples(
+            self.gan, take(self.X, train), self.labels[train], self.classes, self.finalists, seed
+        )
+        X_test = take(self.X, test)
+        for candidate in (NO_AUGMENTATION, *([SYNTHETIC_ONLY] if self.images else []), *self.finalists):
+            classifier = self.model.fit(*samples.training_set(candidate))
+            self.proba[candidate][test] = classifier.predict_proba(X_test)
+        if self.images:
+            seen = samples.X, samples.labels, samples.synthetic, samples.y_synthetic
+            self.c2st_aucs.append(c2st_auc(*seen, X_test, self.labels[test], seed))
+            self.near_duplicate_rates.append(near_duplicate_rate(*seen))
+
+    def _halve(self, test: np.ndarray) -> None:
+        """Keep the candidates that did best on the fold of `test`, and of images the default one too."""
+        ranked = sorted(self.finalists, key=lambda c: -self.score(self.labels[test], self.proba[c][test]))
+        always = [DEFAULT_CANDIDATE] if self.images else []
+        self.finalists = tuple(dict.fromkeys(always + ranked))[:N_FINALISTS]
 
 
 def paired_trial(
     candidate: Candidate, labels: np.ndarray, proba: np.ndarray, base: np.ndarray, score: Scorer, seed: int
 ) -> Trial:
-    """Return the gain over `base`, with a t interval.
+    """Return the gain in the score of `proba` over `base`, with a t interval.
 
-    Its standard error is that of a paired bootstrap over rows, class by class; of a class of n rows
-    that falls short by sqrt(1 - 1/n). Degrees of freedom are those of the smallest class.
+    The standard error is that of a paired bootstrap over samples, class by class. For a class of n samples
+    the bootstrap underestimates it by a factor of sqrt(1 - 1/n), which is corrected for the smallest class.
+    That class also gives the degrees of freedom, n - 1.
     """
     rng = np.random.default_rng(seed)
-    own = [np.flatnonzero(labels == c) for c in range(proba.shape[1])]
+    by_class = [np.flatnonzero(labels == c) for c in range(proba.shape[1])]
     gains = []
     for _ in range(N_BOOTSTRAP):
-        rows = np.concatenate([rng.choice(mine, len(mine)) for mine in own])
-        gains.append(score(labels[rows], proba[rows]) - score(labels[rows], base[rows]))
+        drawn = np.concatenate([rng.choice(own, len(own)) for own in by_class])
+        gains.append(score(labels[drawn], proba[drawn]) - score(labels[drawn], base[drawn]))
     gain = score(labels, proba) - score(labels, base)
-    least = min(len(mine) for mine in own)
+    smallest = min(len(own) for own in by_class)
     # The best of several candidates is looked at: each interval is wider for it (Bonferroni).
-    width = stats.t.ppf(1 - 0.025 / N_FINALISTS, least - 1) * np.std(gains) / np.sqrt(1 - 1 / least)
-    return Trial(candidate, gain, float(gain - width), float(gain + width))
+    quantile = stats.t.ppf(1 - 0.025 / N_FINALISTS, smallest - 1)
+    half_width = quantile * np.std(gains) / np.sqrt(1 - 1 / smallest)
+    return Trial(candidate, gain, float(gain - half_width), float(gain + half_width))
 
 
-def _weight_name(model: Any) -> str | None:
-    """Return the name under which ``fit`` takes the weights of rows; None if it takes none."""
+def _systematic_resample(weight: np.ndarray, n: int, seed: int) -> np.ndarray:
+    """Return `n` indices, each as often as its weight says, to within one (systematic sampling)."""
+    bounds = np.cumsum(weight)
+    points = (np.random.default_rng(seed).random() + np.arange(n)) / n * bounds[-1]
+    return np.searchsorted(bounds, points, side="right").clip(max=len(weight) - 1)
+
+
+def _weight_parameter(model: Any) -> str | None:
+    """Return the name under which ``fit`` takes sample weights; None if it takes none."""
     if has_fit_parameter(model, "sample_weight"):
         return "sample_weight"
     # With routing it is the user's to say who gets weights, and a step that resamples would lose them.
@@ -150,10 +276,3 @@ def _weight_name(model: Any) -> str | None:
     name, last = model.steps[-1]
     resampled = any(hasattr(step, "fit_resample") for _, step in model.steps)
     return f"{name}__sample_weight" if not resampled and has_fit_parameter(last, "sample_weight") else None
-
-
-def _repeated(weight: np.ndarray, n: int, seed: int) -> np.ndarray:
-    """Return `n` indices of rows, each as often as its weight says, to within one (systematic sampling)."""
-    bounds = np.cumsum(weight)
-    points = (np.random.default_rng(seed).random() + np.arange(n)) / n * bounds[-1]
-    return np.searchsorted(bounds, points, side="right").clip(max=len(weight) - 1)
