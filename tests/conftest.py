@@ -17,7 +17,7 @@ os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # importing it would ask the packa
 torch.set_num_threads(1)
 
 
-class StripeSampler:
+class StripeGenerator:
     """A generator without a network: class k of n is a flat image of brightness k / (n - 1), plus noise."""
 
     def __init__(self, classes: Any, shape: tuple[int, ...] = (8, 8)) -> None:

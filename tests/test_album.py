@@ -7,7 +7,7 @@ import albumentations as A
 import numpy as np
 import pytest
 import torch
-from conftest import StripeSampler
+from conftest import StripeGenerator
 from torch.utils.data import DataLoader, Dataset
 
 from ganaug import write_hdf5
@@ -16,7 +16,7 @@ from ganaug.album import GANReplace
 
 @pytest.fixture
 def path(tmp_path):
-    return write_hdf5(StripeSampler([0, 1], (8, 9, 3)), tmp_path / "pool.h5", 30, random_state=0)
+    return write_hdf5(StripeGenerator([0, 1], (8, 9, 3)), tmp_path / "pool.h5", 30, random_state=0)
 
 
 def black(dtype=np.uint8):
@@ -26,7 +26,7 @@ def black(dtype=np.uint8):
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 @pytest.mark.parametrize("shape", [(8, 9), (8, 9, 1), (8, 9, 3)])
 def test_an_image_of_the_same_class_and_kind(dtype, shape, tmp_path):
-    generator = StripeSampler(["a", "b"], (8, 9) if shape != (8, 9, 3) else shape)
+    generator = StripeGenerator(["a", "b"], (8, 9) if shape != (8, 9, 3) else shape)
     path = write_hdf5(generator, tmp_path / "x.h5", 30, random_state=0)
     compose = A.Compose([GANReplace(path, label_key="y", p=1)], strict=False)
     image = np.zeros(shape, dtype)
@@ -39,7 +39,7 @@ def test_an_image_of_the_same_class_and_kind(dtype, shape, tmp_path):
 
 
 def test_classes_that_the_file_leaves_out(path):
-    write_hdf5(StripeSampler([0, 1], (8, 9, 3)), path, {1: 5}, overwrite=True)
+    write_hdf5(StripeGenerator([0, 1], (8, 9, 3)), path, {1: 5}, overwrite=True)
     transform = GANReplace(path, p=1)
     assert transform(image=black(), label=0)["image"].max() == 0
     assert transform(image=black(), label=1)["image"].min() >= 250
@@ -98,7 +98,7 @@ def test_through_json_and_back(path):
     assert again.transforms[0].label_key == "y"
     assert A.to_dict(again) == A.to_dict(compose)
     as_it_was = A.to_dict(compose)
-    write_hdf5(StripeSampler([0, 1], (8, 9, 3)), path, 30, random_state=1, overwrite=True)
+    write_hdf5(StripeGenerator([0, 1], (8, 9, 3)), path, 30, random_state=1, overwrite=True)
     with pytest.raises(ValueError, match=r"pool\.h5 is another file"):
         A.from_dict(as_it_was)
 

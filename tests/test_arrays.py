@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import copy
-import datetime
 import pickle
 import shutil
 import struct
@@ -15,13 +14,12 @@ import pandas as pd
 import pytest
 import scipy.sparse
 import torch
-from conftest import StripeSampler
+from conftest import StripeGenerator
 from PIL import Image
 from torch.utils.data import Dataset, TensorDataset
 from torchvision.datasets import FakeData, ImageFolder
 
 from ganaug import HDF5Dataset, write_hdf5
-from ganaug.data.labels import encode_labels, label_indices
 from ganaug.io.arrays import as_arrays
 
 
@@ -225,7 +223,7 @@ def test_only_pixels_are_resized(dtype):
 
 
 def test_which_are_synthetic_is_passed_on(tmp_path):
-    path = write_hdf5(StripeSampler((0, 1), (8, 10, 3)), tmp_path / "x.h5", 2)
+    path = write_hdf5(StripeGenerator((0, 1), (8, 10, 3)), tmp_path / "x.h5", 2)
     for source in (as_arrays(path), HDF5Dataset(path)):
         assert as_arrays(source).synthetic.tolist() == [True] * 4
 
@@ -253,81 +251,9 @@ def test_bad_sizes(size):
         as_arrays((np.zeros((2, 8, 8), np.uint8), [0, 1]), size=size)
 
 
-@pytest.mark.parametrize(
-    ("y", "message"),
-    [
-        ([0], r"one label for each of the 2 rows.*got shape \(1,\)"),
-        ([[0], [1]], r"got shape \(2, 1\)"),
-        ([0.0, np.nan], "missing labels, the first at row 1"),
-        (["cat", float("nan")], "missing labels, the first at row 1"),
-        (["cat", 1], "labels of one type, got int and str"),
-        ([0.5, 1.7], "continuous"),
-    ],
-)
-def test_bad_labels(y, message):
-    with pytest.raises(ValueError, match=message):
-        as_arrays((np.zeros((2, 8, 8), np.uint8), y))
-
-
-def test_dates_and_bytes_are_no_labels():
-    for y in (np.array(["2020", "2021"], "M8[Y]"), [datetime.date(2020, 1, 1)] * 2, [b"a", b"b"]):
-        with pytest.raises(
-            ValueError, match="`y` must hold ints, strings, bools or floats, got (date|bytes)"
-        ):
-            as_arrays((np.zeros((2, 8, 8), np.uint8), y))
-
-
-def test_encode_labels():
-    classes, indices = encode_labels(np.array(["b", "a", "b", "a"]))
-    assert classes.tolist() == ["a", "b"]
-    assert indices.tolist() == [1, 0, 1, 0]
-    with pytest.raises(ValueError, match="one class: 7"):
-        encode_labels(np.array([7, 7]))
-    with pytest.raises(ValueError, match="Class 'b' has 1 row; each class needs at least 2"):
-        encode_labels(np.array(["a", "a", "b"]))
-
-
-@pytest.mark.parametrize(
-    ("classes", "labels", "expected"),
-    [
-        ([1, 3, 5], [5, 1], [2, 0]),
-        ([1, 3, 5], 3, [1]),
-        ([1, 3, 5], torch.tensor(3), [1]),
-        ([1, 3, 5], torch.tensor([3, 3]), [1, 1]),
-        (["a", "b"], ["b"], [1]),
-        ([False, True], [True, False], [1, 0]),
-        ([1, 3, 5], [], []),
-        (["a", "b"], np.array(["b", "a"], dtype=object), [1, 0]),
-        ([1, 3], np.array([3, 1], dtype=object), [1, 0]),
-        (np.array([2**60 + 1, 2**60 + 3], np.uint64), np.array([2**60 + 3]), [1]),
-        ([1, 3], np.array([3, 1], dtype=np.uint8), [1, 0]),
-        (np.array(["a", "b"], dtype=object), ["b", "a"], [1, 0]),
-    ],
-)
-def test_label_indices(classes, labels, expected):
-    assert label_indices(labels, np.array(classes)).tolist() == expected
-
-
-@pytest.mark.parametrize(
-    ("labels", "got"), [([2], "2"), ([9], "9"), ([3, -1], "-1"), (["1"], "'1'"), ([None], "None")]
-)
-def test_unknown_labels_are_named(labels, got):
-    with pytest.raises(ValueError, match=rf"among \[1, 3, 5\], got {got}"):
-        label_indices(labels, np.array([1, 3, 5]))
-
-
 def test_a_sparse_matrix_is_refused_by_name():
     with pytest.raises(ValueError, match="`X` must be dense, got csr_matrix"):
         as_arrays((scipy.sparse.csr_matrix(np.eye(4)), [0, 0, 1, 1]))
-
-
-@pytest.mark.parametrize(
-    ("labels", "kind"), [(["b", "a"], "U"), ([3, np.int64(1)], "i"), ([True, False], "b"), ([2, 1.0], "f")]
-)
-def test_labels_of_one_kind_are_of_its_dtype(labels, kind):
-    y = as_arrays((np.zeros((2, 8, 8), np.uint8), np.array(labels, dtype=object)))[1]
-    assert y.dtype.kind == kind and y.tolist() == labels
-    assert label_indices(labels[:1], np.unique(y)).tolist() == [1]
 
 
 def test_numbers_beside_strings_in_a_list_stay_numbers():
@@ -340,7 +266,7 @@ def test_resized_floats_stay_in_range():
     assert X.max() == 1
 
 
-def test_the_pair_is_pickled_with_what_rides_along(image_folder):
+def test_the_pair_is_pickled_with_its_metadata(image_folder):
     pair = as_arrays(image_folder)
     for again in (pickle.loads(pickle.dumps(pair)), copy.deepcopy(pair)):
         assert np.array_equal(again[0], pair[0])
@@ -379,9 +305,3 @@ def test_photographs_are_resized_one_by_one():
 def test_items_of_several_kinds(items, message):
     with pytest.raises(ValueError, match=message):
         as_arrays(Items(items))
-
-
-def test_missing_labels_of_pandas():
-    y = pd.Series(["a", pd.NA, "b", "a"], dtype="string")
-    with pytest.raises(ValueError, match="missing labels, the first at row 1"):
-        as_arrays((np.zeros((4, 8, 8)), y))

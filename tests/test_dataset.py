@@ -6,7 +6,7 @@ import albumentations as A
 import numpy as np
 import pytest
 import torch
-from conftest import StripeSampler
+from conftest import StripeGenerator
 from torch.utils.data import (
     ConcatDataset,
     DataLoader,
@@ -34,7 +34,7 @@ def tensors(kind=lambda X: X, labels=lambda y: y):
 
 
 def generator(classes=(0, 1)):
-    return StripeSampler(classes, (8, 10, 3))
+    return StripeGenerator(classes, (8, 10, 3))
 
 
 def test_real_items_first_then_what_lacks_to_balance():
@@ -144,10 +144,10 @@ def test_labels_of_items_are_not_changed_again():
 
 def test_grey_and_flat_images(image_folder):
     folder = ImageFolder(image_folder, v2.Compose([v2.Resize((8, 10)), v2.PILToTensor()]))
-    data = AugmentedDataset(folder, StripeSampler([0, 1], (8, 10)), 1)
+    data = AugmentedDataset(folder, StripeGenerator([0, 1], (8, 10)), 1)
     assert data[-1][0].shape == data[0][0].shape == (3, 8, 10)
     flat = TensorDataset(torch.zeros(12, 8, 10, dtype=torch.uint8), tensors().tensors[1])
-    assert AugmentedDataset(flat, StripeSampler([0, 1], (8, 10)))[-1][0].shape == (8, 10)
+    assert AugmentedDataset(flat, StripeGenerator([0, 1], (8, 10)))[-1][0].shape == (8, 10)
 
 
 def test_a_file_of_synthetic_images(tmp_path):
@@ -193,7 +193,7 @@ def test_in_workers_splits_and_concatenations():
     ("options", "message"),
     [
         ({"mode": "mix"}, "`mode` must be .replace. or .vary., got .mix."),
-        ({"mode": "vary"}, "must have a method `vary` .* got StripeSampler"),
+        ({"mode": "vary"}, "must have a method `vary` .* got StripeGenerator"),
         ({"strength": -1}, "`strength` must be a number from 0 up, got -1"),
         ({"counts": -1}, "`counts` must be ints from 0 up, got -1"),
         ({"gan": ConditionalGAN()}, "`gan` must be a fitted ConditionalGAN"),
@@ -214,8 +214,8 @@ def test_in_workers_splits_and_concatenations():
         ({"counts": {2: 1}}, "asks for class 2, of which `dataset` has no image"),
         ({"synthetic_share": 1.5}, r"`synthetic_share` must lie in \[0, 1\] .* got 1.5"),
         ({"synthetic_share": {0: "a"}}, "got 'a'"),
-        ({"gan": StripeSampler([0, 1], (9, 9))}, r"Tensor \(3, 8, 10\) uint8, got Tensor \(1, 9, 9\)"),
-        ({"gan": StripeSampler([1, 2])}, r"Labels of `dataset` must be among \[1, 2\], got 0"),
+        ({"gan": StripeGenerator([0, 1], (9, 9))}, r"Tensor \(3, 8, 10\) uint8, got Tensor \(1, 9, 9\)"),
+        ({"gan": StripeGenerator([1, 2])}, r"Labels of `dataset` must be among \[1, 2\], got 0"),
         ({"dataset": [(np.zeros((8, 10, 3)), 0), (np.zeros((8, 10, 3)), 1)], "counts": 1}, "got ndarray"),
     ],
 )
@@ -224,7 +224,7 @@ def test_bad_parameters(options, message):
         AugmentedDataset(**{"dataset": tensors(), "gan": generator((0, 1, 2)), **options})
 
 
-class Brighter(StripeSampler):
+class Brighter(StripeGenerator):
     """Variations are `strength` levels brighter."""
 
     def vary(self, X, y, strength=1.0, random_state=None):
@@ -256,7 +256,8 @@ def test_variations_of_tensors_of_another_kind():
     assert data[-1][0].dtype == torch.float32
     assert data[-1][0].unique().tolist() == pytest.approx([0.4])
     assert (
-        AugmentedDataset(TensorDataset(X, y), StripeSampler([0, 1]), counts=2).source[6:].tolist() == [-1] * 4
+        AugmentedDataset(TensorDataset(X, y), StripeGenerator([0, 1]), counts=2).source[6:].tolist()
+        == [-1] * 4
     )
 
 

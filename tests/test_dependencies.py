@@ -35,7 +35,7 @@ def test_columns_that_follow_come_back(kind):
     table = dependent_table()[["name", "age", "years", "fee", "band", "small", "yes"]]
     X = table if kind == "frame" else table.to_numpy(dtype=object)
     codec = TableCodec.fit(X)
-    assert [column.leader for column in codec.columns] == [None, None, 0, 0, 0, 0, None]
+    assert [column.determinant for column in codec.columns] == [None, None, 0, 0, 0, 0, None]
     again = TableCodec.from_config(codec.to_config())
     back = again.decode(again.encode(X))
     if kind == "frame":
@@ -59,19 +59,19 @@ def test_synthetic_rows_do_not_contradict_themselves():
         assert (rows.dtypes == X.dtypes).all()
 
 
-def test_a_leader_of_numbers_that_floats_round():
+def test_a_determinant_of_numbers_that_floats_round():
     tenths = np.random.default_rng(0).integers(1, 9, 200)
     X = pd.DataFrame(
         {"level": (tenths / 10).astype(np.float32), "grade": np.array(list("abcdefghi"))[tenths]}
     )
     X.loc[::9] = [np.nan, "none"]
     codec = TableCodec.fit(X)
-    assert codec.columns[1].leader == 0
+    assert codec.columns[1].determinant == 0
     assert codec.columns[0].decimals == 1
     pd.testing.assert_frame_equal(codec.decode(codec.encode(X)), X)
 
 
-def test_what_contradicts_its_leader_takes_its_value_and_what_is_unknown_is_refused():
+def test_what_contradicts_its_determinant_is_replaced_and_what_is_unknown_is_refused():
     X = dependent_table()[["years", "name", "age"]]
     codec = TableCodec.fit(X)
     assert not torch.equal(codec.encode(X), codec.encode(X.assign(name="primary")))  # who compares sees it
@@ -81,7 +81,7 @@ def test_what_contradicts_its_leader_takes_its_value_and_what_is_unknown_is_refu
         codec.encode(X.assign(name="kindergarten"))
 
 
-def test_a_leader_that_follows_itself_is_passed_over():
+def test_a_determinant_that_is_determined_itself_is_passed_over():
     kind = np.arange(120) % 6
     # Of the first two each follows from the other; the third from both, the fourth from all.
     columns = [kind, 5 - kind, kind // 2, (kind > 3).astype(int)]
@@ -90,7 +90,7 @@ def test_a_leader_that_follows_itself_is_passed_over():
     assert find_determinants(columns, [False, False, True, True]) == [None, None, None, 2]
 
 
-def test_a_leader_that_is_led_by_one_from_which_nothing_is_shown_to_follow():
+def test_a_determinant_of_which_another_is_shown_to_determine_nothing():
     pairs = np.repeat(np.arange(100), 2)
     fours, rare = pairs // 2, (pairs // 2 < 5).astype(int)
     assert find_determinants([fours, rare], [True] * 2) == [None, 0]
@@ -98,11 +98,14 @@ def test_a_leader_that_is_led_by_one_from_which_nothing_is_shown_to_follow():
     assert find_determinants([pairs, fours, rare], [True] * 3) == [None, 0, None]
 
 
-def test_numbers_of_many_values_do_not_lead():
+def test_numbers_of_many_values_are_no_determinants():
     number = np.arange(200) % 40
     X = pd.DataFrame({"number": number, "district": number // 10, "street": [f"{n} st" for n in number]})
-    assert [column.leader for column in TableCodec.fit(X).columns] == [2, 2, None]
-    assert [column.leader for column in TableCodec.fit(X[["number", "district"]]).columns] == [None, None]
+    assert [column.determinant for column in TableCodec.fit(X).columns] == [2, 2, None]
+    assert [column.determinant for column in TableCodec.fit(X[["number", "district"]]).columns] == [
+        None,
+        None,
+    ]
 
 
 def test_what_chance_explains_is_no_dependence():
@@ -138,10 +141,10 @@ def test_rows_come_back_whatever_follows(X):
 
 def test_a_saved_dependence_is_checked():
     config = TableCodec.fit(dependent_table()[["name", "years"]]).to_config()
-    assert config["columns"][1]["leader"] == 0
+    assert config["columns"][1]["determinant"] == 0
     circle = copy.deepcopy(config)
-    circle["columns"][0] |= {"leader": 1, "given": [*config["columns"][0]["values"], None]}
-    config["columns"][1]["given"].pop()
+    circle["columns"][0] |= {"determinant": 1, "lookup": [*config["columns"][0]["values"], None]}
+    config["columns"][1]["lookup"].pop()
     for wrong in (config, circle):
-        with pytest.raises(ValueError, match="'(years|name)' does not follow from '(years|name)'"):
+        with pytest.raises(ValueError, match="'(years|name)' is not determined by '(years|name)'"):
             TableCodec.from_config(wrong)

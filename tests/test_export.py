@@ -3,7 +3,7 @@ from __future__ import annotations
 import h5py
 import numpy as np
 import pytest
-from conftest import StripeSampler
+from conftest import StripeGenerator
 
 from ganaug import as_arrays, write_hdf5
 from ganaug.io.export import export_images
@@ -12,9 +12,9 @@ from ganaug.io.export import export_images
 @pytest.mark.parametrize("shape", [(8, 8), (8, 9, 3), (8, 8, 4)])
 @pytest.mark.parametrize("layout", ["nhwc", "nchw"])
 def test_every_image_becomes_a_file(shape, layout, tmp_path):
-    sampler = StripeSampler(["a", "b"], shape)
-    real = (sampler.sample(["b", "b"], 1), ["b", "b"])
-    path = write_hdf5(sampler, tmp_path / "x.h5", {"a": 200, "b": 100}, real=real, layout=layout)
+    gan = StripeGenerator(["a", "b"], shape)
+    real = (gan.sample(["b", "b"], 1), ["b", "b"])
+    path = write_hdf5(gan, tmp_path / "x.h5", {"a": 200, "b": 100}, real=real, layout=layout)
     assert export_images(path, tmp_path / "png") == 302
     files = sorted(file.name for file in (tmp_path / "png" / "b").iterdir())
     assert files[:2] == ["000.png", "001.png"]
@@ -28,20 +28,20 @@ def test_every_image_becomes_a_file(shape, layout, tmp_path):
 
 @pytest.mark.parametrize("name", ["a/b", "..", "", "what?"])
 def test_labels_that_are_no_folders(name, tmp_path):
-    path = write_hdf5(StripeSampler(sorted(["x", name])), tmp_path / "x.h5", 2)
+    path = write_hdf5(StripeGenerator(sorted(["x", name])), tmp_path / "x.h5", 2)
     with pytest.raises(ValueError, match="can't be the name of a folder"):
         export_images(path, tmp_path / "png")
     assert [file.name for file in tmp_path.iterdir()] == ["x.h5"]
 
 
 def test_classes_without_images_get_no_folder(tmp_path):
-    path = write_hdf5(StripeSampler(["a", "b", "c"]), tmp_path / "x.h5", {"b": 2, "c": 3})
+    path = write_hdf5(StripeGenerator(["a", "b", "c"]), tmp_path / "x.h5", {"b": 2, "c": 3})
     export_images(path, tmp_path / "png")
     assert as_arrays(tmp_path / "png").class_names == ["b", "c"]
 
 
 def test_a_damaged_file_is_not_exported(tmp_path):
-    path = write_hdf5(StripeSampler([0, 1]), tmp_path / "x.h5", 2)
+    path = write_hdf5(StripeGenerator([0, 1]), tmp_path / "x.h5", 2)
     with h5py.File(path, "r+") as file:
         file["images"][1, 1, 1] ^= 4
     with pytest.raises(ValueError, match=r"x\.h5 is damaged, .* images are not what was written"):
@@ -50,21 +50,21 @@ def test_a_damaged_file_is_not_exported(tmp_path):
 
 
 def test_what_can_not_be_exported(tmp_path):
-    class Floats(StripeSampler):
+    class Floats(StripeGenerator):
         def sample(self, labels, random_state=None):
             return super().sample(labels, random_state) / 255
 
     path = write_hdf5(Floats([0, 1]), tmp_path / "x.h5", 2)
     with pytest.raises(ValueError, match="Only uint8 images"):
         export_images(path, tmp_path / "png")
-    path = write_hdf5(StripeSampler([0, 1]), tmp_path / "y.h5", 2)
+    path = write_hdf5(StripeGenerator([0, 1]), tmp_path / "y.h5", 2)
     (tmp_path / "png").mkdir()
     with pytest.raises(FileExistsError, match="name a new folder"):
         export_images(path, tmp_path / "png")
 
 
 def test_a_folder_of_somebody_else_is_left_alone(tmp_path):
-    path = write_hdf5(StripeSampler([0, 1]), tmp_path / "x.h5", 2)
+    path = write_hdf5(StripeGenerator([0, 1]), tmp_path / "x.h5", 2)
     (tmp_path / "png.partial").mkdir()
     (tmp_path / "png.partial" / "mine.txt").write_text("x")
     export_images(path, tmp_path / "png")
@@ -76,7 +76,7 @@ def test_a_failure_leaves_nothing(tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError("no space left")
 
-    path = write_hdf5(StripeSampler([0, 1]), tmp_path / "x.h5", 2)
+    path = write_hdf5(StripeGenerator([0, 1]), tmp_path / "x.h5", 2)
     monkeypatch.setattr("PIL.Image.Image.save", full)
     with pytest.raises(OSError, match="no space left"):
         export_images(path, tmp_path / "png")

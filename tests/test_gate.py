@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import StripeSampler
+from conftest import StripeGenerator
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.frozen import FrozenEstimator
@@ -189,7 +189,7 @@ def test_an_unfitted_gan_is_fitted_and_a_fitted_one_left_alone(stripes):
     assert QualityGate(fitted, classifier=Quick()).fit(X, y).gan_ is fitted
     frozen = FrozenEstimator(fitted)
     assert QualityGate(frozen, classifier=Quick()).fit(X, y).gan_ is frozen
-    generator = StripeSampler([0, 1, 2])
+    generator = StripeGenerator([0, 1, 2])
     assert QualityGate(generator, classifier=Quick()).fit(X, y).gan_ is generator
 
 
@@ -261,7 +261,7 @@ def test_copies_fill_up_before_rows_of_another_class(digits):
     X, y, fresh = digits
     turn = itertools.count()
 
-    class Hopeless(StripeSampler):
+    class Hopeless(StripeGenerator):
         def sample(self, labels, random_state=None):
             rows = [X[y == label][0] if next(turn) % 2 else fresh[0][0] for label in np.atleast_1d(labels)]
             return np.stack(rows)
@@ -307,12 +307,12 @@ def test_no_seed_leaves_numpys_own_state_alone(digits, gate):
         ({"max_rounds": None}, "`max_rounds` must be an integer from 1 up, got None"),
         ({"classifier": LinearSVC()}, r"`classifier` must have predict_proba, got LinearSVC\(\)"),
         ({"random_state": -1}, "`random_state` must be .* got -1"),
-        ({"gan": StripeSampler([0, 1])}, r"labels that `gan` doesn't know: \[2\]"),
+        ({"gan": StripeGenerator([0, 1])}, r"labels that `gan` doesn't know: \[2\]"),
     ],
 )
 def test_bad_parameters(change, message, stripes):
     with pytest.raises(ValueError, match=message):
-        QualityGate(**{"gan": StripeSampler([0, 1, 2]), **change}).fit(*stripes)
+        QualityGate(**{"gan": StripeGenerator([0, 1, 2]), **change}).fit(*stripes)
 
 
 @pytest.mark.filterwarnings("ignore:Class")
@@ -321,7 +321,7 @@ def test_two_rows_of_a_class_are_enough(stripes):
     y = y.copy()
     y[:2] = 9
     classifier = SmallCNNClassifier(steps=2)
-    gate = QualityGate(StripeSampler([0, 1, 2, 9]), classifier=classifier).fit(X, y)
+    gate = QualityGate(StripeGenerator([0, 1, 2, 9]), classifier=classifier).fit(X, y)
     assert len(gate.sample([9] * 3, random_state=0)) == 3
 
 
@@ -330,4 +330,4 @@ def test_a_class_of_one_row_is_named(stripes):
     y = y.copy()
     y[0] = 9
     with pytest.raises(ValueError, match="Class 9 has 1 row"):
-        QualityGate(StripeSampler([0, 1, 2, 9])).fit(X, y)
+        QualityGate(StripeGenerator([0, 1, 2, 9])).fit(X, y)

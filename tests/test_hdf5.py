@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from conftest import StripeSampler
+from conftest import StripeGenerator
 from torch.utils.data import ConcatDataset, DataLoader
 
 from ganaug import HDF5Dataset, as_arrays, write_hdf5
@@ -14,7 +14,7 @@ from ganaug import HDF5Dataset, as_arrays, write_hdf5
 
 @pytest.mark.parametrize("shape", [(8, 8), (8, 9, 3)])
 def test_dataset(shape, tmp_path):
-    path = write_hdf5(StripeSampler(["a", "b"], shape), tmp_path / "x.h5", 10, random_state=0)
+    path = write_hdf5(StripeGenerator(["a", "b"], shape), tmp_path / "x.h5", 10, random_state=0)
     data = HDF5Dataset(path)
     assert len(data) == 20
     assert data.classes == ["a", "b"]
@@ -32,7 +32,7 @@ def test_dataset(shape, tmp_path):
 
 
 def test_dataset_in_workers_and_pickles(tmp_path):
-    path = write_hdf5(StripeSampler([0, 1]), tmp_path / "x.h5", 32, random_state=0)
+    path = write_hdf5(StripeGenerator([0, 1]), tmp_path / "x.h5", 32, random_state=0)
     data = HDF5Dataset(path, transform=lambda image: image.float())
     assert data[0][0].dtype == torch.float32  # the file is open now
     loader = DataLoader(data, batch_size=8, num_workers=2, multiprocessing_context="fork")
@@ -54,7 +54,7 @@ def test_dataset_refuses_other_files(tmp_path):
 @pytest.fixture
 def shards(tmp_path):
     return [
-        write_hdf5(StripeSampler(["a", "b", "c"]), tmp_path / f"{i}.h5", n, random_state=i)
+        write_hdf5(StripeGenerator(["a", "b", "c"]), tmp_path / f"{i}.h5", n, random_state=i)
         for i, n in enumerate((4, 7, 2))
     ]
 
@@ -87,7 +87,7 @@ def test_batches_are_read_as_single_items_are(shards):
 
 
 def test_only_some_classes(shards):
-    data, part = HDF5Dataset(shards), HDF5Dataset(shards, only=["c", "a"])
+    data, part = HDF5Dataset(shards), HDF5Dataset(shards, class_subset=["c", "a"])
     kept = [i for i, label in enumerate(data.targets) if label != 1]
     assert part.classes == ["a", "b", "c"]
     assert part.targets.tolist() == data.targets[kept].tolist()
@@ -95,20 +95,20 @@ def test_only_some_classes(shards):
     same(part.__getitems__(range(26)), [data[i] for i in kept])
     same([part[-1]], [data[kept[-1]]])
     with pytest.raises(ValueError, match=r"among \['a', 'b', 'c'\], got \['d'\]"):
-        HDF5Dataset(shards, only=["d"])
-    for only in ("ab", 1):
-        with pytest.raises(ValueError, match=f"`only` must be a sequence of labels, got {only!r}"):
-            HDF5Dataset(shards, only=only)
+        HDF5Dataset(shards, class_subset=["d"])
+    for labels in ("ab", 1):
+        with pytest.raises(ValueError, match=f"`class_subset` must be a sequence of labels, got {labels!r}"):
+            HDF5Dataset(shards, class_subset=labels)
 
 
 def test_files_that_do_not_belong_together(shards, tmp_path):
-    with pytest.raises(ValueError, match="must name a file"):
+    with pytest.raises(ValueError, match="must name at least one file"):
         HDF5Dataset([])
     with pytest.raises(FileNotFoundError):
         HDF5Dataset([*shards, tmp_path / "none.h5"])
     for name, other in {
-        "classes": StripeSampler(["a", "b", "d"]),
-        "shape": StripeSampler(["a", "b", "c"], (9, 9)),
+        "classes": StripeGenerator(["a", "b", "d"]),
+        "shape": StripeGenerator(["a", "b", "c"], (9, 9)),
     }.items():
         path = write_hdf5(other, tmp_path / name, 2)
         with pytest.raises(ValueError, match=rf"{name} must be like .*0\.h5: got uint8"):
@@ -122,7 +122,7 @@ def test_files_that_do_not_belong_together(shards, tmp_path):
 def test_a_changed_value_is_noticed(key, tmp_path):
     real = (np.zeros((2, 8, 8), np.uint8), ["b", "a"])
     path = write_hdf5(
-        StripeSampler(["a", "b"]), tmp_path / "x.h5", 2, real=real, sample_weight=lambda y, s: s + 1.0
+        StripeGenerator(["a", "b"]), tmp_path / "x.h5", 2, real=real, sample_weight=lambda y, s: s + 1.0
     )
     with h5py.File(path, "r+") as file:
         values = file[key][:]
@@ -148,7 +148,7 @@ def test_parts_that_do_not_fit_together(tmp_path):
         (lambda f: shorten(f, 3), "different numbers"),
         (lambda f: f.create_dataset("weighs", data=[1.0]), r"it holds \['weighs'\]"),
     ):
-        path = write_hdf5(StripeSampler(["a", "b"]), tmp_path / "x.h5", 5, overwrite=True)
+        path = write_hdf5(StripeGenerator(["a", "b"]), tmp_path / "x.h5", 5, overwrite=True)
         with h5py.File(path, "r+") as file:
             change(file)
         with pytest.raises(ValueError, match=message):

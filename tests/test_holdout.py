@@ -1,4 +1,4 @@
-"""What `ganaug fit` sets aside, `ganaug report` compares with."""
+"""The samples that `ganaug fit` holds out, and that `ganaug report` compares with."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from conftest import mixed_table
 
 from ganaug import ConditionalGAN
 from ganaug.cli import main
-from ganaug.data.holdout import HOLDOUT_FILE, holdout_mask, load_holdout_mask, sample_digests
+from ganaug.data.holdout import holdout_mask, sample_digests
 from ganaug.data.tables import TableCodec
+from ganaug.io.holdout_file import HOLDOUT_FILE, load_holdout_mask
 
-SMALL = ["--steps", "2", "--width", "4", "--latent-dim", "4", "--random-state", "0"]
+SMALL = ["--steps", "2", "--base-channels", "4", "--latent-dim", "4", "--random-state", "0"]
 
 
 @pytest.fixture
@@ -103,11 +104,11 @@ def test_the_report_finds_what_fit_set_aside(images, tmp_path, monkeypatch):
     assert measured == [True, True, False]
     assert "was not measurable of 2: that takes 20 rows" in report["verdict"][1]
     np.savez(data, X=X[1:] // 2, y=y[1:])
-    with pytest.warns(UserWarning, match="46 of the 46 rows that were set aside in training are not in"):
+    with pytest.warns(UserWarning, match="46 of the 46 samples that were held out in training are not in"):
         assert run(*arguments).exit_code == 0
     np.savez(data, X=X, y=y)
     # Another model in the same folder knows nothing of it.
-    ConditionalGAN(steps=1, width=4, latent_dim=4, random_state=1).fit(X, y).save(model)
+    ConditionalGAN(steps=1, base_channels=4, latent_dim=4, random_state=1).fit(X, y).save(model)
     report = json.loads(run(*arguments).output)
     assert report["counts"] == {"0": 260, "1": 200, "2": 199}
     assert report["overall"]["memorization"]["value"] is None

@@ -101,7 +101,7 @@ def test_augment_shifts(shape):
     assert set(offsets.tolist()) == set(range(-reach, reach + 1))
 
 
-def test_corrupt_blanks_alike_and_passes_gradients():
+def test_cutout_blanks_alike_and_passes_gradients():
     codec = ImageCodec((1, 8, 8), (8, 8), "uint8", False)
     rows = torch.ones(300, 1, 8, 8, requires_grad=True)
     out = codec.cutout(rows, torch.Generator().manual_seed(0))

@@ -78,7 +78,7 @@ def test_rows_of_categories_are_no_near_duplicates_where_real_ones_have_exact_on
     """Of 3**4 rows all are there often, of 3**9 hardly one twice, but many lie a category apart."""
     X = np.random.default_rng(0).choice(["a", "b", "c"], (400, n_columns)).astype(object)
     neighbours = Neighbours(X)
-    assert neighbours.too_near(neighbours.by_class(X, np.arange(400) % 2)) == limit
+    assert neighbours.near_duplicate_distance(neighbours.by_class(X, np.arange(400) % 2)) == limit
 
 
 @pytest.mark.parametrize("apart", [1, 30])
@@ -86,7 +86,7 @@ def test_a_few_rows_without_a_duplicate_set_no_limit(apart):
     """Else a gate would take nearly all rows for near duplicates."""
     X = np.repeat(np.random.default_rng(0).normal(size=(200, 3)), 2, axis=0)[: 400 - apart]
     neighbours = Neighbours(X)
-    assert neighbours.too_near(neighbours.by_class(X, np.zeros(len(X), int))) == -1
+    assert neighbours.near_duplicate_distance(neighbours.by_class(X, np.zeros(len(X), int))) == -1
 
 
 def test_where_all_rows_lie_equally_far_a_near_duplicate_is_half_as_far():
@@ -95,7 +95,7 @@ def test_where_all_rows_lie_equally_far_a_near_duplicate_is_half_as_far():
     X = rng.normal(size=(2000, 40))
     neighbours = Neighbours(X)
     real = neighbours.by_class(X, np.zeros(2000, int))
-    limit = neighbours.too_near(real)
+    limit = neighbours.near_duplicate_distance(real)
     apart = neighbours.nearest(real[0], real[0], "rest")
     assert limit == pytest.approx(float(apart.median()) / 2)
     assert apart.min() > limit
@@ -108,12 +108,12 @@ def test_some_rows_of_a_large_class_set_the_limit(monkeypatch):
     X = np.random.default_rng(0).normal(size=(2000, 3))
     neighbours = Neighbours(X)
     real = neighbours.by_class(X, np.arange(2000) % 2)
-    limit = neighbours.too_near(real)
+    limit = neighbours.near_duplicate_distance(real)
     monkeypatch.setattr("ganaug.evaluation.neighbours.MAX_REFERENCE_SAMPLES", 300)
     looked_at = []
     distance = neighbours._distance
     monkeypatch.setattr(neighbours, "_distance", lambda a, b: (looked_at.append(len(a)), distance(a, b))[1])
-    assert neighbours.too_near(real) == pytest.approx(limit, rel=0.3)
+    assert neighbours.near_duplicate_distance(real) == pytest.approx(limit, rel=0.3)
     assert sum(looked_at) == 2 * 300 * N_CANDIDATES
 
 
@@ -123,7 +123,7 @@ def test_rows_of_numbers_are_near_duplicates_if_closer_than_one_real_row_in_a_hu
     X[:duplicates] = X[-1 - duplicates : -1]
     neighbours = Neighbours(X)
     real = neighbours.by_class(X, np.zeros(400, int))
-    limit = neighbours.too_near(real)
+    limit = neighbours.near_duplicate_distance(real)
     apart = neighbours.nearest(real[0], real[0], "rest")
     assert limit > 0
     assert 0 < ((apart > 0) & (apart <= limit)).float().mean() < 0.02

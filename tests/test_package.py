@@ -18,6 +18,7 @@ PACKAGE = Path(ganaug.__file__).parent
 # A file may import from its own wing, and from those that stand before it here.
 WINGS = ["data", "networks", "io", "training", "model", "evaluation", "selection", "adapters"]
 TOP = ["album", "cli_options", "demo", "cli", "__main__"]  # files beside the wings, in the same order
+MAX_FILE, MAX_FUNCTION = 350, 60  # lines; docstrings of functions are not counted
 SURFACE = [
     "ARCHITECTURES",
     "LOSSES",
@@ -36,10 +37,12 @@ SURFACE = [
 
 
 def modules_imported(path):
+    """Yield the modules of ganaug that a file imports, without the package's name; "" for others."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module == "ganaug":
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: a relative import"
             yield node.module.removeprefix("ganaug.") if node.module.startswith("ganaug.") else ""
         elif isinstance(node, ast.Import):
             yield from (a.name.removeprefix("ganaug.") for a in node.names if a.name.startswith("ganaug."))
@@ -79,6 +82,24 @@ def test_no_import_of_private_names():
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ganaug"):
                 assert not [alias.name for alias in node.names if alias.name.startswith("_")], path
+
+
+def function_lines(function):
+    """Return the lines of a function, less its docstring."""
+    lines = function.end_lineno - function.lineno + 1
+    first = function.body[0]
+    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+        lines -= first.end_lineno - first.lineno + 1
+    return lines
+
+
+def test_nothing_outgrows_its_bounds():
+    for path in [*package_files(), *(ROOT / "benchmarks").rglob("*.py")]:
+        length = path.read_text().count("\n")
+        assert length <= MAX_FILE, path
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                assert function_lines(node) <= MAX_FUNCTION, f"{path}: {node.name}"
 
 
 def test_surface():
@@ -145,3 +166,10 @@ def test_examples(example):
     )
     assert run.returncode == 0, run.stderr
     assert run.stdout
+
+
+def test_the_architecture_page_names_each_file():
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    for path in package_files():
+        if path.parent.name != "networks" and path.stem not in ("__init__", "__main__"):
+            assert re.search(rf"`{path.stem}`|[/ ]{path.stem}\b", page), path.relative_to(PACKAGE)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.sparse
-from conftest import StripeSampler
+from conftest import StripeGenerator
 from imblearn.over_sampling import RandomOverSampler
 from imblearn.pipeline import make_pipeline as imblearn_pipeline
 from scipy import stats
@@ -458,7 +458,10 @@ def test_too_few_rows_or_seconds_are_told():
             {"gan": QualityGate(FrozenEstimator(Generator().fit(X, Y)))},
             "`gan` must be an estimator that can be fitted anew",
         ),
-        ({"gan": QualityGate(StripeSampler(range(3)))}, "`gan` must be an estimator that can be fitted anew"),
+        (
+            {"gan": QualityGate(StripeGenerator(range(3)))},
+            "`gan` must be an estimator that can be fitted anew",
+        ),
         ({"gan": 5}, "`gan` must be an estimator"),
         ({"scorer": "accuracy"}, "`scorer` must be a callable .* got 'accuracy'"),
         ({"budget": "10"}, "`budget` must be a number of seconds or None, got '10'"),

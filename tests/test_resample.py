@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import StripeSampler
+from conftest import StripeGenerator
 from imblearn.pipeline import make_pipeline
 from sklearn.base import BaseEstimator, clone
 from sklearn.frozen import FrozenEstimator
@@ -44,12 +44,12 @@ def test_originals_first_then_exactly_what_was_missing(stripes):
     ],
 )
 def test_sampling_strategy(strategy, expected, stripes):
-    sampler = GANOverSampler(StripeSampler([0, 1, 2]), sampling_strategy=strategy)
+    sampler = GANOverSampler(StripeGenerator([0, 1, 2]), sampling_strategy=strategy)
     assert np.bincount(sampler.fit_resample(*stripes)[1]).tolist() == expected
 
 
 def test_rows_come_from_their_class(stripes):
-    X_out, y_out = GANOverSampler(StripeSampler([0, 1, 2])).fit_resample(*stripes)
+    X_out, y_out = GANOverSampler(StripeGenerator([0, 1, 2])).fit_resample(*stripes)
     assert (X_out[60:] // 100).max(axis=(1, 2)).tolist() == y_out[60:].tolist()
 
 
@@ -69,7 +69,7 @@ class Recommendable(BaseEstimator):
     """A generator that can be fitted: stripes as flat images."""
 
     def fit(self, X, y):
-        self.generator_ = StripeSampler(np.unique(y))
+        self.generator_ = StripeGenerator(np.unique(y))
         self.classes_ = self.generator_.classes_
         return self
 
@@ -112,7 +112,7 @@ def test_recommended(low, expected, wrap, unwrap, stripes, monkeypatch):
 
 
 def test_weights_are_one_without_a_recommendation(stripes):
-    sampler = GANOverSampler(StripeSampler([0, 1, 2]))
+    sampler = GANOverSampler(StripeGenerator([0, 1, 2]))
     X_out, _ = sampler.fit_resample(*stripes)
     assert sampler.sample_weight_.tolist() == [1.0] * len(X_out)
 
@@ -212,7 +212,7 @@ def test_one_class_and_a_single_row(stripes):
 @pytest.mark.parametrize(
     ("gan", "message"),
     [
-        (StripeSampler([0, 1, 2], (16, 16)), r"shape \(60, 8, 8\), got \(60, 16, 16\)"),
+        (StripeGenerator([0, 1, 2], (16, 16)), r"shape \(60, 8, 8\), got \(60, 16, 16\)"),
         ("gan", "'gan' parameter .* must be None or an object implementing 'sample'. Got 'gan'"),
     ],
 )
@@ -224,7 +224,7 @@ def test_a_generator_of_other_images_is_refused(gan, message, stripes):
 def test_gan_is_of_the_last_call(stripes):
     X, y = stripes
     keep = np.r_[:5, 40:45, 55:60]
-    sampler = GANOverSampler(StripeSampler([0, 1, 2]))
+    sampler = GANOverSampler(StripeGenerator([0, 1, 2]))
     sampler.fit_resample(X, y)
     assert hasattr(sampler, "gan_")
     sampler.fit_resample(X[keep], y[keep])

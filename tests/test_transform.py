@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import pytorch_lightning as lightning
 import torch
-from conftest import StripeSampler
+from conftest import StripeGenerator
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset, TensorDataset, default_collate
 from torchvision import tv_tensors
@@ -34,7 +34,7 @@ class Shades(Dataset):
 
 
 def generator(shape=(8, 8), classes=(0, 1)):
-    return StripeSampler(classes, shape)
+    return StripeGenerator(classes, shape)
 
 
 def image_of(kind):
@@ -205,7 +205,7 @@ class TableGenerator:
         ({"gan": TableGenerator(), "pool_size": 0}, "got one that makes rows of a table"),
         ({"gan": "x.h5", "mode": "vary"}, "`gan` must not be a file for mode 'vary', got 'x.h5'"),
         ({"mode": "mix"}, "`mode` must be 'replace' or 'vary', got 'mix'"),
-        ({"mode": "vary"}, "must have a method `vary` .* got StripeSampler"),
+        ({"mode": "vary"}, "must have a method `vary` .* got StripeGenerator"),
         ({"strength": -1}, "`strength` must be a number from 0 up, got -1"),
         ({"labels_getter": "y"}, "`labels_getter` must be"),
         ({"classes": [0, 7]}, r"Labels of `classes` must be among \[0, 1\], got 7"),
@@ -253,7 +253,7 @@ def test_masks_are_no_images():
     assert new["image"].min() > 0.9
 
 
-class Varying(StripeSampler):
+class Varying(StripeGenerator):
     """Variations are `strength` brighter; the rows that came in are kept to look at."""
 
     def vary(self, X, y, strength=1.0, random_state=None):
@@ -301,7 +301,7 @@ def test_networks_work_on_batches(mode, tensor, stripes):
 @pytest.mark.parametrize("layout", ["nhwc", "nchw"])
 @pytest.mark.parametrize("shape", [(8, 8), (8, 10, 3)])
 def test_a_file_as_pool(layout, shape, tmp_path):
-    varying = StripeSampler(["a", "b"], shape)
+    varying = StripeGenerator(["a", "b"], shape)
     real = (np.full((3, *shape), 99, np.uint8), ["a", "b", "b"])
     path = write_hdf5(varying, tmp_path / "x.h5", {"a": 5, "b": 40}, real=real, layout=layout)
     augment = GANAugment(path, p=1.0)
@@ -321,7 +321,7 @@ def test_a_file_as_pool(layout, shape, tmp_path):
 
 
 def test_a_file_is_only_read(tmp_path):
-    path = write_hdf5(StripeSampler([0, 1]), tmp_path / "x.h5", 30, random_state=0)
+    path = write_hdf5(StripeGenerator([0, 1]), tmp_path / "x.h5", 30, random_state=0)
     content = path.read_bytes()
     augment = GANAugment(path, p=1.0)
     images = torch.zeros(4, 1, 8, 8, dtype=torch.uint8)
@@ -329,7 +329,7 @@ def test_a_file_is_only_read(tmp_path):
     assert path.read_bytes() == content
     late = pickle.loads(pickle.dumps(HDF5Dataset(path)))
     other = GANAugment(path, p=1.0)
-    write_hdf5(StripeSampler([0, 1]), path, {1: 5}, random_state=1, overwrite=True)
+    write_hdf5(StripeGenerator([0, 1]), path, {1: 5}, random_state=1, overwrite=True)
     with pytest.raises(ValueError, match=r"x\.h5 was replaced since the pool was made"):
         other(images, torch.tensor([0, 1, 0, 1]))
     with pytest.raises(ValueError, match=r"x\.h5 was replaced since"):
@@ -349,7 +349,7 @@ def test_no_room_for_a_pool(tmp_path, monkeypatch):
 
 
 def test_files_that_are_no_pool(tmp_path):
-    varying = StripeSampler([0, 1])
+    varying = StripeGenerator([0, 1])
     path = write_hdf5(varying, tmp_path / "gzip.h5", 3, compression="gzip")
     with pytest.raises(ValueError, match=r"gzip\.h5 is compressed"):
         GANAugment(path)
@@ -360,7 +360,7 @@ def test_files_that_are_no_pool(tmp_path):
         GANAugment(tmp_path / "none.h5")
 
 
-class Numbered(StripeSampler):
+class Numbered(StripeGenerator):
     """Every call makes images one level brighter."""
 
     calls = 0
@@ -447,8 +447,8 @@ def test_no_array_of_a_pool_points_into_a_tensor():
 
 
 def test_labels_that_are_indices_into_classes(tmp_path):
-    path = write_hdf5(StripeSampler([1, 2, 3]), tmp_path / "x.h5", 20, random_state=0)
-    data = HDF5Dataset(path, only=[2, 3])
+    path = write_hdf5(StripeGenerator([1, 2, 3]), tmp_path / "x.h5", 20, random_state=0)
+    data = HDF5Dataset(path, class_subset=[2, 3])
     images, labels = default_collate([data[i] for i in range(40)])
     new, same = GANAugment(path, p=1.0, classes=data.classes)(images, labels)
     assert same is labels
@@ -461,7 +461,7 @@ def test_labels_that_are_indices_into_classes(tmp_path):
 
 def test_a_pickle_holds_no_real_image(tmp_path):
     real = np.full((500, 8, 8), 77, np.uint8), np.repeat([0, 1], 250)
-    path = write_hdf5(StripeSampler([0, 1]), tmp_path / "x.h5", 10, real=real)
+    path = write_hdf5(StripeGenerator([0, 1]), tmp_path / "x.h5", 10, real=real)
     content = pickle.dumps(GANAugment(path, p=1.0))
     assert len(content) < 20 * 64 + 4000
     assert bytes([77] * 64) not in content

@@ -1,4 +1,4 @@
-"""Rows and labels in the forms that users have them, and the codecs that encode them as tensors.
+"""Samples and labels in the containers that users have them in, and the codecs that encode them as tensors.
 
 It may import no other wing.
 """

@@ -1,4 +1,4 @@
-"""Rows in the form that the user has them: taking, joining and converting them."""
+"""Samples in the containers that users have them in: indexed, concatenated and converted."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as tvf
 
-OVERSHOOT = 0.25  # of resized images, beyond [0, 1]
+# Interpolation carries resized floats so far beyond [0, 1].
+MAX_OVERSHOOT = 0.25
 
 
 def is_dataframe(X: Any) -> bool:
-    """Return whether `X` is a pandas DataFrame, without a need of pandas."""
+    """Return whether `X` is a pandas DataFrame, without importing pandas."""
     return hasattr(X, "iloc") and hasattr(X, "columns")
 
 
 def import_pandas() -> Any:
-    """Return pandas; raise ImportError, in plain words, where a DataFrame is to be made without it."""
+    """Return pandas, or raise an ImportError that says how to install it."""
     try:
         import pandas as pd
     except ImportError as exc:
-        raise ImportError("To make a DataFrame takes pandas: pip install pandas.") from exc
+        raise ImportError("A DataFrame needs pandas: pip install pandas.") from exc
     return pd
 
 
 def column_name(name: Any) -> str | int:
-    """Return the name of a column in JSON's types; raise ValueError if it is no string and no int."""
+    """Return the name of a column as a str or an int, or raise ValueError if it is neither."""
     if isinstance(name, str):
         return name
     if isinstance(name, int | np.integer) and not isinstance(name, bool):
@@ -49,31 +50,31 @@ def missing_token(value: Any) -> str:
 
 
 def missing_value(name: str | None) -> Any:
-    """Return the missing value that `missing_token` calls so."""
+    """Return the missing value that `missing_token` gives this name."""
     if name == "NA":
         return import_pandas().NA
     return None if name == "None" else np.nan
 
 
 def pandas_dtype(name: str, categories: list[Any] | None = None, ordered: bool = False) -> Any:
-    """Return the dtype that pandas shows by a name, of which it reads only some."""
+    """Return the dtype of which pandas shows this name; pandas itself reads only some names."""
     pd = import_pandas()
     if categories is not None:
         return pd.CategoricalDtype(categories, ordered)
     if name.startswith("Sparse["):
-        kind, fill = name.removeprefix("Sparse[").removesuffix("]").split(", ")
+        subtype, fill = name.removeprefix("Sparse[").removesuffix("]").split(", ")
         fill = fill.rpartition("(")[2].rstrip(")")  # of "np.float32(0.0)"
-        return pd.SparseDtype(kind, np.nan if fill == "nan" else ast.literal_eval(fill))
+        return pd.SparseDtype(subtype, np.nan if fill == "nan" else ast.literal_eval(fill))
     return pd.api.types.pandas_dtype(name)
 
 
 def numpy_dtype(dtype: Any) -> Any:
-    """Return numpy's dtype of the values of a pandas column that has one."""
+    """Return numpy's dtype of a pandas column's values; the column's own where there is none."""
     return getattr(dtype, "numpy_dtype", getattr(dtype, "subtype", dtype))
 
 
 def make_dataframe(columns: Iterable[tuple[str | int, np.ndarray, Any]]) -> Any:
-    """Return a DataFrame of columns, each a name, its values and the dtype they are to have."""
+    """Return a DataFrame of columns, each given as its name, values and dtype."""
     pd = import_pandas()
     names, values, dtypes = zip(*columns, strict=True)
     series = [pd.Series(v, dtype=v.dtype).astype(dtype) for v, dtype in zip(values, dtypes, strict=True)]
@@ -81,7 +82,7 @@ def make_dataframe(columns: Iterable[tuple[str | int, np.ndarray, Any]]) -> Any:
 
 
 def as_container(X: Any) -> Any:
-    """Return `X` as what the functions here take: a Tensor on the CPU, a DataFrame or an ndarray."""
+    """Return `X` as a Tensor on the CPU, a DataFrame or an ndarray: what the functions here take."""
     if scipy.sparse.issparse(X):
         raise ValueError(f"`X` must be dense, got {type(X).__name__}: pass X.toarray().")
     if isinstance(X, Tensor):
@@ -90,7 +91,7 @@ def as_container(X: Any) -> Any:
 
 
 def as_array(values: Any) -> np.ndarray:
-    """Return what `numpy.asarray` does; native byte order, and of a list of several types objects."""
+    """Return what `numpy.asarray` does, in native byte order; a list that holds strings becomes objects."""
     array = np.asarray(values)
     if isinstance(values, list | tuple) and array.dtype.kind in "US":
         array = np.array(values, dtype=object)
@@ -98,7 +99,7 @@ def as_array(values: Any) -> np.ndarray:
 
 
 def take(X: Any, which: Any) -> Any:
-    """Return some rows of a Tensor, an array or a DataFrame.
+    """Return some samples of a Tensor, an array or a DataFrame.
 
     Parameters
     ----------
@@ -112,7 +113,7 @@ def take(X: Any, which: Any) -> Any:
 
 
 def concat(blocks: Sequence[Any]) -> Any:
-    """Return rows of one kind, one block after the other."""
+    """Return blocks of samples, all in one kind of container, as one."""
     if is_dataframe(blocks[0]):
         import pandas as pd
 
@@ -120,29 +121,29 @@ def concat(blocks: Sequence[Any]) -> Any:
     return torch.cat(list(blocks)) if isinstance(blocks[0], Tensor) else np.concatenate(blocks)
 
 
-def channels_first(rows: Any) -> Tensor:
-    """Return images in any layout of a generator as a Tensor (n, C, H, W)."""
-    if isinstance(rows, Tensor):
-        return rows if rows.ndim == 4 else rows[:, None]
-    rows = torch.from_numpy(rows)
-    return rows.permute(0, 3, 1, 2).contiguous() if rows.ndim == 4 else rows[:, None]
+def channels_first(images: Any) -> Tensor:
+    """Return a Tensor (n, C, H, W) or (n, H, W), or an ndarray (n, H, W, C) or (n, H, W), as (n, C, H, W)."""
+    if isinstance(images, Tensor):
+        return images if images.ndim == 4 else images[:, None]
+    images = torch.from_numpy(images)
+    return images.permute(0, 3, 1, 2).contiguous() if images.ndim == 4 else images[:, None]
 
 
 def is_image_dtype(image: Tensor) -> bool:
-    """Return whether torchvision can scale the values from and to those of synthetic images."""
+    """Return whether torchvision can convert the values of such images: uint8, or floats."""
     return image.dtype == torch.uint8 or image.dtype.is_floating_point
 
 
 def check_image_range(image: Tensor, name: str) -> None:
-    """Raise ValueError unless these are uint8, or floats in [0, 1]: interpolation may overshoot a little.
+    """Raise ValueError unless an image is uint8, or floats in [0, 1], give or take an overshoot.
 
-    `name` is the transform that they were passed to.
+    `name` is the transform that it was passed to.
     """
     if not is_image_dtype(image):
         raise ValueError(f"Images must be of uint8 or floats, got {image.dtype}: convert them.")
     if image.dtype.is_floating_point and image.numel():  # half the time of asking a tv_tensor itself
         low, high = (float(value) for value in image.aminmax())
-        if not (-OVERSHOOT <= low and high <= 1 + OVERSHOOT):
+        if not (-MAX_OVERSHOOT <= low and high <= 1 + MAX_OVERSHOOT):
             raise ValueError(
                 f"Images must be uint8 or floats in [0, 1], got values from {low:.3g} to {high:.3g}: put"
                 f" {name} before `Normalize`."
@@ -150,10 +151,10 @@ def check_image_range(image: Tensor, name: str) -> None:
 
 
 def images_like(images: Tensor, like: Any) -> Any:
-    """Return images (n, C, H, W) as the rows that `like` is one of."""
+    """Return images (n, C, H, W) in the container, dtype and layout of the images `like`."""
     dtype = like.dtype if isinstance(like, Tensor) else torch.from_numpy(like).dtype
-    rows = tvf.to_dtype(images.detach().cpu(), dtype, scale=True)
-    rows = rows[:, 0] if like.ndim == 3 else rows
+    images = tvf.to_dtype(images.detach().cpu(), dtype, scale=True)
+    images = images[:, 0] if like.ndim == 3 else images
     if isinstance(like, Tensor):
-        return rows
-    return np.ascontiguousarray((rows.permute(0, 2, 3, 1) if rows.ndim == 4 else rows).numpy())
+        return images
+    return np.ascontiguousarray((images.permute(0, 2, 3, 1) if images.ndim == 4 else images).numpy())

@@ -1,4 +1,4 @@
-"""ImageCodec: the user's images <-> float tensors, and what may be done to them while training."""
+"""ImageCodec: images <-> float tensors, for a network and back, and how training augments them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from torch.nn import functional as F
 from ganaug.data.containers import is_dataframe
 
 MIN_SIDE, MAX_SIDE = 8, 64
-PATCHES, FILTERS, PLACES = (1, 3, 5), 14, 64  # of `ImageCodec.random_projections`
-DTYPES = ("uint8", "float16", "float32", "float64")
+# Of `ImageCodec.random_projections`: a side of 1 is for colours, 3 and 5 are for edges and textures.
+PATCH_SIZES, N_FILTERS, N_LOCATIONS = (1, 3, 5), 14, 64
+SUPPORTED_DTYPES = ("uint8", "float16", "float32", "float64")
 
 
 class ImageCodec:
@@ -22,12 +23,12 @@ class ImageCodec:
     Attributes
     ----------
     shape : (channels, height, width)
-        Of an encoded row.
+        Of an encoded image.
     """
 
     name = "images"
     noun = "images"  # what messages call them
-    chunk_size = 256  # rows that go through a network at once
+    chunk_size = 256  # images that go through a network at once
 
     def __init__(
         self, shape: tuple[int, int, int], row_shape: tuple[int, ...], dtype: str, tensor: bool
@@ -49,7 +50,7 @@ class ImageCodec:
         Raises
         ------
         ValueError
-            Where `X` is none of these; says what would be accepted.
+            Where `X` is none of these. The message says what would be accepted.
         """
         tensor = isinstance(X, Tensor)
         dtype = str(X.dtype).removeprefix("torch.")
@@ -83,8 +84,10 @@ class ImageCodec:
     def _check_values(self, X: Any) -> None:
         if self.dtype == "uint8":
             return
-        if self.dtype not in DTYPES:
-            raise ValueError(f"Images must be one of {DTYPES}, floats in [0, 1], got dtype {self.dtype}.")
+        if self.dtype not in SUPPORTED_DTYPES:
+            raise ValueError(
+                f"Images must be one of {SUPPORTED_DTYPES}, floats in [0, 1], got dtype {self.dtype}."
+            )
         if len(X) == 0:
             return
         low, high = float(X.min()), float(X.max())
@@ -93,7 +96,7 @@ class ImageCodec:
         if low < 0:
             raise ValueError(
                 f"Float images must lie in [0, 1], got values from {low:.3g} to {high:.3g}. If a transform"
-                " normalises them, take `Normalize` out: ganaug goes before it."
+                " normalises them, take `Normalize` out: ganaug comes before it."
             )
         if high > 1:
             raise ValueError(
@@ -102,7 +105,7 @@ class ImageCodec:
             )
 
     def check(self, X: Any) -> None:
-        """Raise ValueError unless the rows of `X` are of the kind this codec was fitted on."""
+        """Raise ValueError unless the images of `X` are of the kind this codec was fitted on."""
         expected = self._describe(self.tensor, self.dtype, self.row_shape)
         if is_dataframe(X):
             raise ValueError(f"`X` must be {expected}, as in fit, got a DataFrame.")
@@ -117,100 +120,100 @@ class ImageCodec:
         return f"{'a Tensor' if tensor else 'an ndarray'} of {dtype} rows of shape {row_shape}"
 
     def prepare(self, X: Any) -> Any:
-        """Return a copy of training rows as they are: encoded, they would be four times as large."""
+        """Return a copy of training images, not encoded: encoded ones are four times as large."""
         return X.clone() if self.tensor else X.copy()
 
     def encode(self, X: Any) -> Tensor:
-        """Return rows of `X` as a float tensor (n, C, H, W) in [-1, 1]."""
-        rows = X if self.tensor else torch.from_numpy(np.ascontiguousarray(X))
-        rows = rows.float()
-        rows = rows / 127.5 - 1 if self.dtype == "uint8" else rows * 2 - 1
-        if rows.dim() == 3:
-            return rows[:, None]
-        return rows if self.tensor else rows.permute(0, 3, 1, 2)
+        """Return images of `X` as a float tensor (n, C, H, W) in [-1, 1]."""
+        images = X if self.tensor else torch.from_numpy(np.ascontiguousarray(X))
+        images = images.float()
+        images = images / 127.5 - 1 if self.dtype == "uint8" else images * 2 - 1
+        if images.dim() == 3:
+            return images[:, None]
+        return images if self.tensor else images.permute(0, 3, 1, 2)
 
-    def decode(self, rows: Tensor) -> Any:
-        """Return encoded rows (n, C, H, W) as images of the kind that was fitted."""
-        rows = rows.detach().float().cpu().clamp(-1, 1)
+    def decode(self, encoded: Tensor) -> Any:
+        """Return encoded images (n, C, H, W) as images of the kind that was fitted."""
+        images = encoded.detach().float().cpu().clamp(-1, 1)
         if self.dtype == "uint8":
-            rows = ((rows + 1) * 127.5).round().to(torch.uint8)
+            images = ((images + 1) * 127.5).round().to(torch.uint8)
         else:
-            rows = ((rows + 1) / 2).to(getattr(torch, self.dtype))
+            images = ((images + 1) / 2).to(getattr(torch, self.dtype))
         if len(self.row_shape) == 2:
-            rows = rows[:, 0]
+            images = images[:, 0]
         elif not self.tensor:
-            rows = rows.permute(0, 2, 3, 1)
-        return rows.contiguous() if self.tensor else np.ascontiguousarray(rows.numpy())
+            images = images.permute(0, 2, 3, 1)
+        return images.contiguous() if self.tensor else np.ascontiguousarray(images.numpy())
 
-    def restore(self, rows: Tensor) -> Any:
-        """Return saved rows as images of the kind that was fitted, after checking them."""
-        X = rows if self.tensor else rows.numpy()
+    def restore(self, images: Tensor) -> Any:
+        """Return saved images as images of the kind that was fitted, after checking them."""
+        X = images if self.tensor else images.numpy()
         self.check(X)
         return X
 
     def output_activation(self, raw: Tensor) -> Tensor:
-        """Map what a generator puts out to the range of encoded rows."""
+        """Map a generator's output to the range of encoded images."""
         return raw.tanh()
 
-    def augment(self, rows: Tensor, rng: torch.Generator) -> Tensor:
+    def augment(self, images: Tensor, rng: torch.Generator) -> Tensor:
         """Shift each image by up to an eighth of its side, its edge pixels repeated."""
-        height, width = rows.shape[2:]
-        reach = (max(1, height // 8), max(1, width // 8))
-        padded = F.pad(rows, (reach[1], reach[1], reach[0], reach[0]), mode="replicate")
-        n = len(rows)
-        top = torch.randint(0, 2 * reach[0] + 1, (n, 1, 1), generator=rng)
-        left = torch.randint(0, 2 * reach[1] + 1, (n, 1, 1), generator=rng)
-        which = torch.arange(n)[:, None, None]
-        down = top + torch.arange(height)[None, :, None]
-        across = left + torch.arange(width)[None, None, :]
-        return padded.permute(0, 2, 3, 1)[which, down, across].permute(0, 3, 1, 2)
+        height, width = images.shape[2:]
+        max_y, max_x = max(1, height // 8), max(1, width // 8)
+        padded = F.pad(images, (max_x, max_x, max_y, max_y), mode="replicate")
+        n = len(images)
+        top = torch.randint(0, 2 * max_y + 1, (n, 1, 1), generator=rng)
+        left = torch.randint(0, 2 * max_x + 1, (n, 1, 1), generator=rng)
+        image = torch.arange(n)[:, None, None]
+        y = top + torch.arange(height)[None, :, None]
+        x = left + torch.arange(width)[None, None, :]
+        return padded.permute(0, 2, 3, 1)[image, y, x].permute(0, 3, 1, 2)
 
-    def cutout(self, rows: Tensor, rng: torch.Generator) -> Tensor:
+    def cutout(self, images: Tensor, rng: torch.Generator) -> Tensor:
         """Blank a random rectangle, half as high and wide as the image; differentiable.
 
-        The cutout of DiffAugment (Zhao et al., NeurIPS 2020): shown to a discriminator alike on
-        real and on generated rows, it keeps a small training set from being learned by heart.
+        The cutout of DiffAugment (Zhao et al., NeurIPS 2020). The discriminator sees it on real and on
+        generated images alike, which keeps it from learning a small training set by heart.
         """
-        height, width = rows.shape[2:]
-        n = len(rows)
+        height, width = images.shape[2:]
+        n = len(images)
         top = torch.randint(-(height // 4), height - height // 4 + 1, (n, 1), generator=rng)
         left = torch.randint(-(width // 4), width - width // 4 + 1, (n, 1), generator=rng)
         y, x = torch.arange(height)[None], torch.arange(width)[None]
         blank_y = (y >= top) & (y < top + height // 2)
         blank_x = (x >= left) & (x < left + width // 2)
         keep = ~(blank_y[:, None, :, None] & blank_x[:, None, None, :])
-        return rows * keep.to(rows.device)
+        return images * keep.to(images.device)
 
-    def reconstruction_loss(self, made: Tensor, wanted: Tensor) -> Tensor:
-        """Return how far generated rows are from those that they should be, a scalar."""
-        error = made - wanted
+    def reconstruction_loss(self, generated: Tensor, target: Tensor) -> Tensor:
+        """Return L1 + 0.5 L2 between generated images and their targets, a scalar."""
+        error = generated - target
         return error.abs().mean() + 0.5 * error.square().mean()
 
-    def discretize(self, rows: Tensor, start: Tensor | None, rng: torch.Generator) -> Tensor:
-        """Return generated rows as they are."""
-        return rows
+    def discretize(self, images: Tensor, sources: Tensor | None, rng: torch.Generator) -> Tensor:
+        """Return generated images as they are."""
+        return images
 
-    def random_projections(self, rows: Tensor, rng: torch.Generator) -> list[Tensor]:
-        """Return what random filters see at random places, the same in every image; differentiable.
+    def random_projections(self, images: Tensor, rng: torch.Generator) -> list[Tensor]:
+        """Return the responses of random filters at random locations, the same in all images; differentiable.
 
-        Of single pixels, and of patches of 3 and 5 pixels a side: what tells real images from
-        generated ones is mostly there, in how sharp edges and how flat surfaces are (Elnekave &
-        Weiss, "Generating natural images with direct patch distribution matching", ECCV 2022).
+        The filters are of 1, 3 and 5 pixels a side. Most differences between real and generated images
+        are on this scale: in how sharp edges and how flat surfaces are (Elnekave & Weiss, "Generating
+        natural images with direct patch distribution matching", ECCV 2022).
 
         Returns
         -------
-        list of Tensor of shape (n_filters, n, n_places)
+        list of Tensor of shape (n_filters, n, n_locations)
         """
         channels = self.shape[0]
         responses = []
-        for side in PATCHES:
-            filters = torch.randn(FILTERS, channels, side, side, generator=rng)
+        for side in PATCH_SIZES:
+            filters = torch.randn(N_FILTERS, channels, side, side, generator=rng)
             if side == 1 and channels == 1:
-                filters = torch.ones(1, 1, 1, 1)  # there is but one way to look at one number
+                filters = torch.ones(1, 1, 1, 1)  # a number has but one direction
             filters = filters / filters.flatten(1).norm(dim=1)[:, None, None, None]
-            seen = F.conv2d(rows, filters.to(rows.device)).flatten(2).transpose(0, 1)
-            places = torch.randint(seen.shape[2], (PLACES,), generator=rng)
-            responses.append(seen[:, :, places.to(rows.device)])
+            response = F.conv2d(images, filters.to(images.device)).flatten(2).transpose(0, 1)
+            locations = torch.randint(response.shape[2], (N_LOCATIONS,), generator=rng)
+            responses.append(response[:, :, locations.to(images.device)])
         return responses
 
     def to_config(self) -> dict[str, Any]:
@@ -225,6 +228,6 @@ class ImageCodec:
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> ImageCodec:
         """Restore a codec from what `to_config` returned."""
-        if config["dtype"] not in DTYPES or config["tensor"] not in (True, False):
+        if config["dtype"] not in SUPPORTED_DTYPES or config["tensor"] not in (True, False):
             raise ValueError(f"a codec of dtype {config['dtype']!r}, tensor {config['tensor']!r}")
         return cls(tuple(config["shape"]), tuple(config["row_shape"]), config["dtype"], config["tensor"])

@@ -1,4 +1,4 @@
-"""as_arrays: whatever the user has (arrays, Dataset, image folder, HDF5, npz) -> X, y."""
+"""Labels, and what is given for each of them or drawn at random: checked, and as arrays of numbers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from ganaug.data.containers import as_array, is_missing
 
 MIN_CLASS_SIZE = 2
-KINDS: tuple[Any, ...] = (str, (bool, np.bool_), (int, float, np.number))  # of labels
+LABEL_TYPES: tuple[Any, ...] = (str, (bool, np.bool_), (int, float, np.number))
 
 
 def check_labels(y: Any, n_rows: int, name: str = "y", of: str = "X") -> np.ndarray:
@@ -29,17 +29,15 @@ def check_labels(y: Any, n_rows: int, name: str = "y", of: str = "X") -> np.ndar
         )
     if n_rows == 0:
         raise ValueError(f"`{of}` has no rows.")
-    missing = y != y if y.dtype.kind == "f" else np.array([is_missing(label) for label in y])
+    missing = np.isnan(y) if y.dtype.kind == "f" else np.array([is_missing(label) for label in y])
     if np.any(missing):
         raise ValueError(f"`{name}` has missing labels, the first at row {int(np.argmax(missing))}.")
-    kinds = {type(label).__name__ for label in y.tolist()} if y.dtype == object else {y.dtype.name}
-    if "str" in kinds and len(kinds) > 1:
-        raise ValueError(f"`{name}` must hold labels of one type, got {' and '.join(sorted(kinds))}.")
-    if y.dtype.kind not in "biufUO" or (y.dtype == object and kinds - {"bool", "int", "float"}):
-        raise ValueError(
-            f"`{name}` must hold ints, strings, bools or floats, got {' and '.join(sorted(kinds))}: convert"
-            " them."
-        )
+    types = {type(label).__name__ for label in y.tolist()} if y.dtype == object else {y.dtype.name}
+    got = " and ".join(sorted(types))
+    if "str" in types and len(types) > 1:
+        raise ValueError(f"`{name}` must hold labels of one type, got {got}.")
+    if y.dtype.kind not in "biufUO" or (y.dtype == object and types - {"bool", "int", "float"}):
+        raise ValueError(f"`{name}` must hold ints, strings, bools or floats, got {got}: convert them.")
     check_classification_targets(y)
     return y
 
@@ -56,9 +54,9 @@ def encode_labels(y: np.ndarray, least: int = MIN_CLASS_SIZE) -> tuple[np.ndarra
     if len(classes) < 2:
         raise ValueError(f"`y` must hold at least 2 classes, got one class: {classes.tolist()[0]!r}.")
     if counts.min() < least:
-        which = counts.argmin()
+        smallest = counts.argmin()
         raise ValueError(
-            f"Class {classes.tolist()[which]!r} has {counts[which]} row; each class needs at least"
+            f"Class {classes.tolist()[smallest]!r} has {counts[smallest]} row; each class needs at least"
             f" {least} to be learned from: add rows, or leave the class out."
         )
     return classes, indices.astype(np.int64)
@@ -67,7 +65,7 @@ def encode_labels(y: np.ndarray, least: int = MIN_CLASS_SIZE) -> tuple[np.ndarra
 def label_indices(labels: Any, classes: np.ndarray, name: str = "labels") -> np.ndarray:
     """Return the index in `classes` of each of `labels` (a sequence, an array, a tensor, a scalar).
 
-    `name` is what errors call them.
+    `name` is what errors call the labels.
 
     Raises
     ------
@@ -81,12 +79,12 @@ def label_indices(labels: Any, classes: np.ndarray, name: str = "labels") -> np.
         return np.empty(0, np.int64)
     if values.dtype != object and (values.dtype.kind in "US") == (classes.dtype.kind in "US"):
         if values.dtype.kind in "iu" and classes.dtype.kind in "iu":
-            own = values.astype(classes.dtype)  # numpy compares signed and unsigned ones as floats
-            values = own if np.array_equal(own, values) else values
-        where = np.minimum(np.searchsorted(classes, values), len(classes) - 1)
-        unknown = classes[where] != values
+            cast = values.astype(classes.dtype)  # numpy compares signed and unsigned ones as floats
+            values = cast if np.array_equal(cast, values) else values
+        indices = np.minimum(np.searchsorted(classes, values), len(classes) - 1)
+        unknown = classes[indices] != values
         if not np.any(unknown):
-            return where
+            return indices
         values = values[unknown]
     raise ValueError(f"Labels of `{name}` must be among {classes.tolist()}, got {values.tolist()[0]!r}.")
 
@@ -99,11 +97,12 @@ def expand_counts(counts: Any, classes: np.ndarray) -> np.ndarray:
     ValueError
         If a number is not an int from 0 up, or a label is unknown.
     """
-    wanted = dict.fromkeys(range(len(classes)), counts)
+    expanded = dict.fromkeys(range(len(classes)), counts)
     if isinstance(counts, Mapping):
-        wanted = {int(label_indices([label], classes, "counts")[0]): count for label, count in counts.items()}
+        indices = [int(label_indices([label], classes, "counts")[0]) for label in counts]
+        expanded = dict(zip(indices, counts.values(), strict=True))
     numbers = np.zeros(len(classes), np.int64)
-    for index, count in wanted.items():
+    for index, count in expanded.items():
         if not isinstance(count, int | np.integer) or isinstance(count, bool) or count < 0:
             raise ValueError(
                 f"`counts` must be ints from 0 up, got {count!r} for class {classes.tolist()[index]!r}."
@@ -112,28 +111,29 @@ def expand_counts(counts: Any, classes: np.ndarray) -> np.ndarray:
     return numbers
 
 
-def expand_probabilities(rates: Any, classes: np.ndarray, name: str) -> list[float]:
-    """Return a rate in [0, 1] for each of `classes`, from one for all or a dict of label to rate.
+def expand_probabilities(probabilities: Any, classes: np.ndarray, name: str) -> list[float]:
+    """Return a probability for each of `classes`, from one for all or a dict of label to probability.
 
-    Classes that a dict leaves out have 0. `name` is what errors call them.
+    Classes that a dict leaves out have 0. `name` is what errors call the probabilities.
 
     Raises
     ------
     ValueError
-        If a rate is not one, or a label is unknown.
+        If a probability is no number in [0, 1], or a label is unknown.
     """
-    found: dict[int, Any] = dict.fromkeys(range(len(classes)), rates)
-    if isinstance(rates, Mapping):
-        found = dict.fromkeys(range(len(classes)), 0.0)
-        found |= {int(label_indices([label], classes, name)[0]): rate for label, rate in rates.items()}
-    for rate in found.values():
-        if not isinstance(rate, int | float | np.number) or not 0 <= rate <= 1:
-            raise ValueError(f"`{name}` must be a number in [0, 1] or a dict of such, got {rate!r}.")
-    return [float(found[index]) for index in range(len(classes))]
+    expanded: dict[int, Any] = dict.fromkeys(range(len(classes)), probabilities)
+    if isinstance(probabilities, Mapping):
+        expanded = dict.fromkeys(range(len(classes)), 0.0)
+        for label, probability in probabilities.items():
+            expanded[int(label_indices([label], classes, name)[0])] = probability
+    for probability in expanded.values():
+        if not isinstance(probability, int | float | np.number) or not 0 <= probability <= 1:
+            raise ValueError(f"`{name}` must be a number in [0, 1] or a dict of such, got {probability!r}.")
+    return [float(expanded[index]) for index in range(len(classes))]
 
 
 def as_random_state(random_state: int | np.random.RandomState | None) -> np.random.RandomState:
-    """Return what scikit-learn understands by `random_state`, but None leaves numpy's own state alone."""
+    """Return what scikit-learn's `check_random_state` does, but for None a RandomState of its own."""
     if random_state is None:
         return np.random.RandomState()
     try:
@@ -145,25 +145,25 @@ def as_random_state(random_state: int | np.random.RandomState | None) -> np.rand
 
 
 def seeded_clone(estimator: Any, seed: int) -> Any:
-    """Return an unfitted copy of an estimator, `seed` set on it and on all it holds."""
-    twin = clone(estimator)
-    names = [name for name in twin.get_params() if name.split("__")[-1] == "random_state"]
-    return twin.set_params(**dict.fromkeys(names, seed))
+    """Return an unfitted copy of an estimator, with `seed` set on it and on all estimators in it."""
+    copy = clone(estimator)
+    names = [name for name in copy.get_params() if name.split("__")[-1] == "random_state"]
+    return copy.set_params(**dict.fromkeys(names, seed))
 
 
 def _label_array(labels: Any) -> np.ndarray:
-    """Return labels as an ndarray, of numpy's own types where they are of one kind, however they came."""
+    """Return labels as an ndarray: an array of objects of one type becomes one of numpy's own dtype."""
     values = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else as_array(labels)
-    if values.dtype == object and len({_kind(value) for value in values.flat}) == 1:
-        plain = np.array(values.tolist())
-        return plain if plain.shape == values.shape else values
+    if values.dtype == object and len({_label_type(value) for value in values.flat}) == 1:
+        typed = np.array(values.tolist())
+        return typed if typed.shape == values.shape else values
     return values
 
 
-def _kind(label: Any) -> Any:
-    return next((kind for kind in KINDS if isinstance(label, kind)), type(label))
+def _label_type(label: Any) -> Any:
+    return next((types for types in LABEL_TYPES if isinstance(label, types)), type(label))
 
 
 def fit_clone(gan: Any, X: Any, y: np.ndarray, seed: int | None) -> Any:
-    """Return a clone of `gan`, fitted; `seed`, if not None, is set on it and on what it holds."""
+    """Return a fitted clone of `gan`; `seed`, if not None, is set on it and on all estimators in it."""
     return (clone(gan) if seed is None else seeded_clone(gan, seed)).fit(X, y)

@@ -1,4 +1,4 @@
-"""as_arrays: whatever the user has (arrays, Dataset, image folder, HDF5, npz) -> X, y."""
+"""ConditionalGenerator: the interface of all that generates samples of given classes."""
 
 from __future__ import annotations
 
@@ -8,23 +8,26 @@ import numpy as np
 
 
 class ConditionalGenerator(Protocol):
-    """What everything after training sees of a generator.
+    """Interface of a class-conditional generator.
+
+    A fitted `ConditionalGAN` or `QualityGate` has it; any object with this attribute and this method can
+    take their place.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        The labels it can be asked for, sorted.
+        The labels it can generate, sorted.
     """
 
     classes_: np.ndarray
 
     def sample(self, labels: Any, random_state: Any = None) -> Any:
-        """Return exactly one row for each of `labels`, in order."""
+        """Return exactly one sample for each of `labels`, in order."""
         ...
 
 
 def check_mode(mode: Any, strength: Any, gan: Any) -> None:
-    """Raise ValueError unless a generator can "replace" images, or "vary" them so far."""
+    """Raise ValueError unless `gan` can "replace" images, or "vary" them with such a strength."""
     if mode not in ("replace", "vary"):
         raise ValueError(f"`mode` must be 'replace' or 'vary', got {mode!r}.")
     if not isinstance(strength, int | float | np.number) or not 0 <= strength < np.inf:
@@ -37,7 +40,7 @@ def check_mode(mode: Any, strength: Any, gan: Any) -> None:
 
 
 def check_generator(gan: Any) -> None:
-    """Raise ValueError unless `gan` is one, ready to be asked for rows."""
+    """Raise ValueError unless `gan` is a `ConditionalGenerator`, and fitted."""
     if not hasattr(gan, "classes_") or not hasattr(gan, "sample"):
         raise ValueError(
             "`gan` must be a fitted ConditionalGAN or QualityGate, or have `classes_` and `sample`, got"

@@ -1,4 +1,4 @@
-"""TableCodec: the user's columns of numbers and categories <-> float tensors."""
+"""TableCodec: tables of numbers and categories <-> float tensors, for a network and back."""
 
 from __future__ import annotations
 
@@ -14,13 +14,11 @@ from torch.nn import functional as F
 from ganaug.data.columns import (
     Column,
     as_numbers,
-    attach_dependencies,
     cast_integers,
     category_codes,
     check_category_kind,
     fit_column,
     iter_columns,
-    lookup_dependent,
     numbers_from_scores,
 )
 from ganaug.data.containers import (
@@ -29,25 +27,30 @@ from ganaug.data.containers import (
     missing_value,
     pandas_dtype,
 )
+from ganaug.data.dependencies import attach_dependencies, lookup_dependent
 
-SHARPNESS = 3.0  # of the softmax: a category that is handed through keeps all but 0.0025 of one
-DIRECTIONS = 64  # in which `TableCodec.random_projections` looks
+# Sharp enough for a category that is handed through to keep all but 0.0025 of its probability.
+SOFTMAX_SHARPNESS = 3.0
+N_PROJECTIONS = 64
 
 
 class TableCodec:
     """Translate tables between the form the user has and float tensors (n, n_encoded).
 
-    A number becomes the normal score of its rank, so that long tails, several modes and numbers that
-    many rows share are kept, and nothing is generated beyond the least and the greatest that were
-    seen, nor with more decimals, nor anything but multiples of 25 where all are. Columns of at most
-    20 distinct numbers take no others. A category becomes as many columns of -1 and 1 as there are;
-    so does whether a number is missing. A column that follows from another, as a name from its code, is
-    decoded from that one: left to itself it would contradict it.
+    A number becomes the normal score of its rank. So long tails, several modes and numbers that many
+    rows share are kept. No generated number lies outside the range that was seen, or has more decimals.
+    Where all numbers were multiples of 25, generated ones are too. Columns of at most 20 distinct numbers
+    take no others.
+
+    A category is one-hot, with -1 for 0; so is whether a number is missing. A column that another one
+    determines, as a code does a name, is decoded from that one: on its own it would contradict it.
 
     Attributes
     ----------
     shape : (n_encoded,)
         Of an encoded row.
+    spans : list of (int, int)
+        The first and the end of each one-hot block of an encoded row.
     """
 
     name = "table"
@@ -59,16 +62,16 @@ class TableCodec:
         self.columns = columns
         self.dtype = dtype  # of an ndarray; None for a DataFrame
         self.row_shape = (len(columns),)
-        self.spans: list[tuple[int, int]] = []  # of the categories of a column
-        self.may_miss: list[bool] = []  # whether the last of a span says that the value is missing
-        width = 0
+        self.spans: list[tuple[int, int]] = []
+        self._has_missing_level: list[bool] = []  # whether the last of a span is "missing"
+        n_encoded = 0
         for column in columns:
-            first = width + bool(column.ranks)
-            width = first + column.n_categories
-            if width > first:
-                self.spans.append((first, width))
-                self.may_miss.append(column.missing is not None)
-        self.shape = (width,)
+            first = n_encoded + column.is_numeric
+            n_encoded = first + column.n_categories
+            if n_encoded > first:
+                self.spans.append((first, n_encoded))
+                self._has_missing_level.append(column.missing is not None)
+        self.shape = (n_encoded,)
 
     @classmethod
     def fit(cls, X: Any) -> TableCodec:
@@ -82,12 +85,12 @@ class TableCodec:
         Raises
         ------
         ValueError
-            If a column can't be learned from: names it, and what would be accepted.
+            If a column can't be learned from. The message names it, and what would be accepted.
         """
         _refuse_tensor(X)
         if X.ndim != 2 or 0 in X.shape:
             raise ValueError(f"`X` must be a table (n, n_features), got shape {tuple(X.shape)}.")
-        columns = [fit_column(*parts) for parts in iter_columns(X)]
+        columns = [fit_column(data) for data in iter_columns(X)]
         if all(len(column.values) < 2 and column.missing is None for column in columns):
             raise ValueError(
                 f"Every column of `X` is constant, such as {columns[0].name!r}: give one that is not."
@@ -97,45 +100,50 @@ class TableCodec:
     def check(self, X: Any) -> None:
         """Raise ValueError unless the rows of `X` are of the kind this codec was fitted on."""
         _refuse_tensor(X)
-        frame = is_dataframe(X)
-        names = list(X.columns) if frame else list(range(X.shape[-1]))
-        if frame != (self.dtype is None) or X.ndim != 2 or names != [column.name for column in self.columns]:
-            kind = f"an ndarray of {len(self.columns)} columns"
+        dataframe, fitted_names = is_dataframe(X), [column.name for column in self.columns]
+        names = list(X.columns) if dataframe else list(range(X.shape[-1]))
+        if dataframe != (self.dtype is None) or X.ndim != 2 or names != fitted_names:
+            expected = f"an ndarray of {len(self.columns)} columns"
             if self.dtype is None:
-                kind = f"a DataFrame of columns {[column.name for column in self.columns]}"
-            raise ValueError(f"`X` must be {kind}, as in fit, got {type(X).__name__} of columns {names}.")
+                expected = f"a DataFrame of columns {fitted_names}"
+            raise ValueError(f"`X` must be {expected}, as in fit, got {type(X).__name__} of columns {names}.")
 
     def prepare(self, X: Any) -> Tensor:
-        """Return all rows encoded: slow to look up, and of many categories larger than they were."""
+        """Return all rows encoded, once and for all: it is slow. Many categories make them larger."""
         return self.encode(X)
 
     def encode(self, X: Any, *, strict: bool = True) -> Tensor:
         """Return rows of `X` as a float tensor (n, n_encoded); encoded ones as they are.
 
-        Where not `strict`, a category that was not in fit is none of the others, and a number that
-        is missing without having been in fit is the middle one; otherwise a ValueError.
+        Where not `strict`, a category that was not in fit is -1 for all categories, and a number that is
+        missing in a column that lacked none in fit has the median score, 0.
+
+        Raises
+        ------
+        ValueError
+            If `strict` and there is such a value, or if the columns are not those of fit.
         """
         if isinstance(X, Tensor):
             return X
         self.check(X)
         parts: list[np.ndarray] = []
-        for column, (_, values, missing, _) in zip(self.columns, iter_columns(X), strict=True):
-            if strict and missing.any() and column.missing is None:
+        for column, data in zip(self.columns, iter_columns(X), strict=True):
+            if strict and data.missing.any() and column.missing is None:
                 raise ValueError(f"Column {column.name!r} of `X` lacks values, and lacked none in fit.")
-            which = missing.astype(np.int64)
-            if column.ranks:
-                numbers = as_numbers(column.name, values, missing)
-                scores = np.where(missing, 0.0, np.interp(numbers, column.values, column.scores))
+            codes = data.missing.astype(np.int64)
+            if column.is_numeric:
+                numbers = as_numbers(column.name, data.values, data.missing)
+                scores = np.where(data.missing, 0.0, np.interp(numbers, column.values, column.scores))
                 parts.append(scores.astype(np.float32)[:, None])
             else:
-                check_category_kind(column, values[~missing])
-                which = category_codes(column, values, missing)
-                if strict and -1 in which:
+                check_category_kind(column, data.values[~data.missing])
+                codes = category_codes(column, data.values, data.missing)
+                if strict and -1 in codes:
                     raise ValueError(
                         f"Column {column.name!r} of `X` must hold one of {column.values[:10]}, as in fit, got"
-                        f" {values.tolist()[int(np.argmin(which))]!r}."
+                        f" {data.values.tolist()[int(np.argmin(codes))]!r}."
                     )
-            one_hot = which[:, None] == np.arange(column.n_categories)
+            one_hot = codes[:, None] == np.arange(column.n_categories)
             parts.append(np.where(one_hot, np.float32(1), np.float32(-1)))
         return torch.from_numpy(np.concatenate(parts, axis=1))
 
@@ -144,22 +152,15 @@ class TableCodec:
         encoded = rows.detach().float().cpu().numpy()
         parts, start = [], 0
         for column in self.columns:
-            first = start + bool(column.ranks)
-            end = first + column.n_categories
-            which = encoded[:, first:end].argmax(1) if end > first else np.zeros(len(encoded), np.int64)
-            if column.ranks:
-                parts.append(
-                    (cast_integers(column, numbers_from_scores(column, encoded[:, start])), which == 1)
-                )
-            else:
-                values = np.array([*column.values, None], dtype=object)[which]
-                parts.append((values, which == len(column.values)))
+            end = start + column.is_numeric + column.n_categories
+            parts.append(_decode_column(column, encoded[:, start:end]))
             start = end
         for place, column in enumerate(self.columns):
-            if column.leader is not None:
-                parts[place] = lookup_dependent(column, self.columns[column.leader], *parts[column.leader])
+            if column.determinant is not None:
+                determinant = self.columns[column.determinant]
+                parts[place] = lookup_dependent(column, determinant, *parts[column.determinant])
         if self.dtype is None:
-            return _frame(self.columns, parts)
+            return _to_dataframe(self.columns, parts)
         X = np.empty((len(encoded), len(parts)), self.dtype)
         for place, (values, missing) in enumerate(parts):
             X[:, place] = values
@@ -174,58 +175,58 @@ class TableCodec:
         return rows
 
     def output_activation(self, raw: Tensor) -> Tensor:
-        """Map what a generator puts out to the range of encoded rows: a softmax for categories."""
+        """Map a generator's output to the range of encoded rows: by a softmax for categories."""
         parts, start = [], 0
         for first, end in self.spans:
-            sharp = SHARPNESS + 0.5 * math.log(max(end - first - 1, 1))
-            parts += [raw[:, start:first], 2 * F.softmax(sharp * raw[:, first:end], dim=1) - 1]
+            sharpness = SOFTMAX_SHARPNESS + 0.5 * math.log(max(end - first - 1, 1))
+            parts += [raw[:, start:first], 2 * F.softmax(sharpness * raw[:, first:end], dim=1) - 1]
             start = end
         return torch.cat([*parts, raw[:, start:]], dim=1)
 
     def augment(self, rows: Tensor, rng: torch.Generator) -> Tensor:
-        """Return the rows as they are: no change is known to leave a row of any table in its class."""
+        """Return the rows as they are: no change is known that keeps a row of any table in its class."""
         return rows
 
     def cutout(self, rows: Tensor, rng: torch.Generator) -> Tensor:
         """Return the rows as they are."""
         return rows
 
-    def reconstruction_loss(self, made: Tensor, wanted: Tensor) -> Tensor:
-        """Return how far generated rows are from those that they should be, a scalar.
+    def reconstruction_loss(self, generated: Tensor, target: Tensor) -> Tensor:
+        """Return the mean over all encoded columns of L1 + 0.5 L2 for numbers, 0.5 L2 for categories.
 
-        For categories the Brier score: least where each is as probable as it is frequent.
+        The latter is the Brier score: least where each category is as probable as it is frequent.
         """
-        error = made - wanted
+        error = generated - target
         numeric = torch.ones(self.shape[0])
         for first, end in self.spans:
             numeric[first:end] = 0.0
         return (error.abs() * numeric.to(error.device)).mean() + 0.5 * error.square().mean()
 
-    def discretize(self, rows: Tensor, start: Tensor | None, rng: torch.Generator) -> Tensor:
-        """Return generated rows with one category each, drawn by their probabilities.
+    def discretize(self, rows: Tensor, sources: Tensor | None, rng: torch.Generator) -> Tensor:
+        """Return generated rows with one category in each span, drawn by their probabilities.
 
-        What is missing in a row of `start` is missing in what was made of it, and nothing else: so
-        values are missing as often as they were, and together as they were.
+        A generated row lacks exactly the values that its row of `sources` lacks. So values are missing
+        as often as in training, and together as in training.
         """
         rows = rows.clone()
-        for (first, end), missing in zip(self.spans, self.may_miss, strict=True):
+        for (first, end), has_missing_level in zip(self.spans, self._has_missing_level, strict=True):
             probabilities = ((rows[:, first:end] + 1) / 2).clamp(1e-6, 1)
-            if missing and start is not None:
-                gone = start[:, end - 1] > 0
-                probabilities[:, :-1] *= ~gone[:, None]
-                probabilities[:, -1] = gone.float()
+            if has_missing_level and sources is not None:
+                missing = sources[:, end - 1] > 0
+                probabilities[:, :-1] *= ~missing[:, None]
+                probabilities[:, -1] = missing.float()
             drawn = torch.multinomial(probabilities, 1, generator=rng)
             rows[:, first:end] = torch.full_like(probabilities, -1.0).scatter_(1, drawn, 1.0)
         return rows
 
     def random_projections(self, rows: Tensor, rng: torch.Generator) -> list[Tensor]:
-        """Return what is seen of rows in random directions; differentiable.
+        """Return the projections of rows on random directions; differentiable.
 
         Returns
         -------
-        list of one Tensor of shape (n_directions, n, 1)
+        list of one Tensor of shape (n_projections, n, 1)
         """
-        directions = torch.randn(DIRECTIONS, rows.shape[1], generator=rng).to(rows.device)
+        directions = torch.randn(N_PROJECTIONS, rows.shape[1], generator=rng).to(rows.device)
         directions = directions / directions.norm(dim=1, keepdim=True)
         return [(directions @ rows.T)[:, :, None]]
 
@@ -238,14 +239,13 @@ class TableCodec:
         """Restore a codec from what `to_config` returned."""
         columns = [Column(**column) for column in config["columns"]]
         for column in columns:
-            if column.ranks and not len(column.ranks) == len(column.values) >= 1:
-                raise ValueError(
-                    f"column {column.name!r} has {len(column.values)} knots, {len(column.ranks)} ranks"
-                )
-            if column.leader is not None:
-                leader = columns[column.leader]
-                if leader.leader is not None or len(column.given) != leader.n_kinds:
-                    raise ValueError(f"column {column.name!r} does not follow from {leader.name!r}")
+            knots, intervals = column.values, column.rank_intervals
+            if column.is_numeric and not len(intervals) == len(knots) >= 1:
+                raise ValueError(f"column {column.name!r} has {len(knots)} knots, {len(intervals)} ranks")
+            if column.determinant is not None:
+                determinant = columns[column.determinant]
+                if determinant.determinant is not None or len(column.lookup) != determinant.n_levels:
+                    raise ValueError(f"column {column.name!r} is not determined by {determinant.name!r}")
         return cls(columns, config["dtype"])
 
 
@@ -254,13 +254,22 @@ def _refuse_tensor(X: Any) -> None:
         raise ValueError(f"A table `X` must be an ndarray or a DataFrame, got a Tensor {tuple(X.shape)}.")
 
 
-def _frame(columns: list[Column], parts: list[tuple[np.ndarray, np.ndarray]]) -> Any:
+def _decode_column(column: Column, encoded: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the values of one column, and which are missing, from its encoded columns."""
+    one_hot = encoded[:, int(column.is_numeric) :]
+    codes = one_hot.argmax(1) if one_hot.shape[1] else np.zeros(len(encoded), np.int64)
+    if column.is_numeric:
+        return cast_integers(column, numbers_from_scores(column, encoded[:, 0])), codes == 1
+    return np.array([*column.values, None], dtype=object)[codes], codes == len(column.values)
+
+
+def _to_dataframe(columns: list[Column], parts: list[tuple[np.ndarray, np.ndarray]]) -> Any:
     """Return a DataFrame of the dtypes that were fitted."""
-    made = []
+    content = []
     for column, (values, missing) in zip(columns, parts, strict=True):
         dtype = pandas_dtype(column.dtype, column.categories, column.ordered)
         if missing.any():
             values = values.astype(object)
             values[missing] = missing_value(column.missing)
-        made.append((column.name, values, dtype))
-    return make_dataframe(made)
+        content.append((column.name, values, dtype))
+    return make_dataframe(content)

@@ -1,4 +1,4 @@
-"""Sample weights by which classes count alike, and synthetic rows a given share of each."""
+"""Class-balanced sample weights, with a given share of each class for synthetic samples."""
 
 from __future__ import annotations
 
@@ -7,25 +7,26 @@ from typing import Any
 
 import numpy as np
 
-# Where nothing else is said: four of five draws of a class, the best in benchmarks/README.md.
+# It did best in benchmarks/README.md.
 DEFAULT_SYNTHETIC_SHARE = 0.8
 
 
 def balanced_weights(y: np.ndarray, synthetic: np.ndarray, share: Mapping[Any, float]) -> np.ndarray:
-    """Return weights by which classes weigh alike, and synthetic rows their share of each.
+    """Return class-balanced weights, of which synthetic samples have their share in each class.
 
-    All together weigh as much as the real rows did, so that a classifier is regularised as it was
-    without the others.
+    The weights sum to the number of real samples. So a classifier is regularised as it would be on
+    the real samples alone.
 
     Parameters
     ----------
     y : ndarray of shape (n,)
     synthetic : ndarray of shape (n,), bool
     share : dict of label to float
+        In [0, 1].
     """
     weight = np.zeros(len(y))
     for label, part in share.items():
-        for kind, size in ((synthetic, part), (~synthetic, 1 - part)):
-            rows = kind & (y == label)
-            weight[rows] = size / max(1, rows.sum())
+        for origin, total in ((synthetic, part), (~synthetic, 1 - part)):
+            samples = origin & (y == label)
+            weight[samples] = total / max(1, samples.sum())
     return weight * (~synthetic).sum() / weight.sum()

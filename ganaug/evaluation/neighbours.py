@@ -99,7 +99,7 @@ class Neighbours:
         """Return the samples of each class as points; `labels` are class indices, (n,)."""
         return [self.encode(take(X, labels == c)) for c in range(labels.max() + 1)]
 
-    def too_near(self, real: list[Points]) -> float:
+    def near_duplicate_distance(self, real: list[Points]) -> float:
         """Return the distance up to which a sample counts as a near duplicate of a real one.
 
         1 % of the real samples lie closer than it to another one of their class. Two kinds of tables

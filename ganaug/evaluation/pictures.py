@@ -185,7 +185,7 @@ def histograms(X: Any, X_synthetic: Any, max_columns: int = 24) -> io.BytesIO:
         axis.set_visible(False)
     for place, (axis, column) in enumerate(zip(axes, columns, strict=False)):
         real, synthetic = (_present(rows, place) for rows in (X, X_synthetic))
-        if column.ranks:
+        if column.is_numeric:
             edges = np.linspace(column.values[0], column.values[-1], 21) if len(column.values) > 1 else 5
             axis.hist(np.array(real, float), edges, density=True, alpha=0.5)
             axis.hist(np.array(synthetic, float), edges, density=True, histtype="step")

@@ -78,7 +78,7 @@ def near_duplicate_rate(X: Any, labels: np.ndarray, X_synthetic: Any, synthetic_
     """
     neighbours = Neighbours(X)
     real = neighbours.by_class(X, labels)
-    limit = neighbours.too_near(real)
+    limit = neighbours.near_duplicate_distance(real)
     near = [
         neighbours.nearest(points, own, limit=limit) <= limit
         for points, own in zip(neighbours.by_class(X_synthetic, synthetic_labels), real, strict=True)

@@ -1,4 +1,4 @@
-"""What goes to disk and comes from it: folders of images, HDF5 and npz files.
+"""Reading and writing data sets on disk: folders of images, HDF5 and npz files.
 
 It may import `data`.
 """

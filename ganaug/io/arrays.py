@@ -1,10 +1,10 @@
-"""as_arrays: whatever the user has (arrays, Dataset, image folder, HDF5, npz) -> X, y."""
+"""as_arrays: arrays, a torch Dataset, an image folder, an HDF5 file or an npz file -> X, y."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,24 +20,27 @@ from ganaug.data.containers import as_container, is_dataframe, is_image_dtype
 from ganaug.data.labels import check_labels
 from ganaug.io import hdf5
 
-SYNTHETIC_NAME = "synthetic-"  # how the names of synthetic images begin in folders of `export_images`
+# In a folder of `export_images`, the names of synthetic images begin with it.
+SYNTHETIC_NAME = "synthetic-"
+RESIZE_BLOCK = 1024  # images resized at once
 
 
 class Arrays(tuple):
-    """The pair ``(X, y)``, and what rides along.
+    """The pair ``(X, y)``, with metadata.
 
     Attributes
     ----------
     class_names : list of str, or None
+        The names of classes 0, 1, ..., where the source has them.
     synthetic : ndarray of shape (n,), bool, or None
-        Which rows are synthetic, where the source says so.
+        Which samples are synthetic, where the source says so.
     """
 
     class_names: list[str] | None
     synthetic: np.ndarray | None
 
     def __getnewargs__(self) -> tuple[Any, ...]:
-        """Return what a copy is made of."""
+        """Return the arguments that a copy is made with."""
         return (*self, self.class_names, self.synthetic)
 
     def __new__(
@@ -51,37 +54,49 @@ class Arrays(tuple):
 
 
 def as_arrays(source: Any, size: int | tuple[int, int] | None = None) -> Arrays:
-    """Return the images and labels of `source` as two arrays.
+    """Return the samples and labels of `source` as two arrays.
 
     Parameters
     ----------
     source : (X, y), torch Dataset, or path
-        Arrays: X an ndarray (N, H, W, C) or (N, H, W), or a Tensor (N, C, H, W), or a table, as an
-        ndarray (N, n_features) or a pandas DataFrame; y of length N.
-        A torch Dataset yields (image, label), the image a PIL image, an ndarray or a Tensor. A
-        path leads to a folder with one folder of images for each class, to an HDF5 file that
-        `write_hdf5` wrote, or to an ``.npz`` file with arrays ``X`` and ``y`` (or ``X_train``
-        and ``y_train``).
+        As arrays, X is an ndarray (N, H, W, C) or (N, H, W), a Tensor (N, C, H, W), or a table: an
+        ndarray (N, n_features) or a pandas DataFrame. y is of length N.
+
+        A torch Dataset yields (image, label). The image is a PIL image, an ndarray or a Tensor.
+
+        A path leads to a folder with one folder of images for each class, to an HDF5 file that
+        `write_hdf5` wrote, or to an ``.npz`` file with arrays ``X`` and ``y`` (or ``X_train`` and
+        ``y_train``).
     size : int or (int, int), optional
-        Resize to this height and width, in pixels.
+        Resize images to this height and width, in pixels. Default: as they are.
 
     Returns
     -------
     X : ndarray of shape (N, H, W, C) or (N, H, W), Tensor of shape (N, C, H, W), or table
-        What came in as one stays one, the dtype is kept; folders and PIL images give uint8 ndarrays.
+        Containers and dtypes stay as they are; folders and PIL images give uint8 ndarrays.
     y : ndarray of shape (N,)
-        Labels as they were; those of a folder are int64 in the sorted order of its folders'
-        names, which ride along: ``as_arrays(...).class_names``. So does which rows are synthetic,
-        where a file says so, or names of images in a folder, which begin with "synthetic-".
+        Labels as they are. Those of a folder are int64, in the sorted order of its folders' names.
+
+    The pair has two more attributes. ``class_names`` is the list of class names of a folder or a Dataset, or
+    None. ``synthetic`` (N,) of bool says which samples are synthetic, or is None: an HDF5 file tells, and
+    in a folder the names of synthetic images begin with "synthetic-".
 
     Raises
     ------
     ValueError
-        Where `source` can't be read as images and labels; names the file or the item.
+        If `source` can't be read as samples and labels. The message names the file or the item.
     FileNotFoundError
-        Where a path leads nowhere.
+        If there is nothing at a path.
     TypeError
-        Where `source` is none of the kinds above.
+        If `source` is none of the kinds above.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ganaug import as_arrays
+    >>> X, y = as_arrays((np.zeros((2, 28, 28), np.uint8), ["cat", "dog"]), size=14)
+    >>> X.shape, X.dtype, y.tolist()
+    ((2, 14, 14), dtype('uint8'), ['cat', 'dog'])
     """
     height_width = _height_width(size)
     if isinstance(source, str | os.PathLike):
@@ -90,7 +105,7 @@ def as_arrays(source: Any, size: int | tuple[int, int] | None = None) -> Arrays:
         X, y = source
         X = as_container(X)
         if X.ndim == 0:
-            raise ValueError(f"`X` must be an array, a Tensor or a DataFrame of rows, got {source[0]!r}.")
+            raise ValueError(f"`X` must be an array, a Tensor or a DataFrame of samples, got {source[0]!r}.")
         y = check_labels(y, len(X))
         names, synthetic = getattr(source, "class_names", None), getattr(source, "synthetic", None)
         return Arrays(_resize(X, height_width), y, names, synthetic)
@@ -120,21 +135,23 @@ def _resize(X: Any, size: tuple[int, int] | None) -> Any:
             f"`size` (--size) is for images, got {size} for `X` of shape {tuple(X.shape)}: leave it out, or"
             " reshape `X` to (N, H, W) or (N, H, W, C)."
         )
-    tensor, flat = isinstance(X, Tensor), X.ndim == 3
-    rows = X if tensor else torch.from_numpy(np.ascontiguousarray(X))
-    if not is_image_dtype(rows):
+    channels_last = X.ndim == 4 and not isinstance(X, Tensor)
+    images = X if isinstance(X, Tensor) else torch.from_numpy(np.ascontiguousarray(X))
+    if not is_image_dtype(images):
         raise ValueError(f"`X` must be images of uint8 or floats to be resized, got {X.dtype}: convert them.")
-    rows = rows[:, None] if flat else rows if tensor else rows.permute(0, 3, 1, 2)
-    if tuple(rows.shape[2:]) == size:
+    images = images.permute(0, 3, 1, 2) if channels_last else images
+    images = images[:, None] if X.ndim == 3 else images
+    if tuple(images.shape[2:]) == size:
         return X
-    rows = torch.cat([_resize_tensor(block, size) for block in rows.split(1024)])
-    rows = rows[:, 0] if flat else rows if tensor else rows.permute(0, 2, 3, 1)
-    return rows if tensor else np.ascontiguousarray(rows.numpy())
+    images = torch.cat([_resize_tensor(block, size) for block in images.split(RESIZE_BLOCK)])
+    images = images[:, 0] if X.ndim == 3 else images
+    images = images.permute(0, 2, 3, 1) if channels_last else images
+    return images if isinstance(X, Tensor) else np.ascontiguousarray(images.numpy())
 
 
-def _resize_tensor(rows: Tensor, size: tuple[int, int]) -> Tensor:
+def _resize_tensor(images: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize (..., C, H, W); rounding may not carry floats out of the range they had."""
-    return tvf.resize(rows, list(size), antialias=True).clamp(rows.min(), rows.max())
+    return tvf.resize(images, list(size), antialias=True).clamp(images.min(), images.max())
 
 
 def _from_path(path: Path, size: tuple[int, int] | None) -> Arrays:
@@ -188,11 +205,11 @@ def _from_folder(folder: Path, size: tuple[int, int] | None) -> Arrays:
     mode = _common_mode([mode for _, mode in headers])
     images = (np.asarray(_load(path, mode, size)) for path, _ in files)
     synthetic = np.array([path.name.startswith(SYNTHETIC_NAME) for path, _ in files])
-    return Arrays(_fill(images, len(files)), labels, names, synthetic)
+    return Arrays(_preallocate_and_stack(images, len(files)), labels, names, synthetic)
 
 
 def _files(folder: Path) -> list[Path]:
-    """Return all files in a folder and below it, sorted; links are followed, as torchvision's folders do."""
+    """Return all files in a folder and below it, sorted; links are followed, as torchvision does."""
     return sorted(Path(root, name) for root, _, names in os.walk(folder, followlinks=True) for name in names)
 
 
@@ -210,18 +227,18 @@ def _header(path: Path) -> tuple[tuple[int, int], str]:
 def _load(path: Path, mode: str, size: tuple[int, int] | None) -> Image.Image:
     try:
         with Image.open(path) as image:
-            return _converted(image, mode, size)
+            return _convert_and_resize(image, mode, size)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as exc:
         raise ValueError(f"{path} can't be read as an image: {exc}") from exc
 
 
-def _converted(image: Image.Image, mode: str, size: tuple[int, int] | None) -> Image.Image:
+def _convert_and_resize(image: Image.Image, mode: str, size: tuple[int, int] | None) -> Image.Image:
     image = image.convert(mode)
     return image if size is None else image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
 
 
 def _common_mode(modes: Sequence[str]) -> str:
-    """Return the PIL mode that loses nothing of any of `modes`: grey, colour, or colour with alpha."""
+    """Return the PIL mode that holds images of all `modes` without loss: grey, colour, or with alpha."""
     found = set(modes)
     if any(mode.startswith(("I", "F")) for mode in found):
         raise ValueError(
@@ -241,8 +258,8 @@ def _check_same_size(sizes: Sequence[tuple[int, int]], names: Sequence[str]) -> 
             )
 
 
-def _fill(images: Any, n: int) -> np.ndarray:
-    """Stack `n` images (H, W) or (H, W, C) into one array, with never more than one at hand."""
+def _preallocate_and_stack(images: Iterator[Any], n: int) -> np.ndarray:
+    """Stack `n` images (H, W) or (H, W, C) into one array, with one of them in memory at a time."""
     first = next(images)
     X = np.empty((n, *first.shape), first.dtype)
     X[0] = first
@@ -268,7 +285,7 @@ def _from_dataset(dataset: Any, size: tuple[int, int] | None) -> Arrays:
             raise ValueError(
                 f"Item {i} of the data set must have one label, got an array of shape {tuple(label.shape)}."
             )
-        images.append(_small(image, size))
+        images.append(_resize_item(image, size))
         labels.append(label.item() if isinstance(label, Tensor | np.generic | np.ndarray) else label)
     if not images:
         raise ValueError("The data set is empty.")
@@ -277,29 +294,29 @@ def _from_dataset(dataset: Any, size: tuple[int, int] | None) -> Arrays:
     return Arrays(_stack(images, size), y, names, synthetic)
 
 
-def _small(image: Any, size: tuple[int, int] | None) -> Any:
-    """Return an image resized, if it is to be: one by one, for photographs take much more room."""
+def _resize_item(image: Any, size: tuple[int, int] | None) -> Any:
+    """Return an image, resized as soon as it is read: photographs take far more memory than small images."""
     if size is None:
         return image
     if isinstance(image, Image.Image):
-        return _converted(image, _common_mode([_mode(image)]), size)
+        return _convert_and_resize(image, _common_mode([_mode(image)]), size)
     return _resize(image[None], size)[0]
 
 
 def _stack(images: list[Any], size: tuple[int, int] | None) -> Any:
-    """Stack images of one kind (PIL, ndarray or Tensor), which were resized if `size` is given."""
+    """Stack images of one type (PIL, ndarray or Tensor), which were resized if `size` is given."""
     items = [f"item {i}" for i in range(len(images))]
-    kinds = {
+    types = {
         kind for image in images for kind in (Image.Image, Tensor, np.ndarray) if isinstance(image, kind)
     }
-    if len(kinds) > 1:
+    if len(types) > 1:
         raise ValueError("The images of a data set must all be of one kind: PIL images, ndarrays or Tensors.")
-    if kinds == {Image.Image}:
+    if types == {Image.Image}:
         if size is None:
             _check_same_size([(image.height, image.width) for image in images], items)
         mode = _common_mode([_mode(image) for image in images])
-        return _fill((np.asarray(image.convert(mode)) for image in images), len(images))
-    tensors = kinds == {Tensor}
+        return _preallocate_and_stack((np.asarray(image.convert(mode)) for image in images), len(images))
+    tensors = types == {Tensor}
     _check_same_size([tuple(image.shape[-2:] if tensors else image.shape[:2]) for image in images], items)
     for image, item in zip(images, items, strict=True):
         if (image.shape, image.dtype) != (images[0].shape, images[0].dtype):
@@ -311,7 +328,7 @@ def _stack(images: list[Any], size: tuple[int, int] | None) -> Any:
 
 
 def _mode(image: Image.Image) -> str:
-    """Return an image's mode; RGBA of a palette with transparency, and I of colours of 16 bits."""
-    if re.search(";16[BLN]", str(getattr(image, "tile", ""))):  # of which PIL keeps 8
+    """Return an image's mode: for a palette with transparency RGBA, for colours of 16 bits I;16."""
+    if re.search(";16[BLN]", str(getattr(image, "tile", ""))):  # PIL says RGB, and would keep 8 bits
         return "I;16"
     return "RGBA" if image.mode == "P" and "transparency" in image.info else image.mode

@@ -1,4 +1,4 @@
-"""write_hdf5: streams synthetic rows to a file, block by block, so that a run can be killed and resumed."""
+"""BlockPlan: the samples of a file in blocks, each of which can be made at any time, and always the same."""
 
 from __future__ import annotations
 
@@ -11,113 +11,137 @@ from torch import Tensor
 from ganaug.data.containers import as_container, is_dataframe, take
 from ganaug.data.labels import check_labels, label_indices
 from ganaug.data.protocol import ConditionalGenerator
-from ganaug.io.hdf5 import (
-    LAYOUTS,
-    checksum,
-)
-from ganaug.io.records import Columns
+from ganaug.io.hdf5 import LAYOUTS, checksum
+from ganaug.io.records import DataFrameSchema
 
 
 class BlockPlan:
-    """The rows of a file in blocks, each of which can be made at any time: real ones, then synthetic."""
+    """The samples of a file in blocks: first the real ones, then synthetic ones, their classes mixed evenly.
+
+    The randomness of a block depends on `seed` and its number only.
+
+    Parameters
+    ----------
+    gan : ConditionalGenerator
+    counts : ndarray of shape (n_classes,)
+        Synthetic samples of each class.
+    real : (X, y), or None
+    layout : {"nhwc", "nchw"}
+        Of images. The attribute is "table" once samples of a table have been made.
+    block_size : int
+        Synthetic blocks hold so many samples or fewer.
+
+    Attributes
+    ----------
+    seed : int
+        To be set before a synthetic block is made.
+    schema : DataFrameSchema, or None
+        Of a DataFrame, once samples have been made.
+    n_samples : int
+        Of all blocks together.
+    """
 
     def __init__(
         self,
         gan: ConditionalGenerator,
-        numbers: np.ndarray,
+        counts: np.ndarray,
         real: tuple[Any, Any] | None,
         layout: str,
-        size: int,
+        block_size: int,
     ) -> None:
-        self.gan, self.numbers, self.layout, self.size = gan, numbers, layout, size
+        self.gan, self.counts, self.layout, self.block_size = gan, counts, layout, block_size
         self.seed = 0
-        self._kept: tuple[int, np.ndarray] | None = None
-        self.columns: Columns | None = None  # of DataFrames
-        self.real: Any = None
+        self.schema: DataFrameSchema | None = None
+        self.real_X: Any = None
         self.real_labels = np.empty(0, np.int64)
         if real is not None:
             X, y = real
-            self.real = as_container(X)
+            self.real_X = as_container(X)
             self.real_labels = label_indices(
                 check_labels(y, len(X), "real[1]", "real[0]"), gan.classes_, "real[1]"
             )
-        total = int(numbers.sum())
-        self.n_rows = len(self.real_labels) + total
-        self.n_real = -(-len(self.real_labels) // size)
-        self.n_synthetic = -(-total // size)
+        n_synthetic = int(counts.sum())
+        self.n_samples = len(self.real_labels) + n_synthetic
+        self.n_real_blocks = -(-len(self.real_labels) // block_size)
+        self.n_synthetic_blocks = -(-n_synthetic // block_size)
         # Each class that gets any has a phase of its own, so that rare ones don't all fall into the
         # same block.
-        self._phase = np.zeros_like(numbers)
-        present = np.flatnonzero(numbers)
-        self._phase[present] = np.arange(len(present)) * self.n_synthetic // max(1, len(present))
+        self._phase = np.zeros_like(counts)
+        present = np.flatnonzero(counts)
+        self._phase[present] = np.arange(len(present)) * self.n_synthetic_blocks // max(1, len(present))
+        self._template: tuple[int, np.ndarray] | None = None
 
     def __len__(self) -> int:
-        return self.n_real + self.n_synthetic
-
-    def start(self, number: int) -> int:
-        """Return the first row of a block."""
-        if number < self.n_real:
-            return number * self.size
-        return len(self.real_labels) + int(self._before(number - self.n_real).sum())
-
-    def n_rows_of(self, number: int) -> int:
-        """Return how many rows a block has: none, it may be, where classes get a row or two each."""
-        return self.start(number + 1) - self.start(number)
-
-    def rows(self, number: int) -> np.ndarray:
-        """Return a block's rows as they are stored."""
-        if self._kept is not None and self._kept[0] == number:
-            (_, rows), self._kept = self._kept, None
-            return rows
-        if number < self.n_real:
-            return self._stored(take(self.real, slice(number * self.size, (number + 1) * self.size)))
-        seed = int(np.random.SeedSequence([self.seed, number - self.n_real]).generate_state(1)[0])
-        return self._stored(self.gan.sample(self.gan.classes_[self.labels(number)], random_state=seed))
-
-    def first_rows(self) -> np.ndarray:
-        """Return the rows of the first synthetic block, if there is one; they are kept for `rows`."""
-        number = next(
-            k for k in range(self.n_real if self.n_synthetic else 0, len(self)) if self.n_rows_of(k)
-        )
-        self._kept = number, self.rows(number)
-        return self._kept[1]
-
-    def labels(self, number: int) -> np.ndarray:
-        """Return the class indices of a block."""
-        if number < self.n_real:
-            return self.real_labels[number * self.size : (number + 1) * self.size]
-        number -= self.n_real
-        labels = np.repeat(np.arange(len(self.numbers)), self._before(number + 1) - self._before(number))
-        return np.random.default_rng([self.seed, number]).permutation(labels)
-
-    def real_digest(self) -> str:
-        """Return what tells one set of real rows from another."""
-        sums = (checksum(self.rows(number)) for number in range(self.n_real))
-        words = hashlib.sha256(self.real_labels.tobytes()).hexdigest()[:16]
-        return f"{len(self.real_labels)} rows {sum(sums) % 2**64:016x} {words}"
-
-    def _before(self, number: int) -> np.ndarray:
-        """Return how many rows of each class stand before a synthetic block."""
-        return (self.numbers * number + self._phase) // max(self.n_synthetic, 1)
+        return self.n_real_blocks + self.n_synthetic_blocks
 
     @property
     def key(self) -> str:
-        """The name of the rows in a file, once some have been made."""
+        """The name of the samples in a file, once some have been made."""
         return LAYOUTS[self.layout]
 
-    def _stored(self, rows: Any) -> np.ndarray:
-        if is_dataframe(rows) or rows.ndim == 2:
+    def start(self, block: int) -> int:
+        """Return the place in the file of the first sample of a block."""
+        if block < self.n_real_blocks:
+            return block * self.block_size
+        return len(self.real_labels) + int(self._count_before(block - self.n_real_blocks).sum())
+
+    def length(self, block: int) -> int:
+        """Return the number of samples in a block; 0 is possible where classes get a sample or two each."""
+        return self.start(block + 1) - self.start(block)
+
+    def labels(self, block: int) -> np.ndarray:
+        """Return the class indices of a block."""
+        if block < self.n_real_blocks:
+            return self.real_labels[block * self.block_size : (block + 1) * self.block_size]
+        block -= self.n_real_blocks
+        counts = self._count_before(block + 1) - self._count_before(block)
+        labels = np.repeat(np.arange(len(self.counts)), counts)
+        return np.random.default_rng([self.seed, block]).permutation(labels)
+
+    def make(self, block: int) -> np.ndarray:
+        """Return the samples of a block as a file stores them."""
+        if self._template is not None and self._template[0] == block:
+            (_, samples), self._template = self._template, None
+            return samples
+        if block < self.n_real_blocks:
+            own = slice(block * self.block_size, (block + 1) * self.block_size)
+            return self._to_stored(take(self.real_X, own))
+        seed = int(np.random.SeedSequence([self.seed, block - self.n_real_blocks]).generate_state(1)[0])
+        return self._to_stored(self.gan.sample(self.gan.classes_[self.labels(block)], random_state=seed))
+
+    def template(self) -> np.ndarray:
+        """Return the first synthetic block, or else the first real one; `make` reuses it once."""
+        if self._template is None:
+            first = self.n_real_blocks if self.n_synthetic_blocks else 0
+            block = next(block for block in range(first, len(self)) if self.length(block))
+            self._template = block, self.make(block)
+        return self._template[1]
+
+    def real_digest(self) -> str:
+        """Return a text that differs between two sets of real samples."""
+        sums = (checksum(self.make(block)) for block in range(self.n_real_blocks))
+        labels = hashlib.sha256(self.real_labels.tobytes()).hexdigest()[:16]
+        return f"{len(self.real_labels)} rows {sum(sums) % 2**64:016x} {labels}"
+
+    def _count_before(self, block: int) -> np.ndarray:
+        """Return the number of samples of each class before a synthetic block."""
+        return (self.counts * block + self._phase) // max(self.n_synthetic_blocks, 1)
+
+    def _to_stored(self, samples: Any) -> np.ndarray:
+        """Return samples in the layout of the file; those of a table set `layout` and `schema`."""
+        if is_dataframe(samples) or samples.ndim == 2:
             self.layout = "table"
-        if is_dataframe(rows):
-            if self.columns is None:
-                self.columns = Columns.of(rows)
-            return self.columns.pack(rows)
-        if not isinstance(rows, Tensor) and rows.dtype.kind not in "biuf":
+        if is_dataframe(samples):
+            if self.schema is None:
+                self.schema = DataFrameSchema.of(samples)
+            return self.schema.to_records(samples)
+        if isinstance(samples, Tensor):
+            samples = samples.permute(0, 2, 3, 1).numpy() if samples.ndim == 4 else samples.numpy()
+        elif samples.dtype.kind not in "biuf":
             raise ValueError(
-                f"`gan` makes rows of dtype {rows.dtype}, which have no place in a file: fit a DataFrame."
+                f"`gan` must make samples of numbers to be stored in a file, got dtype {samples.dtype}: fit"
+                " it on a DataFrame."
             )
-        if isinstance(rows, Tensor):
-            rows = rows.permute(0, 2, 3, 1).numpy() if rows.ndim == 4 else rows.numpy()
         if self.layout == "nchw":
-            return rows[:, None] if rows.ndim == 3 else rows.transpose(0, 3, 1, 2)
-        return rows
+            return samples[:, None] if samples.ndim == 3 else samples.transpose(0, 3, 1, 2)
+        return samples

@@ -1,4 +1,4 @@
-"""Files on disk: written whole or not at all, and with their space set aside first."""
+"""Files on disk: written whole or not at all, with their space allocated first."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-# Of a disk that is full. Other errors say that the file system can't set space aside.
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# Other errors mean that the file system can't allocate space in advance, which is no harm.
+NO_SPACE_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def preallocate(descriptor: int, size: int, name: str, advice: str = "") -> None:
-    """Have the system set `size` bytes of an open file aside, where it can.
+    """Have the system allocate `size` bytes for an open file, where it can.
 
-    Without them a mapping, or HDF5 when it closes, takes the process down with it.
+    On a disk that fills up later, a write to a memory map, or HDF5 as it closes, would end the process.
 
     Raises
     ------
     OSError
-        If there is no room; calls the file `name`, and ends with `advice`.
+        If there is too little space. The message calls the file `name`, and ends with `advice`.
     """
     if not hasattr(os, "posix_fallocate") or not size:
         return
     try:
         os.posix_fallocate(descriptor, 0, size)
     except OSError as exc:
-        if exc.errno in FULL:
+        if exc.errno in NO_SPACE_ERRNOS:
             raise OSError(f"No room for {name}, which takes {size / 2**20:.1f} MiB{advice}. ({exc})") from exc
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yield a path beside `path` to write to, which takes its place when the block ends without an error.
+    """Yield a path to write to, beside `path`, and rename it to `path` if the block ends without an error.
 
-    So a file of that name is whole, or the one that was there before.
+    So `path` holds either the whole new file, or what was there before.
     """
     partial = path.with_name(path.name + ".partial")
     try:

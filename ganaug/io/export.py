@@ -1,4 +1,4 @@
-"""export_images: writes a data set on disk as a folder with one folder of PNG files for each class."""
+"""export_images: writes the images of an HDF5 file as PNG files, in one folder for each class."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from torch.utils.data import DataLoader
 from ganaug.io.arrays import SYNTHETIC_NAME
 from ganaug.io.hdf5 import HDF5Dataset, check_images
 
-BATCH = 256  # images read at once
+BATCH_SIZE = 256  # images read at once
 
 
 def export_images(path: str | Path, folder: str | Path) -> int:
     """Write the images of a file that `write_hdf5` wrote as ``folder/LABEL/NUMBER.png``.
 
-    The number is that of the image in the file, preceded by "synthetic-" for synthetic ones. Until
-    all are there they lie in a folder beside it whose name ends in ``.partial``.
+    The number is the image's place in the file, after "synthetic-" for synthetic images. Until all
+    images are written, they lie beside `folder` in one whose name ends in ``.partial``.
 
     Parameters
     ----------
     path : path
+        The HDF5 file.
     folder : path
-        Made; there must be none of that name.
+        The folder to make.
 
     Returns
     -------
@@ -37,7 +38,7 @@ def export_images(path: str | Path, folder: str | Path) -> int:
     FileExistsError
         If `folder` exists.
     ValueError
-        If the file is damaged, its images are no uint8, or a label is no name for a folder.
+        If the file is damaged, if its images are not uint8, or if a label can't name a folder.
     """
     check_images(Path(path))
     data, folder = HDF5Dataset(path), Path(folder)
@@ -65,9 +66,9 @@ def _write(data: HDF5Dataset, names: list[str], folder: Path) -> None:
         (folder / names[c]).mkdir(parents=True)
     digits = len(str(len(data) - 1))
     number = 0
-    for images, labels in DataLoader(data, batch_size=BATCH):
+    for images, labels in DataLoader(data, batch_size=BATCH_SIZE):
         for pixels, label in zip(images.permute(0, 2, 3, 1).numpy(), labels.tolist(), strict=True):
-            kind = SYNTHETIC_NAME if data.synthetic[number] else ""
-            target = folder / names[label] / f"{kind}{number:0{digits}}.png"
+            prefix = SYNTHETIC_NAME if data.synthetic[number] else ""
+            target = folder / names[label] / f"{prefix}{number:0{digits}}.png"
             Image.fromarray(np.squeeze(pixels, 2) if pixels.shape[2] == 1 else pixels).save(target)
             number += 1

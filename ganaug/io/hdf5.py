@@ -1,10 +1,15 @@
 """The file format of data sets on disk, and HDF5Dataset, which reads it.
 
-A file holds ``images`` (N, H, W, C), or ``imgs`` (N, C, H, W) in the layout "nchw", or the ``rows`` of
-a table: (N, n_features), or (N,) records of a DataFrame, of which ``columns`` says in JSON what they
-are (see `ganaug.columns`). Beside them ``labels`` (N,) int64, indices into ``classes``; ``synthetic``
-(N,) bool; and, where rows are not to be drawn evenly, ``weights`` (N,) float64. Each has a `checksum`
-as an attribute, the first their dtype too: bytes that are as they were mean nothing else by another.
+A file holds one of
+
+- ``images`` (N, H, W, C),
+- ``imgs`` (N, C, H, W), in the layout "nchw",
+- ``rows`` of a table: (N, n_features); or (N,) records of a DataFrame, which ``columns`` describes in
+  JSON (see `ganaug.io.records`).
+
+Beside it are ``labels`` (N,) int64, which are indices into ``classes``; ``synthetic`` (N,) bool; and, where
+samples are not to be drawn evenly, ``weights`` (N,) float64. Each has its checksum as an attribute. The
+samples have their dtype too: the same bytes would be other numbers in another.
 """
 
 from __future__ import annotations
@@ -22,29 +27,22 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from ganaug.io.records import Columns
+from ganaug.io.records import DataFrameSchema
 
 SUFFIXES = (".h5", ".hdf5")
-LAYOUTS = {"nhwc": "images", "nchw": "imgs", "table": "rows"}  # the second: as loaders of BigGAN's kind
+LAYOUTS = {"nhwc": "images", "nchw": "imgs", "table": "rows"}  # "imgs" is what BigGAN's loaders read
 COLUMNS = "columns"
 LABELS, CLASSES, SYNTHETIC, WEIGHTS = "labels", "classes", "synthetic", "weights"
 CHECKSUM, DTYPE = "checksum", "dtype"
-# Errors that say nothing of a file's content.
-ENVIRONMENT_ERRNOS = (
-    errno.ENOENT,
-    errno.EISDIR,
-    errno.EACCES,
-    errno.EPERM,
-    errno.EMFILE,
-    errno.ENFILE,
-    errno.EAGAIN,
-)
-_OUT = "index {} is out of range for {} images"
+# Errors of the environment, which say nothing of a file's content.
+ENVIRONMENT_ERRNOS = {errno.ENOENT, errno.EISDIR, errno.EACCES, errno.EPERM}
+ENVIRONMENT_ERRNOS |= {errno.EMFILE, errno.ENFILE, errno.EAGAIN}
+READ_BLOCK = 1024  # samples that are read at once to verify a file
 
 
 @dataclass(frozen=True)
 class Header:
-    """All of a file but its images: see the top of this module."""
+    """All of a file but its samples: see the top of this module."""
 
     layout: str
     shape: tuple[int, ...]
@@ -55,31 +53,31 @@ class Header:
     weights: np.ndarray | None
 
 
-def checksum(rows: np.ndarray) -> int:
-    """Return the sum of the rows' 64-bit words (or shorter ones), modulo 2**64.
+def checksum(samples: np.ndarray) -> int:
+    """Return the sum of the samples' 64-bit words, or shorter ones, modulo 2**64.
 
-    Any flipped bit changes it, it costs next to nothing, and sums of blocks add up.
+    Any flipped bit changes it, it costs next to nothing, and the sums of blocks add up to that of all.
     """
-    rows = np.ascontiguousarray(rows)
-    size = rows[:1].nbytes
+    samples = np.ascontiguousarray(samples)
+    size = samples[:1].nbytes
     word = max((size & -size) if size else 1, 1)
-    words = rows.reshape(-1).view(np.uint8).view(f"<u{min(word, 8)}")
+    words = samples.reshape(-1).view(np.uint8).view(f"<u{min(word, 8)}")
     return int(words.sum(dtype=np.uint64))
 
 
 def text_checksum(values: np.ndarray) -> int:
-    """Return the checksum of labels of any kind."""
+    """Return the checksum of labels of any type."""
     return checksum(np.frombuffer("\0".join(map(str, values.tolist())).encode() or b"\0", np.uint8))
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[h5py.File]:
-    """Open a file to read; whatever the library says of a damaged one becomes a ValueError.
+def open_hdf5(path: Path) -> Iterator[h5py.File]:
+    """Open a file to read; any error that a damaged one causes becomes a ValueError.
 
     Raises
     ------
     OSError
-        If it can't be opened: missing, a folder, being written, ...
+        If the file can't be opened: it is missing, a folder, being written, ...
     ValueError
         If it is damaged, or not of the format described at the top of this module.
     """
@@ -97,17 +95,17 @@ def opened(path: Path) -> Iterator[h5py.File]:
 
 
 def read_header(file: h5py.File) -> Header:
-    """Read all but the images, and check that it fits together.
+    """Read all but the samples, and check that the parts fit together.
 
     Raises
     ------
     ValueError, KeyError
-        If it does not.
+        If they do not.
     """
     layout = next((layout for layout, key in LAYOUTS.items() if key in file), None)
     if layout is None:
         raise ValueError(f"it holds none of {list(LAYOUTS.values())}")
-    # A damaged name would hide what may be missing: weights, columns.
+    # If the name of an optional part, weights or columns, were damaged, it would just seem missing.
     unknown = set(file) - {*LAYOUTS.values(), COLUMNS, LABELS, CLASSES, SYNTHETIC, WEIGHTS}
     if unknown:
         raise ValueError(f"it holds {sorted(unknown)}, which no such file does")
@@ -120,8 +118,8 @@ def read_header(file: h5py.File) -> Header:
     classes = stored.asstr()[:].astype(str) if h5py.check_string_dtype(stored.dtype) else stored[:]
     if stored.attrs[CHECKSUM] != text_checksum(classes):
         raise ValueError(f"`{CLASSES}` is not what was written")
-    labels, synthetic = (_whole(file[key]) for key in (LABELS, SYNTHETIC))
-    weights = _whole(file[WEIGHTS]) if WEIGHTS in file else None
+    labels, synthetic = (_read_verified(file[key]) for key in (LABELS, SYNTHETIC))
+    weights = _read_verified(file[WEIGHTS]) if WEIGHTS in file else None
     lengths = {len(part) for part in (images, labels, synthetic, weights) if part is not None}
     if len(lengths) != 1:
         raise ValueError(f"its parts hold different numbers of rows: {sorted(lengths)}")
@@ -131,39 +129,40 @@ def read_header(file: h5py.File) -> Header:
 
 
 def read_arrays(path: Path) -> tuple[Any, np.ndarray, np.ndarray]:
-    """Return all of a file: images (N, H, W, C) or a table, original labels, and which rows are synthetic.
+    """Return all of a file: images (N, H, W, C) or a table, labels, and which samples are synthetic.
 
     Raises
     ------
     ValueError
         If a bit of it is not as it was written.
     """
-    with opened(path) as file:
+    with open_hdf5(path) as file:
         header = read_header(file)
-        X = _whole(file[LAYOUTS[header.layout]])
+        X = _read_verified(file[LAYOUTS[header.layout]])
         if X.dtype.kind == "V":  # of a DataFrame
-            X = Columns.from_bytes(_whole(file[COLUMNS]).tobytes().rstrip(b"\0")).unpack(X)
+            schema = _read_verified(file[COLUMNS]).tobytes().rstrip(b"\0")
+            X = DataFrameSchema.from_bytes(schema).from_records(X)
     if header.layout == "nchw" and X.ndim == 4:
         X = np.ascontiguousarray(X.transpose(0, 2, 3, 1))
     return X, header.classes[header.labels], header.synthetic
 
 
 def check_images(path: Path) -> None:
-    """Raise ValueError unless every image of a file is as it was written, and all else too."""
-    with opened(path) as file:
+    """Raise ValueError unless every bit of a file is as it was written."""
+    with open_hdf5(path) as file:
         images = file[LAYOUTS[read_header(file).layout]]
-        blocks = (images[start : start + 1024] for start in range(0, len(images), 1024))
+        blocks = (images[start : start + READ_BLOCK] for start in range(0, len(images), READ_BLOCK))
         if images.attrs[CHECKSUM] != sum(checksum(block) for block in blocks) % 2**64:
             raise ValueError("its images are not what was written")
 
 
 def file_digest(file: h5py.File) -> str:
-    """Return what a file says of its images and labels, by which it is told from another."""
+    """Return the checksums of a file's samples and labels, which identify it."""
     key = next(key for key in LAYOUTS.values() if key in file)
     return "-".join(f"{int(file[name].attrs[CHECKSUM]):016x}" for name in (key, LABELS))
 
 
-def _whole(dataset: h5py.Dataset) -> np.ndarray:
+def _read_verified(dataset: h5py.Dataset) -> np.ndarray:
     values = dataset[:]
     if dataset.attrs[CHECKSUM] != checksum(values):
         raise ValueError(f"`{dataset.name.strip('/')}` is not what was written")
@@ -173,39 +172,52 @@ def _whole(dataset: h5py.Dataset) -> np.ndarray:
 class HDF5Dataset(Dataset):
     """Data sets that `write_hdf5` wrote, as a torch Dataset of (image, class index).
 
-    Of an array of numbers that is a table an item is (row, class index), the row a Tensor
-    (n_features,). Files of DataFrames are for `as_arrays`.
+    For a table of numbers an item is (row, class index), the row a Tensor (n_features,). A file that
+    holds a DataFrame is read by `as_arrays`.
 
-    Files are opened when a process first reads from them, so the data set can be pickled and
-    shared with the workers of a DataLoader, which reads whole batches at once. Labels are checked
-    when it is made; that every image is as it was written only `as_arrays` can tell.
+    Each process opens the files when it first reads from them. So the data set can be pickled, and shared
+    with the workers of a DataLoader, which read whole batches at once. Labels are verified at once;
+    `as_arrays` verifies the images too.
 
     Parameters
     ----------
     path : path or sequence of paths
         One file, or several of one layout, with the same classes and images of one kind.
     transform : callable, optional
-        Called with the image, a Tensor (C, H, W).
-    only : sequence of labels, optional
-        Leave out rows of other classes. Class indices stay as they are.
+        Called with the image, a Tensor (C, H, W) of the file's dtype.
+    class_subset : sequence of labels, optional
+        Leave out samples of other classes. Class indices stay as they are. Default: all classes.
 
     Attributes
     ----------
     classes : list
-        Original labels; an item's int is an index into it. `GANAugment` is to be told them.
+        Original labels; an item's int is an index into it. Pass it to `GANAugment` as `classes`.
     targets : ndarray of shape (n,), int64
         The class index of each item.
     synthetic : ndarray of shape (n,), bool
         Which items are synthetic.
     sample_weight : ndarray of shape (n,), or None
-        By which to draw them, where all files say so.
+        By which to draw them; None unless all files hold weights.
 
     Raises
     ------
     FileNotFoundError
         If a file is missing.
     ValueError
-        If one is damaged, or unlike the others; or if `only` names a class that they don't have.
+        If one is damaged, or unlike the others; or if `class_subset` names a class that they don't have.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from ganaug import ConditionalGAN, HDF5Dataset, write_hdf5
+    >>> X = np.random.default_rng(0).integers(0, 256, (20, 8, 8), np.uint8)
+    >>> gan = ConditionalGAN(steps=1).fit(X, ["cat", "dog"] * 10)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     data = HDF5Dataset(write_hdf5(gan, folder + "/pets.h5", 50))
+    ...     image, label = data[0]
+    >>> len(data), tuple(image.shape), data.classes
+    (100, (1, 8, 8), ['cat', 'dog'])
     """
 
     def __init__(
@@ -213,48 +225,47 @@ class HDF5Dataset(Dataset):
         path: str | Path | Sequence[str | Path],
         transform: Any = None,
         *,
-        only: Sequence[Any] | None = None,
+        class_subset: Sequence[Any] | None = None,
     ) -> None:
         self.paths = [Path(path)] if isinstance(path, str | Path) else [Path(part) for part in path]
         if not self.paths:
-            raise ValueError("`path` must name a file at least, got none.")
+            raise ValueError("`path` must name at least one file, got none.")
         self.transform = transform
         self._files: dict[int, np.ndarray | h5py.Dataset] = {}
         self._pid = -1
         headers, self._digests = [], []
         for part in self.paths:
-            with opened(part) as file:
+            with open_hdf5(part) as file:
                 headers.append(read_header(file))
                 self._digests.append(file_digest(file))
         first = headers[0]
         if first.dtype.kind == "V":
             raise ValueError(f"{self.paths[0]} holds a DataFrame: read it with as_arrays(path).")
         for part, header in zip(self.paths, headers, strict=True):
-            kinds = [(h.layout, h.dtype, h.shape, h.classes.tolist()) for h in (header, first)]
-            if kinds[0] != kinds[1]:
-                raise ValueError(
-                    f"{part} must be like {self.paths[0]}: got {_kind(header)} instead of {_kind(first)}."
-                )
+            got, expected = ((h.layout, h.dtype, h.shape, h.classes.tolist()) for h in (header, first))
+            if got != expected:
+                difference = f"got {_describe(header)} instead of {_describe(first)}"
+                raise ValueError(f"{part} must be like {self.paths[0]}: {difference}.")
         self.layout, self.classes = first.layout, first.classes.tolist()
         self.targets = np.concatenate([header.labels for header in headers])
         self.synthetic = np.concatenate([header.synthetic for header in headers])
         weights = [header.weights for header in headers]
         known = [part for part in weights if part is not None]
         self.sample_weight = np.concatenate(known) if len(known) == len(weights) else None
-        # Where each file begins, and which row of all an item is; None: they are the same.
+        # Where each file begins among all samples, and which of those the items are; None: all.
         self._starts = np.cumsum([0] + [len(header.labels) for header in headers])
         self._rows: np.ndarray | None = None
-        if only is not None:
-            self._leave_out_others(only)
+        if class_subset is not None:
+            self._select_classes(class_subset)
 
-    def _leave_out_others(self, only: Any) -> None:
-        if isinstance(only, str | bytes) or not isinstance(only, Iterable):
-            raise ValueError(f"`only` must be a sequence of labels, got {only!r}.")
-        only = list(only)
-        unknown = [label for label in only if label not in self.classes]
+    def _select_classes(self, labels: Any) -> None:
+        if isinstance(labels, str | bytes) or not isinstance(labels, Iterable):
+            raise ValueError(f"`class_subset` must be a sequence of labels, got {labels!r}.")
+        labels = list(labels)
+        unknown = [label for label in labels if label not in self.classes]
         if unknown:
-            raise ValueError(f"`only` must name classes among {self.classes}, got {unknown}.")
-        self._rows = np.flatnonzero(np.isin(self.targets, [self.classes.index(label) for label in only]))
+            raise ValueError(f"`class_subset` must name classes among {self.classes}, got {unknown}.")
+        self._rows = np.flatnonzero(np.isin(self.targets, [self.classes.index(label) for label in labels]))
         self.targets, self.synthetic = self.targets[self._rows], self.synthetic[self._rows]
         if self.sample_weight is not None:
             self.sample_weight = self.sample_weight[self._rows]
@@ -265,7 +276,7 @@ class HDF5Dataset(Dataset):
     def __getitem__(self, index: int) -> tuple[Any, int]:
         n = len(self.targets)
         if not -n <= index < n:
-            raise IndexError(_OUT.format(index, n))
+            raise _index_error(index, n)
         index = int(index) % n
         row = index if self._rows is None else int(self._rows[index])
         part = 0 if len(self.paths) == 1 else int(self._starts.searchsorted(row, "right")) - 1
@@ -277,17 +288,16 @@ class HDF5Dataset(Dataset):
         items = np.asarray(indices, dtype=np.int64)
         bad = items[(items < -len(self)) | (items >= len(self))]
         if len(bad):
-            raise IndexError(_OUT.format(bad[0], len(self)))
-        items = items % len(self)  # not in place: the caller's
+            raise _index_error(bad[0], len(self))
+        items = items % len(self)  # not in place: the array is the caller's
         rows = items if self._rows is None else self._rows[items]
         parts = self._starts.searchsorted(rows, "right") - 1
         read: list[Any] = [None] * len(rows)
         for part in set(parts.tolist()):
-            own = np.flatnonzero(parts == part)
-            for at, row in zip(
-                own.tolist(), _read(self._images(part), rows[own] - self._starts[part]), strict=True
-            ):
-                read[at] = row
+            places = np.flatnonzero(parts == part)
+            samples = _read(self._images(part), rows[places] - self._starts[part])
+            for place, sample in zip(places.tolist(), samples, strict=True):
+                read[place] = sample
         return [self._item(row, label) for row, label in zip(read, self.targets[items].tolist(), strict=True)]
 
     def _item(self, row: np.ndarray, label: int) -> tuple[Any, int]:
@@ -303,13 +313,13 @@ class HDF5Dataset(Dataset):
         return image, label
 
     def _images(self, part: int) -> np.ndarray | h5py.Dataset:
-        """Return the images of a file: mapped into memory where they lie there as they are."""
+        """Return the samples of a file, mapped into memory where they are stored uncompressed."""
         if self._pid != os.getpid():
             self._files, self._pid = {}, os.getpid()
         if part not in self._files:
             file = h5py.File(self.paths[part], "r")
             if file_digest(file) != self._digests[part]:
-                raise ValueError(f"{self.paths[part]} was replaced since: make the HDF5Dataset anew.")
+                raise ValueError(f"{self.paths[part]} was replaced since: make a new HDF5Dataset.")
             images = file[LAYOUTS[self.layout]]
             offset = images.id.get_offset()
             if offset is not None:
@@ -322,14 +332,18 @@ class HDF5Dataset(Dataset):
 
 
 def _read(images: np.ndarray | h5py.Dataset, rows: np.ndarray) -> np.ndarray:
-    """Return a copy of some rows."""
+    """Return a copy of some samples."""
     if isinstance(images, np.ndarray):
         return np.asarray(images[rows])
     read = np.empty((len(rows), *images.shape[1:]), images.dtype)
-    for at in rows.argsort().tolist():  # rows of one chunk after another: it is decompressed once
-        read[at] = images[int(rows[at])]
+    for place in rows.argsort().tolist():  # in the file's order: each chunk is decompressed once
+        read[place] = images[int(rows[place])]
     return read
 
 
-def _kind(header: Header) -> str:
+def _index_error(index: int, n: int) -> IndexError:
+    return IndexError(f"index {index} is out of range for {n} images")
+
+
+def _describe(header: Header) -> str:
     return f"{header.dtype} {header.shape} in layout {header.layout!r} with classes {header.classes.tolist()}"

@@ -1,4 +1,4 @@
-"""Columns: a DataFrame as a structured array, whose rows lie in a file one after another, and back."""
+"""DataFrameSchema: a DataFrame as a structured array, whose records a file holds one by one, and back."""
 
 from __future__ import annotations
 
@@ -16,141 +16,153 @@ from ganaug.data.containers import (
     pandas_dtype,
 )
 
-MISSING = -1  # the code of a category that is missing
-MOST_FIELDS = 500  # that HDF5 is told of: it has 64 KiB for all
+MISSING_CODE = -1
+# HDF5 has 64 KiB for the names of all fields.
+MAX_FIELDS = 500
 
 
-class Columns:
-    """How the columns of a DataFrame are packed into the fields of a structured array.
+class DataFrameSchema:
+    """How the columns of a DataFrame are stored in the fields of a structured array.
 
-    Numbers keep their dtype. Beside one that may be missing stands a field that says so. Strings and
-    categories are int32 codes; a value gets its code when it is first packed.
+    Numbers keep their dtype. A column of a nullable dtype has a second field, which says where a value
+    is missing. Strings and categories are int32 codes; a value gets its code when it is first stored.
 
     Parameters
     ----------
-    described : list of dict
-        For each column its "name", "dtype", "field" (numpy's dtype of what is stored), whether it has
-        a "mask", and for codes its "values" and what says "missing" there; "categories" and "ordered"
-        of pandas' categorical dtype.
+    schema : list of dict
+        For each column its "name", "dtype", "field" (numpy's dtype of what is stored) and whether it has
+        a "mask". For codes also the "values", and "missing", which says what stands for a missing one.
+        For pandas' categorical dtype also its "categories" and whether it is "ordered".
     """
 
-    def __init__(self, described: list[dict[str, Any]]) -> None:
-        self.described = described
+    def __init__(self, schema: list[dict[str, Any]]) -> None:
+        self.schema = schema
         fields: list[tuple[str, str]] = []
-        for place, column in enumerate(described):
+        for place, column in enumerate(schema):
             fields.append((f"c{place}", column["field"]))
             if column["mask"]:
                 fields.append((f"m{place}", "u1"))
         self.dtype = np.dtype(fields)
-        # Of wider rows a file holds the bytes; what they mean, `described` says.
-        self.stored = self.dtype if len(fields) <= MOST_FIELDS else np.dtype((np.void, self.dtype.itemsize))
+        # A file holds wider records as bytes, of which `schema` alone says what they are.
+        opaque = np.dtype((np.void, self.dtype.itemsize))
+        self.storage_dtype = self.dtype if len(fields) <= MAX_FIELDS else opaque
         self._codes = [
-            {_key(value): code for code, value in enumerate(column["values"])} if "values" in column else None
-            for column in described
+            {_typed(value): code for code, value in enumerate(column["values"])}
+            if "values" in column
+            else None
+            for column in schema
         ]
 
     @classmethod
-    def of(cls, frame: Any) -> Columns:
-        """Return how a DataFrame like this is packed.
+    def of(cls, dataframe: Any) -> DataFrameSchema:
+        """Return how DataFrames like this one are stored.
 
         Raises
         ------
         ValueError
-            If a column is of a dtype that has no place in a file.
+            If a column's dtype can't be stored.
         """
-        described = []
-        for place, name in enumerate(frame.columns):
-            dtype = frame.dtypes.iloc[place]
-            inner = numpy_dtype(dtype)
-            stored = inner if isinstance(inner, np.dtype) else np.dtype(object)
-            column: dict[str, Any] = {
-                "name": column_name(name),
-                "dtype": str(dtype),
-                "mask": hasattr(dtype, "numpy_dtype") and stored.kind in "iufb",
-            }
-            if stored.kind in "iuf":
-                column["field"] = stored.str
-            elif stored.kind == "b":
-                column["field"] = "u1"
-            elif stored.kind == "O":
-                listed = getattr(dtype, "categories", None)
-                for value in [] if listed is None else listed.tolist():
-                    _check_value(value, name)
-                column |= {"field": "<i4", "mask": False, "values": [] if listed is None else listed.tolist()}
-                if listed is not None:
-                    column |= {"categories": listed.tolist(), "ordered": bool(dtype.ordered)}
-            else:
-                raise ValueError(
-                    f"Column {name!r} has dtype {dtype}, which has no place in a file: convert it."
-                )
-            described.append(column)
-        return cls(described)
+        return cls(
+            [
+                _describe_column(name, dtype)
+                for name, dtype in zip(dataframe.columns, dataframe.dtypes, strict=True)
+            ]
+        )
 
-    def pack(self, frame: Any) -> np.ndarray:
+    def to_records(self, dataframe: Any) -> np.ndarray:
         """Return a DataFrame as a structured array (n,), or as the bytes of one that is very wide.
 
         Raises
         ------
         ValueError
-            If its columns are not of the names and dtypes described.
+            If its columns don't have the names and dtypes of the schema.
         """
-        got = list(zip(frame.columns, map(str, frame.dtypes), strict=True))
-        wanted = [(column["name"], column["dtype"]) for column in self.described]
-        if got != wanted:
-            other = next((pair for pair in got if pair not in wanted), got)
+        got = list(zip(dataframe.columns, map(str, dataframe.dtypes), strict=True))
+        expected = [(column["name"], column["dtype"]) for column in self.schema]
+        if got != expected:
+            other = next((pair for pair in got if pair not in expected), got)
             raise ValueError(
-                f"All rows of a file must have the columns {wanted}, in this order, got {other}."
+                f"All rows of a file must have the columns {expected}, in this order, got {other}."
             )
-        rows = np.zeros(len(frame), self.dtype)
-        for place, column in enumerate(self.described):
-            series, codes = frame.iloc[:, place], self._codes[place]
-            missing = series.isna().to_numpy(bool)
+        records = np.zeros(len(dataframe), self.dtype)
+        for place, (column, codes) in enumerate(zip(self.schema, self._codes, strict=True)):
+            series = dataframe.iloc[:, place]
             if column["mask"]:
-                rows[f"m{place}"] = missing
-                rows[f"c{place}"] = series.to_numpy(np.dtype(column["field"]), na_value=0)
-                continue
-            if codes is None:
-                rows[f"c{place}"] = np.asarray(series)
-                continue
-            values = series.to_numpy(dtype=object)
-            keys = [None if gone else _key(v) for v, gone in zip(values, missing, strict=True)]
-            for key in dict.fromkeys(keys):
-                if key is not None and key not in codes:
-                    _check_value(key[1], column["name"])
-                    codes[key] = len(codes)
-            rows[f"c{place}"] = [MISSING if key is None else codes[key] for key in keys]
-            column["values"] = [value for _, value in codes]
-            if missing.any():
-                column.setdefault("missing", missing_token(values[missing][0]))
-        return rows.view(self.stored)
+                records[f"m{place}"] = series.isna().to_numpy(bool)
+                records[f"c{place}"] = series.to_numpy(np.dtype(column["field"]), na_value=0)
+            elif codes is None:
+                records[f"c{place}"] = np.asarray(series)
+            else:
+                records[f"c{place}"] = _to_codes(series, column, codes)
+        return records.view(self.storage_dtype)
 
-    def unpack(self, rows: np.ndarray) -> Any:
-        """Return what `pack` returned as a DataFrame."""
-        rows, columns = rows.view(self.dtype), []
-        for place, column in enumerate(self.described):
-            values = rows[f"c{place}"]
+    def from_records(self, records: np.ndarray) -> Any:
+        """Return as a DataFrame what `to_records` returned."""
+        records, columns = records.view(self.dtype), []
+        for place, column in enumerate(self.schema):
+            values = records[f"c{place}"]
             if "values" in column:
-                gone = missing_value(column.get("missing", "None"))
-                values = np.array([*column["values"], gone], dtype=object)[values]  # the last stands at -1
-            elif column["mask"] and rows[f"m{place}"].any():
+                missing = missing_value(column.get("missing", "None"))
+                values = np.array([*column["values"], missing], dtype=object)[values]  # its code is -1
+            elif column["mask"] and records[f"m{place}"].any():
                 values = values.astype(object)
-                values[rows[f"m{place}"] == 1] = missing_value("NA")
+                values[records[f"m{place}"] == 1] = missing_value("NA")
             dtype = pandas_dtype(column["dtype"], column.get("categories"), column.get("ordered", False))
             columns.append((column["name"], values, dtype))
         return make_dataframe(columns)
 
     def to_bytes(self) -> bytes:
-        """Return all that is to be known of the columns, as JSON."""
-        return json.dumps(self.described).encode()
+        """Return the schema as JSON."""
+        return json.dumps(self.schema).encode()
 
     @classmethod
-    def from_bytes(cls, content: bytes) -> Columns:
+    def from_bytes(cls, content: bytes) -> DataFrameSchema:
         """Restore what `to_bytes` returned."""
         return cls(json.loads(content))
 
 
-def _key(value: Any) -> tuple[str, Any]:
-    """Return a value with its type, for 1, 1.0 and True are equal; a scalar of numpy's as Python's own."""
+def _describe_column(name: Any, dtype: Any) -> dict[str, Any]:
+    """Return the schema of one column."""
+    inner = numpy_dtype(dtype)
+    storage = inner if isinstance(inner, np.dtype) else np.dtype(object)
+    column: dict[str, Any] = {
+        "name": column_name(name),
+        "dtype": str(dtype),
+        "mask": hasattr(dtype, "numpy_dtype") and storage.kind in "iufb",
+    }
+    if storage.kind in "iuf":
+        return {**column, "field": storage.str}
+    if storage.kind == "b":
+        return {**column, "field": "u1"}
+    if storage.kind != "O":
+        raise ValueError(f"Column {name!r} has dtype {dtype}, which can't be stored in a file: convert it.")
+    categories = getattr(dtype, "categories", None)
+    values = [] if categories is None else categories.tolist()
+    for value in values:
+        _check_value(value, name)
+    column |= {"field": "<i4", "mask": False, "values": values}
+    if categories is not None:
+        column |= {"categories": categories.tolist(), "ordered": bool(dtype.ordered)}
+    return column
+
+
+def _to_codes(series: Any, column: dict[str, Any], codes: dict[tuple[str, Any], int]) -> list[int]:
+    """Return the codes of values; new values get codes, which `column` and `codes` keep."""
+    missing = series.isna().to_numpy(bool)
+    values = series.to_numpy(dtype=object)
+    keys = [None if gone else _typed(value) for value, gone in zip(values, missing, strict=True)]
+    for key in dict.fromkeys(keys):
+        if key is not None and key not in codes:
+            _check_value(key[1], column["name"])
+            codes[key] = len(codes)
+    column["values"] = [value for _, value in codes]
+    if missing.any():
+        column.setdefault("missing", missing_token(values[missing][0]))
+    return [MISSING_CODE if key is None else codes[key] for key in keys]
+
+
+def _typed(value: Any) -> tuple[str, Any]:
+    """Return a value in Python's own type, after that type's name: 1, 1.0 and True are equal."""
     value = value.item() if isinstance(value, np.generic) else value
     return type(value).__name__, value
 

@@ -138,7 +138,7 @@ class QualityGate(BaseEstimator):
         self.neighbours_ = Neighbours(X)
         self._fit_classifiers(X, labels)
         self.train_points_ = self.neighbours_.by_class(X, labels)
-        self.duplicate_distance_ = self.neighbours_.too_near(self.train_points_)
+        self.duplicate_distance_ = self.neighbours_.near_duplicate_distance(self.train_points_)
         return self
 
     def _check_parameters(self) -> None:
