@@ -23,7 +23,7 @@ from ganaug.model.gan import ConditionalGAN
 
 # Training images of the digits 0 to 9.
 COUNTS = (120, 90, 70, 50, 40, 30, 25, 20, 15, 10)
-ARMS = ("as it is", "balanced sampling", "SMOTE", "ganaug")
+ARMS = ("instance-balanced", "class-balanced", "SMOTE", "ganaug")
 SYNTHETIC_PER_CLASS = 300
 # One of the two that are the default for such small images: it takes half the minutes.
 ARCHITECTURE = "warping"
@@ -81,7 +81,7 @@ def run_demo(
             for arm, data in _training_sets(gan, X, y, seed).items():
                 X_arm, y_arm, weight = data
                 classifier = SmallCNNClassifier(
-                    steps=classifier_steps, balanced=arm != "as it is", random_state=seed
+                    steps=classifier_steps, balanced=arm != "instance-balanced", random_state=seed
                 )
                 classifier.fit(X_arm, y_arm, sample_weight=weight)
                 score = balanced_accuracy_score(y_test, classifier.predict(X_test))
@@ -104,8 +104,8 @@ def _training_sets(
     shares = dict.fromkeys(range(len(COUNTS)), DEFAULT_SYNTHETIC_SHARE)
     weight = balanced_weights(y_ganaug, sampler.synthetic_mask_, shares)
     return {
-        "as it is": (X, y, None),
-        "balanced sampling": (X, y, None),
+        "instance-balanced": (X, y, None),
+        "class-balanced": (X, y, None),
         "SMOTE": (flat.round().astype(X.dtype).reshape(-1, *X.shape[1:]), y_smote, None),
         "ganaug": (X_ganaug, y_ganaug, weight),
     }
@@ -128,7 +128,7 @@ def _verdict(difference: dict[str, dict[str, float]]) -> str:
     best = min(difference, key=lambda arm: difference[arm]["mean"])
     mean, half = difference[best]["mean"], difference[best]["half_width"]
     interval = f"95 % interval {mean - half:+.2f} to {mean + half:+.2f}"
-    against = f"the strongest other arm, {best}: {mean:+.2f} points ({interval})"
+    against = f"the strongest baseline, {best}: {mean:+.2f} points ({interval})"
     if mean - half > 0:
         return f"ganaug helped, against {against}."
     if mean + half < 0:

@@ -294,7 +294,7 @@ def test_export(tmp_path, image_folder):
 def test_demo(tmp_path):
     result = run("demo", "-o", tmp_path, "--steps", 3, "--seeds", 2, "--classifier-steps", 5)
     assert result.exit_code == 0, result.output
-    for word in ("as it is", "balanced sampling", "SMOTE", "ganaug", "interval"):
+    for word in ("instance-balanced", "class-balanced", "SMOTE", "ganaug", "interval"):
         assert word in result.output
     assert sorted(path.name for path in tmp_path.iterdir()) == ["digits-synthetic.h5", "digits-synthetic.png"]
     assert np.bincount(as_arrays(tmp_path / "digits-synthetic.h5")[1]).tolist() == [300] * 10
