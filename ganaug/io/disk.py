@@ -1,9 +1,10 @@
-"""Files on disk: written whole or not at all, with their space allocated first."""
+"""Files on disk: read if they are files at all, and written whole or not at all."""
 
 from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,45 @@ from filelock import FileLock, Timeout
 
 # Other errors mean that the file system can't allocate space in advance, which is no harm.
 NO_SPACE_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def printable(text: object) -> str:
+    """Return a text, such as a path, with what a terminal would act upon escaped."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
+
+
+def check_regular(path: Path) -> None:
+    """Raise ValueError if a path leads to a pipe or a device, which would be waited for.
+
+    A folder, or nothing, is left to what opens it.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise ValueError(f"{printable(path)} must be a regular file.")
+
+
+def read_regular(path: Path, max_size: int) -> bytes:
+    """Return the content of a file, of `max_size` bytes at most.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    ValueError
+        If it is larger, or not a regular file: a link may lead anywhere, and a pipe would be waited for.
+    """
+    if not stat.S_ISREG(path.lstat().st_mode):
+        raise ValueError(f"{path} must be a regular file, not a link, a folder or a pipe.")
+    # Another file may have come to its place since.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > max_size:
+            raise ValueError(f"{path} must be a file of {max_size} bytes at most, got {status.st_size}.")
+        return file.read(max_size)
 
 
 def preallocate(descriptor: int, size: int, name: str, advice: str = "") -> None:
