@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 
 import albumentations as A
@@ -49,6 +50,14 @@ def test_pickles(path):
     transform = pickle.loads(pickle.dumps(GANReplace(path, p=1)))
     path.unlink()  # it brought its images along
     assert transform(image=black(), label=1)["image"].min() >= 250
+
+
+def test_a_file_that_changes_under_the_transform(path):
+    transform = GANReplace(path, p=1)
+    assert transform(image=black(), label=1)["image"].min() >= 250
+    os.truncate(path, path.stat().st_size - 1)
+    with pytest.raises(ValueError, match=r"pool\.h5 was changed from \d+ to \d+ bytes while in use"):
+        transform(image=black(), label=1)
 
 
 def test_labels_of_numpy_as_keys_of_class_p(path):

@@ -3,10 +3,16 @@ from __future__ import annotations
 import h5py
 import numpy as np
 import pytest
+import torch
 from conftest import StripeGenerator
 
 from ganaug import as_arrays, write_hdf5
 from ganaug.io.export import export_images
+
+
+def names(folder):
+    """Return what is in a folder, but for the hidden lock files of writers."""
+    return sorted(path.name for path in folder.iterdir() if not path.name.endswith(".lock"))
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (8, 9, 3), (8, 8, 4)])
@@ -31,7 +37,7 @@ def test_labels_that_are_no_folders(name, tmp_path):
     path = write_hdf5(StripeGenerator(sorted(["x", name])), tmp_path / "x.h5", 2)
     with pytest.raises(ValueError, match="can't be the name of a folder"):
         export_images(path, tmp_path / "png")
-    assert [file.name for file in tmp_path.iterdir()] == ["x.h5"]
+    assert names(tmp_path) == ["x.h5"]
 
 
 def test_classes_without_images_get_no_folder(tmp_path):
@@ -46,7 +52,7 @@ def test_a_damaged_file_is_not_exported(tmp_path):
         file["images"][1, 1, 1] ^= 4
     with pytest.raises(ValueError, match=r"x\.h5 is damaged, .* images are not what was written"):
         export_images(path, tmp_path / "png")
-    assert [file.name for file in tmp_path.iterdir()] == ["x.h5"]
+    assert names(tmp_path) == ["x.h5"]
 
 
 def test_what_can_not_be_exported(tmp_path):
@@ -69,7 +75,7 @@ def test_a_folder_of_somebody_else_is_left_alone(tmp_path):
     (tmp_path / "png.partial" / "mine.txt").write_text("x")
     export_images(path, tmp_path / "png")
     assert (tmp_path / "png.partial" / "mine.txt").read_text() == "x"
-    assert len(list(tmp_path.iterdir())) == 3
+    assert names(tmp_path) == ["png", "png.partial", "x.h5"]
 
 
 def test_a_failure_leaves_nothing(tmp_path, monkeypatch):
@@ -80,4 +86,21 @@ def test_a_failure_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr("PIL.Image.Image.save", full)
     with pytest.raises(OSError, match="no space left"):
         export_images(path, tmp_path / "png")
-    assert [file.name for file in tmp_path.iterdir()] == ["x.h5"]
+    assert names(tmp_path) == ["x.h5"]
+
+
+def test_the_random_state_of_torch_stays_and_large_images_come_in_small_batches(tmp_path, monkeypatch):
+    path = write_hdf5(StripeGenerator([0, 1]), tmp_path / "x.h5", 5, random_state=0)
+    monkeypatch.setattr("ganaug.io.export.BATCH_BYTES", 3 * 64)
+    before = torch.get_rng_state()
+    export_images(path, tmp_path / "png")
+    assert torch.equal(torch.get_rng_state(), before)
+    images = np.concatenate([as_arrays(path)[0][as_arrays(path)[1] == c] for c in (0, 1)])
+    assert np.array_equal(as_arrays(tmp_path / "png")[0][..., 0], images)
+
+
+def test_control_characters_of_a_folder_are_escaped(tmp_path):
+    path = write_hdf5(StripeGenerator([0, 1]), tmp_path / "x.h5", 2)
+    (tmp_path / "a\x1bb").mkdir()
+    with pytest.raises(FileExistsError, match=r"a\\x1bb exists"):
+        export_images(path, tmp_path / "a\x1bb")

@@ -6,13 +6,16 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
 from ganaug.io.arrays import SYNTHETIC_NAME
+from ganaug.io.disk import printable
 from ganaug.io.hdf5 import HDF5Dataset, check_images
 
-BATCH_SIZE = 256  # images read at once
+BATCH_SIZE = 256  # images written at once
+BATCH_BYTES = 2**26  # fewer of them if they are so large
 
 
 def export_images(path: str | Path, folder: str | Path) -> int:
@@ -43,7 +46,7 @@ def export_images(path: str | Path, folder: str | Path) -> int:
     check_images(Path(path))
     data, folder = HDF5Dataset(path), Path(folder)
     if folder.exists():
-        raise FileExistsError(f"{folder} exists: name a new folder.")
+        raise FileExistsError(f"{printable(folder)} exists: name a new folder.")
     names = [str(label) for label in data.classes]
     for name in names:
         if name in ("", ".", "..") or set(name) & set('/\\:*?"<>|\0') or len(set(names)) < len(names):
@@ -66,7 +69,9 @@ def _write(data: HDF5Dataset, names: list[str], folder: Path) -> None:
         (folder / names[c]).mkdir(parents=True)
     digits = len(str(len(data) - 1))
     number = 0
-    for images, labels in DataLoader(data, batch_size=BATCH_SIZE):
+    # The generator is the loader's own: without it, torch's global random state would move on.
+    batch_size = max(1, min(BATCH_SIZE, BATCH_BYTES // max(1, data[0][0].numel())))
+    for images, labels in DataLoader(data, batch_size=batch_size, generator=torch.Generator()):
         for pixels, label in zip(images.permute(0, 2, 3, 1).numpy(), labels.tolist(), strict=True):
             prefix = SYNTHETIC_NAME if data.synthetic[number] else ""
             target = folder / names[label] / f"{prefix}{number:0{digits}}.png"

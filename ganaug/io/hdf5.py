@@ -14,9 +14,8 @@ samples have their dtype too: the same bytes would be other numbers in another.
 
 from __future__ import annotations
 
-import errno
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +23,12 @@ from typing import Any
 
 import h5py
 import numpy as np
-import torch
 from torch.utils.data import Dataset
 
+from ganaug.io import hdf5_checks as checks
+from ganaug.io import hdf5_samples as reading
+from ganaug.io.disk import check_regular, printable
+from ganaug.io.mapping import WatchedFile
 from ganaug.io.records import DataFrameSchema
 
 SUFFIXES = (".h5", ".hdf5")
@@ -34,10 +36,9 @@ LAYOUTS = {"nhwc": "images", "nchw": "imgs", "table": "rows"}  # "imgs" is what 
 COLUMNS = "columns"
 LABELS, CLASSES, SYNTHETIC, WEIGHTS = "labels", "classes", "synthetic", "weights"
 CHECKSUM, DTYPE = "checksum", "dtype"
-# Errors of the environment, which say nothing of a file's content.
-ENVIRONMENT_ERRNOS = {errno.ENOENT, errno.EISDIR, errno.EACCES, errno.EPERM}
-ENVIRONMENT_ERRNOS |= {errno.EMFILE, errno.ENFILE, errno.EAGAIN}
+PER_SAMPLE = {LABELS: np.int64, SYNTHETIC: np.bool_, WEIGHTS: np.float64}
 READ_BLOCK = 1024  # samples that are read at once to verify a file
+COLUMNS_BYTES = 2**24  # that the JSON of a compressed file may take however well it is compressed
 
 
 @dataclass(frozen=True)
@@ -77,55 +78,60 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
     Raises
     ------
     OSError
-        If the file can't be opened: it is missing, a folder, being written, ...
+        If the file can't be opened: it is missing, a folder, locked, out of reach, ...
     ValueError
         If it is damaged, or not of the format described at the top of this module.
     """
-    try:
-        with h5py.File(path, "r") as file:
-            yield file
-    except MemoryError as exc:
-        raise MemoryError(f"{path} doesn't fit into memory: {exc}") from exc
-    except ImportError:  # of pandas
-        raise
-    except Exception as exc:  # h5py raises a type for each way in which a file can be broken
-        if isinstance(exc, OSError) and exc.errno in ENVIRONMENT_ERRNOS:
-            raise
-        raise ValueError(f"{path} is damaged, or not a data set that write_hdf5 wrote: {exc}") from exc
+    check_regular(path)
+    with checks.errors_named(path), h5py.File(path, "r") as file:
+        yield file
 
 
 def read_header(file: h5py.File) -> Header:
-    """Read all but the samples, and check that the parts fit together.
+    """Read all but the samples, after a check of every part, and check that they fit together.
 
     Raises
     ------
-    ValueError, KeyError
-        If they do not.
+    ValueError
+        If they do not, or if one is of a type or a size that `write_hdf5` doesn't write.
     """
-    layout = next((layout for layout, key in LAYOUTS.items() if key in file), None)
-    if layout is None:
-        raise ValueError(f"it holds none of {list(LAYOUTS.values())}")
     # If the name of an optional part, weights or columns, were damaged, it would just seem missing.
-    unknown = set(file) - {*LAYOUTS.values(), COLUMNS, LABELS, CLASSES, SYNTHETIC, WEIGHTS}
+    unknown = set(file) - {*LAYOUTS.values(), COLUMNS, CLASSES, *PER_SAMPLE}
     if unknown:
-        raise ValueError(f"it holds {sorted(unknown)}, which no such file does")
-    images = file[LAYOUTS[layout]]
-    if images.attrs[DTYPE] != str(images.dtype):
+        raise ValueError(f"it holds {sorted(unknown)[:5]}, which no such file does")
+    images = checked_samples(file)
+    key = images.name.strip("/")
+    layout = next(layout for layout in LAYOUTS if LAYOUTS[layout] == key)
+    if checks.read_attribute(images, DTYPE) != str(images.dtype):
         raise ValueError(
-            f"`{LAYOUTS[layout]}` is of {images.dtype}, and was written as {images.attrs[DTYPE]}"
+            f"`{key}` is of {images.dtype}, and was written as {checks.read_attribute(images, DTYPE)}"
         )
-    stored = file[CLASSES]
-    classes = stored.asstr()[:].astype(str) if h5py.check_string_dtype(stored.dtype) else stored[:]
-    if stored.attrs[CHECKSUM] != text_checksum(classes):
-        raise ValueError(f"`{CLASSES}` is not what was written")
-    labels, synthetic = (_read_verified(file[key]) for key in (LABELS, SYNTHETIC))
-    weights = _read_verified(file[WEIGHTS]) if WEIGHTS in file else None
-    lengths = {len(part) for part in (images, labels, synthetic, weights) if part is not None}
+    if images.dtype.kind == "V":
+        checks.stored_values(file, COLUMNS, np.uint8, COLUMNS_BYTES)
+    stored = checks.stored_dataset(file, CLASSES)
+    held = [key for key in PER_SAMPLE if key != WEIGHTS or key in set(file)]
+    parts = {key: checks.stored_values(file, key, PER_SAMPLE[key]) for key in held}
+    lengths = {len(part) for part in (images, *parts.values())}
     if len(lengths) != 1:
         raise ValueError(f"its parts hold different numbers of rows: {sorted(lengths)}")
+    classes = checks.read_classes(stored, CLASSES, file.id.get_filesize())
+    if checks.read_attribute(stored, CHECKSUM) != text_checksum(classes):
+        raise ValueError(f"`{CLASSES}` is not what was written")
+    values = {key: _read_verified(part) for key, part in parts.items()}
+    labels = values[LABELS]
     if len(labels) and not 0 <= labels.min() <= labels.max() < len(classes):
         raise ValueError(f"labels from {labels.min()} to {labels.max()} for {len(classes)} classes")
-    return Header(layout, images.shape[1:], images.dtype, classes, labels, synthetic, weights)
+    return Header(
+        layout, images.shape[1:], images.dtype, classes, labels, values[SYNTHETIC], values.get(WEIGHTS)
+    )
+
+
+def checked_samples(file: h5py.File) -> h5py.Dataset:
+    """Return the data set of a file's samples, after a check that it is what `write_hdf5` writes."""
+    key = checks.name_among(file, LAYOUTS.values())
+    samples = checks.stored_dataset(file, key)
+    checks.check_samples(samples, key, table=key == LAYOUTS["table"])
+    return samples
 
 
 def read_arrays(path: Path) -> tuple[Any, np.ndarray, np.ndarray]:
@@ -138,7 +144,7 @@ def read_arrays(path: Path) -> tuple[Any, np.ndarray, np.ndarray]:
     """
     with open_hdf5(path) as file:
         header = read_header(file)
-        X = _read_verified(file[LAYOUTS[header.layout]])
+        X = _read_verified(checked_samples(file))
         if X.dtype.kind == "V":  # of a DataFrame
             schema = _read_verified(file[COLUMNS]).tobytes().rstrip(b"\0")
             X = DataFrameSchema.from_bytes(schema).from_records(X)
@@ -150,22 +156,25 @@ def read_arrays(path: Path) -> tuple[Any, np.ndarray, np.ndarray]:
 def check_images(path: Path) -> None:
     """Raise ValueError unless every bit of a file is as it was written."""
     with open_hdf5(path) as file:
-        images = file[LAYOUTS[read_header(file).layout]]
-        blocks = (images[start : start + READ_BLOCK] for start in range(0, len(images), READ_BLOCK))
-        if images.attrs[CHECKSUM] != sum(checksum(block) for block in blocks) % 2**64:
+        read_header(file)
+        images = checked_samples(file)
+        step = checks.rows_at_once(images, READ_BLOCK)
+        blocks = (images[start : start + step] for start in range(0, len(images), step))
+        if checks.read_attribute(images, CHECKSUM) != sum(checksum(block) for block in blocks) % 2**64:
             raise ValueError("its images are not what was written")
 
 
 def file_digest(file: h5py.File) -> str:
     """Return the checksums of a file's samples and labels, which identify it."""
-    key = next(key for key in LAYOUTS.values() if key in file)
-    return "-".join(f"{int(file[name].attrs[CHECKSUM]):016x}" for name in (key, LABELS))
+    parts = checked_samples(file), checks.stored_dataset(file, LABELS)
+    return "-".join(f"{checks.read_attribute(part, CHECKSUM):016x}" for part in parts)
 
 
 def _read_verified(dataset: h5py.Dataset) -> np.ndarray:
-    values = dataset[:]
-    if dataset.attrs[CHECKSUM] != checksum(values):
-        raise ValueError(f"`{dataset.name.strip('/')}` is not what was written")
+    name, values = dataset.name.strip("/"), dataset[:]
+    if checks.read_attribute(dataset, CHECKSUM) != checksum(values):
+        raise ValueError(f"`{name}` is not what was written")
+    checks.check_booleans(values, name)
     return values
 
 
@@ -231,22 +240,25 @@ class HDF5Dataset(Dataset):
         if not self.paths:
             raise ValueError("`path` must name at least one file, got none.")
         self.transform = transform
-        self._files: dict[int, np.ndarray | h5py.Dataset] = {}
+        self._files: dict[int, Callable[[], reading.Samples]] = {}
         self._pid = -1
-        headers, self._digests = [], []
+        headers, self._digests, self._watched = [], [], []
         for part in self.paths:
             with open_hdf5(part) as file:
                 headers.append(read_header(file))
                 self._digests.append(file_digest(file))
+                self._watched.append(WatchedFile(part, file.id.get_vfd_handle()))
         first = headers[0]
         if first.dtype.kind == "V":
             raise ValueError(f"{self.paths[0]} holds a DataFrame: read it with as_arrays(path).")
+        reading.check_torch_dtype(first.dtype, self.paths[0])
         for part, header in zip(self.paths, headers, strict=True):
             got, expected = ((h.layout, h.dtype, h.shape, h.classes.tolist()) for h in (header, first))
             if got != expected:
                 difference = f"got {_describe(header)} instead of {_describe(first)}"
                 raise ValueError(f"{part} must be like {self.paths[0]}: {difference}.")
         self.layout, self.classes = first.layout, first.classes.tolist()
+        self._kind = first.dtype, first.shape
         self.targets = np.concatenate([header.labels for header in headers])
         self.synthetic = np.concatenate([header.synthetic for header in headers])
         weights = [header.weights for header in headers]
@@ -259,13 +271,7 @@ class HDF5Dataset(Dataset):
             self._select_classes(class_subset)
 
     def _select_classes(self, labels: Any) -> None:
-        if isinstance(labels, str | bytes) or not isinstance(labels, Iterable):
-            raise ValueError(f"`class_subset` must be a sequence of labels, got {labels!r}.")
-        labels = list(labels)
-        unknown = [label for label in labels if label not in self.classes]
-        if unknown:
-            raise ValueError(f"`class_subset` must name classes among {self.classes}, got {unknown}.")
-        self._rows = np.flatnonzero(np.isin(self.targets, [self.classes.index(label) for label in labels]))
+        self._rows = reading.rows_of_classes(self.targets, self.classes, labels)
         self.targets, self.synthetic = self.targets[self._rows], self.synthetic[self._rows]
         if self.sample_weight is not None:
             self.sample_weight = self.sample_weight[self._rows]
@@ -280,7 +286,7 @@ class HDF5Dataset(Dataset):
         index = int(index) % n
         row = index if self._rows is None else int(self._rows[index])
         part = 0 if len(self.paths) == 1 else int(self._starts.searchsorted(row, "right")) - 1
-        image = np.array(self._images(part)[row - int(self._starts[part])])
+        image = reading.read_sample(self._images(part), row - int(self._starts[part]), self.paths[part])
         return self._item(image, int(self.targets[index]))
 
     def __getitems__(self, indices: Sequence[int]) -> list[tuple[Any, int]]:
@@ -295,50 +301,41 @@ class HDF5Dataset(Dataset):
         read: list[Any] = [None] * len(rows)
         for part in set(parts.tolist()):
             places = np.flatnonzero(parts == part)
-            samples = _read(self._images(part), rows[places] - self._starts[part])
+            samples = reading.read_samples(
+                self._images(part), rows[places] - self._starts[part], self.paths[part]
+            )
             for place, sample in zip(places.tolist(), samples, strict=True):
                 read[place] = sample
         return [self._item(row, label) for row, label in zip(read, self.targets[items].tolist(), strict=True)]
 
     def _item(self, row: np.ndarray, label: int) -> tuple[Any, int]:
-        image: Any = torch.from_numpy(row)
-        if self.layout == "table":
-            pass
-        elif image.ndim == 2:
-            image = image[None]
-        elif self.layout == "nhwc":
-            image = image.permute(2, 0, 1)
-        if self.transform is not None:
-            image = self.transform(image)
-        return image, label
+        image = reading.as_tensor(row, self.layout)
+        return image if self.transform is None else self.transform(image), label
 
-    def _images(self, part: int) -> np.ndarray | h5py.Dataset:
+    def _images(self, part: int) -> reading.Samples:
         """Return the samples of a file, mapped into memory where they are stored uncompressed."""
         if self._pid != os.getpid():
             self._files, self._pid = {}, os.getpid()
         if part not in self._files:
-            file = h5py.File(self.paths[part], "r")
-            if file_digest(file) != self._digests[part]:
-                raise ValueError(f"{self.paths[part]} was replaced since: make a new HDF5Dataset.")
-            images = file[LAYOUTS[self.layout]]
-            offset = images.id.get_offset()
-            if offset is not None:
-                images = np.memmap(self.paths[part], images.dtype, "r", offset, images.shape).view(np.ndarray)
-            self._files[part] = images
-        return self._files[part]
+            self._files[part] = self._open(part)
+        return self._files[part]()
+
+    def _open(self, part: int) -> Callable[[], reading.Samples]:
+        path = self.paths[part]
+        for watched in self._watched[part : part + 1]:  # HDF5 may show what it read before a change
+            watched.check()
+        check_regular(path)
+        with checks.errors_named(path):
+            file = h5py.File(path, "r")
+            digest, images = file_digest(file), checked_samples(file)
+        shape = (int(self._starts[part + 1] - self._starts[part]), *self._kind[1])
+        if (digest, images.dtype, images.shape) != (self._digests[part], self._kind[0], shape):
+            file.close()
+            raise ValueError(f"{printable(path)} was replaced since: make a new HDF5Dataset.")
+        return reading.watch_samples(file, images, path)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_files": {}}
-
-
-def _read(images: np.ndarray | h5py.Dataset, rows: np.ndarray) -> np.ndarray:
-    """Return a copy of some samples."""
-    if isinstance(images, np.ndarray):
-        return np.asarray(images[rows])
-    read = np.empty((len(rows), *images.shape[1:]), images.dtype)
-    for place in rows.argsort().tolist():  # in the file's order: each chunk is decompressed once
-        read[place] = images[int(rows[place])]
-    return read
+        return {**self.__dict__, "_files": {}, "_watched": []}  # elsewhere, a copy of a file will do
 
 
 def _index_error(index: int, n: int) -> IndexError:

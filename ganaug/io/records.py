@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import reprlib
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,21 @@ from ganaug.data.containers import (
 MISSING_CODE = -1
 # HDF5 has 64 KiB for the names of all fields.
 MAX_FIELDS = 500
+CODE_FIELD = "<i4"
+MISSING_TOKENS = ("None", "nan", "NA")
+# Of a column: the type of each key, those that each has, and those that only some have.
+KEY_TYPES: dict[str, Any] = {
+    "name": str | int,
+    "dtype": str,
+    "field": str,
+    "mask": bool,
+    "values": list,
+    "missing": str,
+    "categories": list,
+    "ordered": bool,
+}
+REQUIRED_KEYS = {"name", "dtype", "field", "mask"}
+MAX_DTYPE_CHARACTERS = 200
 
 
 class DataFrameSchema:
@@ -97,17 +114,29 @@ class DataFrameSchema:
         return records.view(self.storage_dtype)
 
     def from_records(self, records: np.ndarray) -> Any:
-        """Return as a DataFrame what `to_records` returned."""
+        """Return as a DataFrame what `to_records` returned.
+
+        Raises
+        ------
+        ValueError
+            If the records are not those of the schema.
+        """
+        if records.dtype != self.storage_dtype:
+            raise ValueError(
+                f"The records are of {str(records.dtype)[:200]}, and `columns` describes"
+                f" {str(self.storage_dtype)[:200]}."
+            )
         records, columns = records.view(self.dtype), []
         for place, column in enumerate(self.schema):
             values = records[f"c{place}"]
             if "values" in column:
+                _check_codes(values, column)
                 missing = missing_value(column.get("missing", "None"))
                 values = np.array([*column["values"], missing], dtype=object)[values]  # its code is -1
             elif column["mask"] and records[f"m{place}"].any():
                 values = values.astype(object)
                 values[records[f"m{place}"] == 1] = missing_value("NA")
-            dtype = pandas_dtype(column["dtype"], column.get("categories"), column.get("ordered", False))
+            dtype = _checked_dtype(column)
             columns.append((column["name"], values, dtype))
         return make_dataframe(columns)
 
@@ -117,8 +146,19 @@ class DataFrameSchema:
 
     @classmethod
     def from_bytes(cls, content: bytes) -> DataFrameSchema:
-        """Restore what `to_bytes` returned."""
-        return cls(json.loads(content))
+        """Restore what `to_bytes` returned.
+
+        Raises
+        ------
+        ValueError
+            If it is something else. That the columns' dtypes are what it says is checked with the records.
+        """
+        schema = json.loads(content)
+        if not isinstance(schema, list) or not schema:
+            raise ValueError(f"`columns` must be a list of columns, got {_shown(schema)}.")
+        for place, column in enumerate(schema):
+            _check_column(column, f"Column {place} of `columns`")
+        return cls(schema)
 
 
 def _describe_column(name: Any, dtype: Any) -> dict[str, Any]:
@@ -140,10 +180,64 @@ def _describe_column(name: Any, dtype: Any) -> dict[str, Any]:
     values = [] if categories is None else categories.tolist()
     for value in values:
         _check_value(value, name)
-    column |= {"field": "<i4", "mask": False, "values": values}
+    column |= {"field": CODE_FIELD, "mask": False, "values": values}
     if categories is not None:
         column |= {"categories": categories.tolist(), "ordered": bool(dtype.ordered)}
     return column
+
+
+def _check_column(column: Any, what: str) -> None:
+    """Raise ValueError unless a column that was read has the keys that are written, and no other."""
+    if not isinstance(column, dict) or not REQUIRED_KEYS <= set(column) <= set(KEY_TYPES):
+        raise ValueError(f"{what} must have the keys {sorted(REQUIRED_KEYS)}, got {_shown(column)}.")
+    for key, value in column.items():
+        # A bool is an int, and no name.
+        if not isinstance(value, KEY_TYPES[key]) or (key == "name" and isinstance(value, bool)):
+            raise ValueError(f"{what}: `{key}` must be of type {KEY_TYPES[key]}, got {_shown(value)}.")
+    if "values" in column and (column["field"] != CODE_FIELD or column["mask"]):
+        raise ValueError(f"{what} has values: `field` must be {CODE_FIELD!r}, got {_shown(column['field'])}.")
+    if not re.fullmatch(r"[<>|][iuf][0-9]{1,2}|u1", column["field"]):
+        raise ValueError(f"{what}: `field` must be a dtype of numbers, got {_shown(column['field'])}.")
+    if column.get("missing", "None") not in MISSING_TOKENS:
+        raise ValueError(
+            f"{what}: `missing` must be one of {MISSING_TOKENS}, got {_shown(column['missing'])}."
+        )
+    for key in ("values", "categories"):
+        wrong = [value for value in column.get(key, []) if not isinstance(value, str | int | float)]
+        if wrong:
+            raise ValueError(f"{what}: `{key}` must be strings, numbers or booleans, got {_shown(wrong[0])}.")
+
+
+def _checked_dtype(column: dict[str, Any]) -> Any:
+    """Return the dtype of a column, or raise ValueError if no such column is stored in this way."""
+    name, wrong = column["dtype"], "must be the name of a column's dtype"
+    if len(name) > MAX_DTYPE_CHARACTERS:
+        raise ValueError(f"`dtype` {wrong}, got {_shown(name)}.")
+    dtype = pandas_dtype(name, column.get("categories"), column.get("ordered", False))
+    if "values" in column:
+        if isinstance(dtype, np.dtype) and dtype.kind in "SUV" and dtype.itemsize:
+            raise ValueError(f"`dtype` {wrong}, got {_shown(name)}, which pads each value to its width.")
+        return dtype
+    stored = _describe_column(column["name"], dtype)
+    if "values" in stored or stored["field"] != column["field"] or stored["mask"] != column["mask"]:
+        raise ValueError(
+            f"Column {_shown(column['name'])} of dtype {_shown(name)} must be stored as {stored}, got"
+            f" `field` {_shown(column['field'])} and `mask` {column['mask']}."
+        )
+    return dtype
+
+
+def _check_codes(codes: np.ndarray, column: dict[str, Any]) -> None:
+    last = len(column["values"]) - 1
+    if len(codes) and not MISSING_CODE <= codes.min() <= codes.max() <= last:
+        raise ValueError(
+            f"Column {_shown(column['name'])} holds codes from {codes.min()} to {codes.max()}, and has"
+            f" {last + 1} values."
+        )
+
+
+def _shown(value: Any) -> str:
+    return reprlib.repr(value)  # a stranger's value may be long
 
 
 def _to_codes(series: Any, column: dict[str, Any], codes: dict[tuple[str, Any], int]) -> list[int]:
