@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from ganaug.data.labels import encode_labels, label_indices
+from ganaug.data.labels import encode_labels, expand_counts, label_indices
 from ganaug.io.arrays import as_arrays
 
 
@@ -87,3 +87,23 @@ def test_missing_labels_of_pandas():
     y = pd.Series(["a", pd.NA, "b", "a"], dtype="string")
     with pytest.raises(ValueError, match="missing labels, the first at row 1"):
         as_arrays((np.zeros((4, 8, 8)), y))
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [("caf\udce9", r"text that UTF-8 can hold, got 'caf\\udce9'"), ("a\0b", "without NUL characters")],
+)
+@pytest.mark.parametrize("dtype", [object, ">U9", "<U9"])
+def test_text_that_no_file_holds_is_no_label(label, message, dtype):
+    X = np.zeros((4, 8, 8), np.uint8)
+    with pytest.raises(ValueError, match=message):
+        as_arrays((X, np.array(["猫", label, "", "猫"], dtype=dtype)))
+    assert as_arrays((X, np.array(["猫", "🐈", "", "猫"], dtype=dtype)))[1].tolist() == ["猫", "🐈", "", "猫"]
+
+
+@pytest.mark.parametrize("count", [10**12 + 1, 10**18, 10**30])
+def test_counts_of_which_no_file_holds_so_many(count):
+    with pytest.raises(
+        ValueError, match=f"`counts` must be at most 1000000000000, got {count} for class 'b'"
+    ):
+        expand_counts({"b": count}, np.array(["a", "b"]))

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import errno
+import math
+import os
+import socket
 from collections import Counter
+from pathlib import Path
 from types import SimpleNamespace
 
 import h5py
@@ -11,6 +15,12 @@ import torch
 from conftest import StripeGenerator
 
 from ganaug import ConditionalGAN, HDF5Dataset, as_arrays, write_hdf5
+from ganaug.io.blocks import BlockPlan
+
+
+def visible(folder):
+    """Return the names in a folder, but for those of locks."""
+    return sorted(file.name for file in folder.iterdir() if not file.name.startswith("."))
 
 
 def test_schema(tmp_path):
@@ -99,7 +109,7 @@ def test_real_rows_stand_first_with_their_weights(added, tmp_path):
 def test_bad_real_rows(X, y, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         write_hdf5(StripeGenerator([0, 1]), tmp_path / "x.h5", 3, real=(X, y))
-    assert list(tmp_path.iterdir()) == []
+    assert visible(tmp_path) == []
 
 
 def test_what_the_file_says_of_its_rows(tmp_path):
@@ -135,18 +145,67 @@ def test_a_failure_leaves_nothing(tmp_path):
 
     with pytest.raises(RuntimeError, match="out of ideas"):
         write_hdf5(Fails([0, 1]), tmp_path / "x.h5", {0: 5000, 1: 1})
-    assert list(tmp_path.iterdir()) == []
+    assert visible(tmp_path) == []
 
 
 def test_an_existing_file_is_kept(tmp_path):
-    path = tmp_path / "x.h5"
-    path.write_text("precious")
+    path = write_hdf5(StripeGenerator([0, 1]), tmp_path / "x.h5", 3)
+    before = path.read_bytes()
     with pytest.raises(FileExistsError, match="overwrite=True"):
         write_hdf5(StripeGenerator([0, 1]), path, 5)
-    assert path.read_text() == "precious"
+    assert path.read_bytes() == before
     write_hdf5(StripeGenerator([0, 1]), path, 5, overwrite=True)
     assert len(HDF5Dataset(path)) == 10
-    assert len(list(tmp_path.iterdir())) == 1
+    path.write_bytes(b"")  # holds nothing to lose
+    write_hdf5(StripeGenerator([0, 1]), path, 4, overwrite=True)
+    assert len(HDF5Dataset(path)) == 8
+    assert visible(tmp_path) == ["x.h5"]
+
+
+@pytest.mark.parametrize("options", [{}, {"overwrite": True}, {"resume": True}])
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("text", "exists, and overwrite=True .* replaces HDF5 files only"),
+        ("folder", "is a folder: name a file"),
+        ("pipe", "is a named pipe, not a regular file"),
+        ("socket", "is a socket, not a regular file"),
+        ("link to nothing", "is a symbolic link, not a regular file"),
+        ("link to a device", "is a symbolic link, not a regular file"),
+        ("link to text", "exists, and overwrite=True .* replaces HDF5 files only"),
+    ],
+)
+def test_what_is_no_file_of_ours_is_never_replaced(kind, message, options, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # the path of a socket has to be short
+    path, text = Path("x.h5"), Path("mine.txt")
+    text.write_text("precious")
+    if kind == "text":
+        path.write_text("precious")
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as end:
+            end.bind(str(path))
+    else:
+        path.symlink_to({"nothing": "missing", "a device": os.devnull, "text": text}[kind[8:]])
+    before = path.lstat()
+    with pytest.raises(FileExistsError, match=message):
+        write_hdf5(StripeGenerator([0, 1]), path, 5, **options)
+    after = path.lstat()
+    assert (after.st_ino, after.st_mode, after.st_size) == (before.st_ino, before.st_mode, before.st_size)
+    assert text.read_text() == "precious"
+    assert visible(tmp_path) == ["mine.txt", "x.h5"]
+
+
+def test_a_link_to_a_data_set_is_replaced_itself(tmp_path):
+    real = write_hdf5(StripeGenerator([0, 1]), tmp_path / "real.h5", 3)
+    before = real.read_bytes()
+    (tmp_path / "x.h5").symlink_to(real)
+    write_hdf5(StripeGenerator([0, 1]), tmp_path / "x.h5", 5, overwrite=True)
+    assert len(HDF5Dataset(tmp_path / "x.h5")) == 10
+    assert real.read_bytes() == before
 
 
 @pytest.mark.parametrize(
@@ -156,12 +215,15 @@ def test_an_existing_file_is_kept(tmp_path):
         (0, "got no samples at all"),
         ({0: 2.5}, "got 2.5 for class 0"),
         ({9: 2}, r"among \[0, 1\], got 9"),
+        (10**18, r"`counts` must .*at most \d+.*, got 10{18}"),
+        (10**30, r"`counts` must .*at most \d+.*, got 10{30}"),
+        ({0: 10**12, 1: 3}, r"at most 48592007999 samples in all where `block_size` is 1024, got 10{11}3"),
     ],
 )
 def test_bad_counts(counts, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         write_hdf5(StripeGenerator([0, 1]), tmp_path / "x.h5", counts)
-    assert list(tmp_path.iterdir()) == []
+    assert visible(tmp_path) == []
 
 
 def test_a_missing_folder(tmp_path):
@@ -175,7 +237,7 @@ def test_bad_targets_and_seeds(tmp_path):
     for seed in (-1, 2**70, "x"):
         with pytest.raises(ValueError, match="`random_state` must be"):
             write_hdf5(StripeGenerator([0, 1]), tmp_path / "x.h5", 2, random_state=seed)
-    assert list(tmp_path.iterdir()) == []
+    assert visible(tmp_path) == []
 
 
 @pytest.mark.parametrize(("present", "block_size"), [([0, 1], 1), ([0, 0, 0, 1], 1), (range(2100), 1024)])
@@ -193,21 +255,36 @@ def test_no_block_is_empty(present, block_size, tmp_path):
     assert sum(asked) == len(present)
 
 
-@pytest.mark.parametrize("how", ["little", "a quota"])
+def test_the_largest_counts_are_counted_right():
+    most = math.isqrt(2**61)
+    plan = BlockPlan(StripeGenerator([0, 1]), np.array([most - 1, 1]), None, "nhwc", 1)
+    assert plan.start(len(plan)) == most
+    assert plan.length(len(plan) - 1) in (0, 1, 2)
+
+
+def test_more_samples_than_the_disk_holds(tmp_path):
+    with pytest.raises(OSError, match="No room in .*: the file takes"):
+        write_hdf5(StripeGenerator([0, 1]), tmp_path / "x.h5", 2 * 10**10)
+    assert visible(tmp_path) == []
+
+
+@pytest.mark.parametrize("how", ["little", "a quota", "a quota that the journal fits in"])
 def test_no_room_is_found_out_before_anything_is_written(how, tmp_path, monkeypatch):
     if how == "little":
         monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=2**20 + 10_000))
         message = "No room in .*: the file takes 1.0 MiB, and 1.0 MiB are free"
     else:
 
-        def full(*_):
-            raise OSError(errno.ENOSPC, "No space left on device")
+        def full(descriptor, offset, size):
+            if size > 4096 or how == "a quota":
+                raise OSError(errno.ENOSPC, "No space left on device")
 
         monkeypatch.setattr("os.posix_fallocate", full)
-        message = r"No room for .*x\.h5\.partial, which takes 0.0 MiB"
+        name = "journal" if how == "a quota" else "partial"
+        message = rf"No room for .*x\.h5\.{name}, which takes 0.0 MiB"
     with pytest.raises(OSError, match=message):
         write_hdf5(StripeGenerator([0, 1]), tmp_path / "x.h5", 100)
-    assert list(tmp_path.iterdir()) == []
+    assert visible(tmp_path) == []
 
 
 def test_a_second_file_takes_room_too(tmp_path, monkeypatch):
@@ -245,7 +322,7 @@ def test_weights_of_wrong_length(tmp_path):
         ValueError, match=r"`sample_weight` must return one weight for each of 6 samples, got shape"
     ):
         write_hdf5(StripeGenerator([0, 1]), tmp_path / "x.h5", 3, sample_weight=lambda y, synthetic: [1.0])
-    assert list(tmp_path.iterdir()) == []
+    assert visible(tmp_path) == []
 
 
 @pytest.mark.parametrize("compression", [None, "gzip", "lzf"])
@@ -264,7 +341,7 @@ def test_layouts_and_compression(compression, shape, tmp_path):
     with h5py.File(files["nchw"]) as file:
         assert file["imgs"].shape == ((100, 1, 8, 8) if len(shape) == 2 else (100, 3, 8, 9))
         assert file["imgs"].compression == compression
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(visible(tmp_path)) == 2
 
 
 def test_the_file_says_what_made_it(stripes, tmp_path):
@@ -288,7 +365,7 @@ def test_the_file_says_what_made_it(stripes, tmp_path):
 def test_bad_options(options, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         write_hdf5(StripeGenerator([0, 1]), tmp_path / "x.h5", 2, **options)
-    assert list(tmp_path.iterdir()) == []
+    assert visible(tmp_path) == []
 
 
 def test_an_array_of_numbers_is_a_data_set(tmp_path):

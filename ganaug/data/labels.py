@@ -14,6 +14,7 @@ from torch import Tensor
 from ganaug.data.containers import as_array, is_missing
 
 MIN_CLASS_SIZE = 2
+MAX_COUNT = 10**12  # samples asked for of a class; sums of so many fit in an int64
 LABEL_TYPES: tuple[Any, ...] = (str, (bool, np.bool_), (int, float, np.number))
 
 
@@ -39,6 +40,8 @@ def check_labels(y: Any, n_rows: int, name: str = "y", of: str = "X") -> np.ndar
     if y.dtype.kind not in "biufUO" or (y.dtype == object and types - {"bool", "int", "float"}):
         raise ValueError(f"`{name}` must hold ints, strings, bools or floats, got {got}: convert them.")
     check_classification_targets(y)
+    if y.dtype.kind == "U":
+        _check_text(y, name)
     return y
 
 
@@ -95,7 +98,7 @@ def expand_counts(counts: Any, classes: np.ndarray) -> np.ndarray:
     Raises
     ------
     ValueError
-        If a number is not an int from 0 up, or a label is unknown.
+        If a number is not an int from 0 to `MAX_COUNT`, or a label is unknown.
     """
     expanded = dict.fromkeys(range(len(classes)), counts)
     if isinstance(counts, Mapping):
@@ -106,6 +109,10 @@ def expand_counts(counts: Any, classes: np.ndarray) -> np.ndarray:
         if not isinstance(count, int | np.integer) or isinstance(count, bool) or count < 0:
             raise ValueError(
                 f"`counts` must be ints from 0 up, got {count!r} for class {classes.tolist()[index]!r}."
+            )
+        if count > MAX_COUNT:
+            raise ValueError(
+                f"`counts` must be at most {MAX_COUNT}, got {count} for class {classes.tolist()[index]!r}."
             )
         numbers[index] = count
     return numbers
@@ -149,6 +156,22 @@ def seeded_clone(estimator: Any, seed: int) -> Any:
     copy = clone(estimator)
     names = [name for name in copy.get_params() if name.split("__")[-1] == "random_state"]
     return copy.set_params(**dict.fromkeys(names, seed))
+
+
+def _check_text(y: np.ndarray, name: str) -> None:
+    """Raise ValueError if a label can't be written to a file: one that is not UTF-8, or holds a NUL.
+
+    A name of a file that is not UTF-8 comes from the system with surrogates.
+    """
+    if not y.dtype.itemsize:
+        return
+    codes = np.array(y, dtype=y.dtype.newbyteorder("="), order="C").view(np.uint32).reshape(len(y), -1)
+    surrogate = ((codes >= 0xD800) & (codes <= 0xDFFF)).any(axis=1)
+    nul = ((codes[:, :-1] == 0) & (codes[:, 1:] != 0)).any(axis=1)  # numpy fills up with NUL at the end
+    for wrong, what in ((surrogate, "text that UTF-8 can hold"), (nul, "text without NUL characters")):
+        if wrong.any():
+            label = y[wrong.argmax()].item()
+            raise ValueError(f"Labels of `{name}` must be {what}, got {label!r}: rename the class.")
 
 
 def _label_array(labels: Any) -> np.ndarray:

@@ -3,16 +3,74 @@
 from __future__ import annotations
 
 import hashlib
+import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from ganaug.data.containers import as_container, is_dataframe, take
-from ganaug.data.labels import check_labels, label_indices
+from ganaug.data.labels import check_labels, expand_counts, label_indices
 from ganaug.data.protocol import ConditionalGenerator
 from ganaug.io.hdf5 import LAYOUTS, checksum
 from ganaug.io.records import DataFrameSchema
+
+COMPRESSIONS = ("gzip", "lzf")
+
+
+def digest_of(blocks: Iterable[np.ndarray], labels: np.ndarray) -> str:
+    """Return a text that differs between two sets of samples, in blocks, and their class indices."""
+    samples = sum(map(checksum, blocks)) % 2**64
+    return f"{len(labels)} rows {samples:016x} {hashlib.sha256(labels.tobytes()).hexdigest()[:16]}"
+
+
+def count_samples(counts: Any, classes: np.ndarray, block_size: int) -> np.ndarray:
+    """Return how many samples to make of each class.
+
+    Raises
+    ------
+    ValueError
+        If they are no such numbers, or too many to be counted in blocks of this size.
+    """
+    per_class = expand_counts(counts, classes)
+    total = sum(per_class.tolist())
+    most = min(math.isqrt(2**61 * block_size), 2**60)  # the product of samples and blocks is an int64
+    if total > most:
+        raise ValueError(
+            f"`counts` must ask for at most {most} samples in all where `block_size` is {block_size}, got"
+            f" {total}."
+        )
+    return per_class
+
+
+def check_options(layout: str, compression: str | None, block_size: Any) -> None:
+    """Raise ValueError unless the options of a file are among those there are."""
+    for name, value, allowed in (
+        ("layout", layout, ("nhwc", "nchw")),
+        ("compression", compression, (None, *COMPRESSIONS)),
+    ):
+        if value not in allowed:
+            raise ValueError(f"`{name}` must be one of {list(allowed)}, got {value!r}.")
+    if not isinstance(block_size, int | np.integer) or isinstance(block_size, bool) or block_size < 1:
+        raise ValueError(f"`block_size` must be an int of at least 1, got {block_size!r}.")
+
+
+def check_seed(random_state: Any) -> None:
+    """Raise ValueError unless `random_state` is a seed that a file can hold, or None."""
+    is_int = isinstance(random_state, int | np.integer) and not isinstance(random_state, bool)
+    if random_state is not None and not (is_int and 0 <= random_state < 2**63):
+        raise ValueError(f"`random_state` must be an int from 0 to 2**63 - 1 or None, got {random_state!r}.")
+
+
+def model_digest(gan: Any) -> str:
+    """Return the digest of a model, or of the one in a gate; an empty string if there is none."""
+    while not hasattr(gan, "digest") and hasattr(gan, "gan_"):
+        gan = gan.gan_
+    try:
+        return gan.digest() if hasattr(gan, "digest") else ""
+    except ValueError:  # the model can't be saved
+        return ""
 
 
 class BlockPlan:
@@ -119,9 +177,7 @@ class BlockPlan:
 
     def real_digest(self) -> str:
         """Return a text that differs between two sets of real samples."""
-        sums = (checksum(self.make(block)) for block in range(self.n_real_blocks))
-        labels = hashlib.sha256(self.real_labels.tobytes()).hexdigest()[:16]
-        return f"{len(self.real_labels)} rows {sum(sums) % 2**64:016x} {labels}"
+        return digest_of(map(self.make, range(self.n_real_blocks)), self.real_labels)
 
     def _count_before(self, block: int) -> np.ndarray:
         """Return the number of samples of each class before a synthetic block."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from ganaug.io.blocks import BlockPlan
-from ganaug.io.disk import atomic_write
+from ganaug.io.blocks import BlockPlan, digest_of
 from ganaug.io.hdf5 import (
     CHECKSUM,
     CLASSES,
@@ -22,13 +23,15 @@ from ganaug.io.hdf5 import (
     LAYOUTS,
     SYNTHETIC,
     WEIGHTS,
+    check_images,
     checksum,
+    open_hdf5,
+    read_header,
     text_checksum,
 )
 
 SampleWeight = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
-COMPRESSIONS = ("gzip", "lzf")
 # Samples in a chunk of a compressed file: larger chunks make random reads several times slower.
 CHUNK_SIZE = 16
 COPY_BLOCK = 1024  # samples that are compressed at once
@@ -55,6 +58,17 @@ def check_free_space(partial: Path, plan: BlockPlan, compression: str | None, *,
         )
 
 
+def schema_space(plan: BlockPlan) -> int:
+    """Return the bytes to set aside for the schema of a DataFrame; 0 without one."""
+    # Twice what the first block needs: later blocks may hold new values.
+    return 0 if plan.schema is None else METADATA_BYTES + 2 * len(plan.schema.to_bytes())
+
+
+def as_text(classes: np.ndarray) -> np.ndarray:
+    """Return labels as a file holds them: bytes as strings."""
+    return classes.astype(str) if classes.dtype.kind == "S" else classes
+
+
 def lay_out(
     file: h5py.File, plan: BlockPlan, run: dict[str, Any], sample_weight: SampleWeight | None
 ) -> None:
@@ -72,8 +86,7 @@ def lay_out(
     shape = (plan.n_samples, *template.shape[1:])
     samples = file.create_dataset(plan.key, shape, template.dtype, dcpl=allocation)
     if plan.schema is not None:
-        # Twice what the first block needs: later blocks may hold new values.
-        space = np.zeros(METADATA_BYTES + 2 * len(plan.schema.to_bytes()), np.uint8)
+        space = np.zeros(schema_space(plan), np.uint8)
         file.create_dataset(COLUMNS, data=space).attrs[CHECKSUM] = np.uint64(0)
     samples.attrs[CHECKSUM], samples.attrs[DTYPE] = np.uint64(0), str(template.dtype)
     classes = plan.gan.classes_
@@ -83,7 +96,7 @@ def lay_out(
         per_sample[WEIGHTS] = _weights(sample_weight, classes[labels], per_sample[SYNTHETIC])
     for key, values in per_sample.items():
         file.create_dataset(key, data=values).attrs[CHECKSUM] = np.uint64(checksum(values))
-    classes = classes.astype(str) if classes.dtype.kind == "S" else classes
+    classes = as_text(classes)
     file[CLASSES] = classes.astype(h5py.string_dtype()) if classes.dtype.kind == "U" else classes
     file[CLASSES].attrs[CHECKSUM] = np.uint64(text_checksum(classes))
     _write_origin(file, plan.gan, run)
@@ -144,19 +157,94 @@ def write_schema(file: h5py.File, plan: BlockPlan) -> None:
     stored.attrs.modify(CHECKSUM, np.uint64(checksum(stored[:])))
 
 
-def compress(path: Path, compression: str) -> None:
-    """Replace a file by one whose samples are chunked and compressed."""
-    with atomic_write(path) as partial, h5py.File(path, "r") as old, h5py.File(partial, "w") as new:
-        new.attrs.update(old.attrs)
-        for key, dataset in old.items():
-            if key == CLASSES:
-                old.copy(dataset, new)
-                continue
-            chunk_size = CHUNK_SIZE if dataset.ndim > 1 else 1024
-            chunks = (min(chunk_size, len(dataset)), *dataset.shape[1:])
-            copy = new.create_dataset(
-                key, dataset.shape, dataset.dtype, chunks=chunks, compression=compression
-            )
-            copy.attrs.update(dataset.attrs)
-            for start in range(0, len(dataset), COPY_BLOCK):
-                copy[start : start + COPY_BLOCK] = dataset[start : start + COPY_BLOCK]
+def compress(source: Path, path: Path, compression: str) -> None:
+    """Write a file anew to `path`, its samples chunked and compressed; all of it, or nothing."""
+    try:
+        with h5py.File(source, "r") as old, h5py.File(path, "x") as new:
+            new.attrs.update(old.attrs)
+            for key, dataset in old.items():
+                if key == CLASSES:
+                    old.copy(dataset, new)
+                    continue
+                chunk_size = CHUNK_SIZE if dataset.ndim > 1 else 1024
+                chunks = (min(chunk_size, len(dataset)), *dataset.shape[1:])
+                copy = new.create_dataset(
+                    key, dataset.shape, dataset.dtype, chunks=chunks, compression=compression
+                )
+                copy.attrs.update(dataset.attrs)
+                for start in range(0, len(dataset), COPY_BLOCK):
+                    copy[start : start + COPY_BLOCK] = dataset[start : start + COPY_BLOCK]
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def check_partial(file: h5py.File, plan: BlockPlan, columns: Any) -> None:
+    """Raise ValueError unless a partial file was laid out for such a plan, and such columns."""
+    try:
+        samples = sample_dataset(file)
+        fits = len(samples) == plan.n_samples and samples.id.get_offset() is not None
+        fits &= CHECKSUM in samples.attrs and samples.dtype.kind in "biufV"
+        fits &= (COLUMNS in file) == (columns is not None)
+    except Exception as exc:  # h5py raises a type for each way in which a file can be broken
+        raise ValueError(str(exc)) from exc
+    if not fits:
+        raise ValueError("its samples are not those that were laid out")
+
+
+def check_last_block(file: h5py.File, plan: BlockPlan, done: int) -> None:
+    """Raise ValueError if the generator makes the last of `done` blocks otherwise now."""
+    if not done:
+        return
+    written = sample_dataset(file)[plan.start(done - 1) : plan.start(done)]
+    # Byte by byte: NaN is not equal to itself.
+    if written.tobytes() != plan.make(done - 1).tobytes():
+        raise ValueError(
+            f"`gan` makes other samples now than those in {file.filename}: resume with the model,"
+            " versions, device and number of threads of the run that was stopped, or pass"
+            " overwrite=True (--overwrite) to start anew."
+        )
+
+
+def is_complete(path: Path, run: dict[str, Any], compression: str | None) -> bool:
+    """Return whether a file is what a run with such arguments ends with, down to its checksums.
+
+    As far as a file says with which it was made: not the size of blocks, nor what the weights were. A
+    "random_state" of None is any.
+    """
+    try:
+        with open_hdf5(path) as file:
+            header, samples = read_header(file), sample_dataset(file)
+            n_real = int(np.count_nonzero(~header.synthetic))
+            starts = range(0, n_real, COPY_BLOCK)
+            blocks = (samples[start : min(start + COPY_BLOCK, n_real)] for start in starts)
+            counts = np.bincount(header.labels[header.synthetic], minlength=len(header.classes))
+            found = {
+                "counts": counts.tolist(),
+                "classes": [str(label) for label in header.classes],
+                "weighted": header.weights is not None,
+                "layout": run["layout"] if header.layout == "table" else header.layout,
+                "compression": samples.compression,
+                "model": str(file.attrs["model"]),
+                "real": digest_of(blocks, header.labels[:n_real]),
+            }
+            if run["random_state"] is not None:
+                found["random_state"] = int(file.attrs["seed"])
+        check_images(path)
+    except ValueError:
+        return False
+    asked = {**run, "compression": compression}
+    return all(asked[name] == value for name, value in found.items())
+
+
+def start_writeback(file: h5py.File) -> None:
+    """Let the system store what was written while the next block is made, and keep no copy in memory."""
+    if hasattr(os, "posix_fadvise"):
+        with suppress(OSError):  # it is advice
+            os.posix_fadvise(file.id.get_vfd_handle(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def sync_hdf5(file: h5py.File) -> None:
+    """Have the system put what was written to a file on the disk."""
+    file.flush()
+    os.fsync(file.id.get_vfd_handle())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -13,22 +14,38 @@ import h5py
 import numpy as np
 from tqdm.auto import tqdm
 
-from ganaug.data.labels import expand_counts
 from ganaug.data.protocol import ConditionalGenerator, check_generator
-from ganaug.io.blocks import BlockPlan
-from ganaug.io.disk import preallocate
+from ganaug.io.blocks import BlockPlan, check_options, check_seed, count_samples, model_digest
+from ganaug.io.disk import locked, preallocate, rename_new, sync
 from ganaug.io.hdf5 import CHECKSUM, checksum
 from ganaug.io.hdf5_layout import (
-    COMPRESSIONS,
     SampleWeight,
+    as_text,
     check_free_space,
+    check_last_block,
+    check_partial,
     check_schema_fits,
     compress,
+    is_complete,
     lay_out,
     sample_dataset,
+    schema_space,
+    start_writeback,
+    sync_hdf5,
     write_schema,
 )
-from ganaug.io.journal import WriterState, check_same_run, read_journal, sidecar_paths, write_journal
+from ganaug.io.journal import (
+    Journal,
+    WriterState,
+    check_place,
+    check_same_run,
+    check_target,
+    damaged_journal,
+    left_over,
+    remove_left_over,
+    sidecar_paths,
+    target_exists,
+)
 from ganaug.io.records import DataFrameSchema
 
 # A kill costs the work of so long; to sync more often would slow writing down.
@@ -63,7 +80,7 @@ def write_hdf5(
     writes: the same bits with the same generator, type of device, versions and number of threads.
 
     Until the file is whole it is beside `path` as ``NAME.partial``. Every ten seconds ``NAME.journal``
-    records how many blocks are durable.
+    records how many blocks are durable. A lock on ``.NAME.lock`` keeps other runs away.
 
     Parameters
     ----------
@@ -90,11 +107,12 @@ def write_hdf5(
     block_size : int, default=1024
         How many samples, about, are made and written at once.
     resume : bool, default=False
-        Continue a stopped run with the same arguments, if there is one.
+        Continue a stopped run with the same arguments, if there is one. If the file is there already, as
+        a run with these arguments writes it, it is left as it is.
     overwrite : bool, default=False
-        Replace an existing file, or what a stopped run left.
+        Replace an existing HDF5 file, or what a stopped run left. Nothing else is replaced.
     verbose : bool, default=False
-        Show a progress bar, on terminals only.
+        Show a progress bar, on terminals only; and say so if the file is already complete.
 
     Returns
     -------
@@ -103,9 +121,13 @@ def write_hdf5(
 
     Raises
     ------
+    BlockingIOError
+        If another run writes this file.
     FileExistsError
         If `path` exists and `overwrite` is False, or a stopped run left a partial file and both `resume`
-        and `overwrite` are False.
+        and `overwrite` are False. If there is something else than an HDF5 file at `path`, or something
+        that no run has left at the names beside it. If a file turns up at `path` during the run and
+        `overwrite` is False; what was written stays, for `resume`.
     OSError
         If there is too little space for the file, or with `compression` for a second one.
     ValueError
@@ -129,9 +151,9 @@ def write_hdf5(
     path = Path(path)
     check_target(path, overwrite, resume)
     check_generator(gan)
-    _check_options(layout, compression, block_size)
-    per_class = expand_counts(getattr(counts, "to_add", counts), gan.classes_)
-    _check_seed(random_state)
+    check_options(layout, compression, block_size)
+    per_class = count_samples(getattr(counts, "to_add", counts), gan.classes_, int(block_size))
+    check_seed(random_state)
     plan = BlockPlan(gan, per_class, real, layout, int(block_size))
     if plan.n_samples == 0:
         raise ValueError(
@@ -140,80 +162,47 @@ def write_hdf5(
     run = {
         "counts": per_class.tolist(),
         "real": plan.real_digest(),
-        "model": _model_digest(gan),
-        "classes": [str(label) for label in gan.classes_],
+        "model": model_digest(gan),
+        "classes": [str(label) for label in as_text(np.asarray(gan.classes_))],
         "weighted": sample_weight is not None,
         "layout": layout,
         "block_size": int(block_size),
     }
-    state = read_journal(path) if resume else None
-    if random_state is None:
-        random_state = _draw_seed() if state is None else state.run.get("random_state")
-    run["random_state"] = None if random_state is None else int(random_state)
-    if state is None:
-        state = WriterState(run)
-    else:
-        check_same_run(run, state, sidecar_paths(path)[1])
-    writer = HDF5Writer(
-        path, plan, state, sample_weight=sample_weight, compression=compression, verbose=verbose
-    )
-    writer.write()
+    with locked(path):
+        state = left_over(path, overwrite, resume)
+        if random_state is None and state is not None:
+            random_state = state.run["random_state"]
+        run["random_state"] = None if random_state is None else int(random_state)
+        if os.path.lexists(path) and not overwrite:
+            if not is_complete(path, run, compression):
+                raise target_exists(path)
+            if state is None or state.run == run:
+                remove_left_over(path)
+            if verbose:
+                print(f"{path} is already complete.", file=sys.stderr)
+            return path
+        if state is not None:
+            check_same_run(run, state, path)
+        elif random_state is None:
+            run["random_state"] = int(np.random.SeedSequence().generate_state(1)[0])
+        HDF5Writer(
+            path,
+            plan,
+            state or WriterState(run),
+            sample_weight=sample_weight,
+            compression=compression,
+            overwrite=overwrite,
+            verbose=verbose,
+        ).write()
     return path
-
-
-def _check_options(layout: str, compression: str | None, block_size: Any) -> None:
-    for name, value, allowed in (
-        ("layout", layout, ("nhwc", "nchw")),
-        ("compression", compression, (None, *COMPRESSIONS)),
-    ):
-        if value not in allowed:
-            raise ValueError(f"`{name}` must be one of {list(allowed)}, got {value!r}.")
-    if not isinstance(block_size, int | np.integer) or isinstance(block_size, bool) or block_size < 1:
-        raise ValueError(f"`block_size` must be an int of at least 1, got {block_size!r}.")
-
-
-def _check_seed(random_state: Any) -> None:
-    is_int = isinstance(random_state, int | np.integer) and not isinstance(random_state, bool)
-    if random_state is not None and not (is_int and 0 <= random_state < 2**63):
-        raise ValueError(f"`random_state` must be an int from 0 to 2**63 - 1 or None, got {random_state!r}.")
-
-
-def _draw_seed() -> int:
-    return int(np.random.SeedSequence().generate_state(1)[0])
-
-
-def _model_digest(gan: Any) -> str:
-    """Return the digest of a model, or of the one in a gate; an empty string if there is none."""
-    while not hasattr(gan, "digest") and hasattr(gan, "gan_"):
-        gan = gan.gan_
-    try:
-        return gan.digest() if hasattr(gan, "digest") else ""
-    except ValueError:  # the model can't be saved
-        return ""
-
-
-def check_target(path: Path, overwrite: bool, resume: bool) -> None:
-    """Raise OSError if no file can be written at `path`, or if what is there may not be replaced."""
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists: pass overwrite=True (--overwrite) to replace it.")
-    if path.is_dir():
-        raise FileExistsError(f"{path} is a folder: name a file.")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path.parent} is not a folder: make it first.")
-    state = None if resume or overwrite else read_journal(path)
-    if state is not None:
-        raise FileExistsError(
-            f"{sidecar_paths(path)[0]} is of a run that was stopped after {state.rows} rows: pass resume=True"
-            " (--resume) to go on, or overwrite=True (--overwrite) to start anew."
-        )
 
 
 class HDF5Writer:
     """Write the blocks of a plan to a partial file, which takes its place when it is whole.
 
-    The order of the steps makes a kill harmless. First the space of the whole file is allocated, and all
-    but the samples is written. Then follows block after block; the journal counts only blocks that have
-    been synced to disk. The file is renamed last.
+    The order of the steps makes a kill harmless. First comes the journal: what has none is never ours. Then
+    the space of the whole file is allocated, and all but the samples is written. Then follows block after
+    block; the journal counts only blocks that have been synced to disk. The file is renamed last.
     """
 
     def __init__(
@@ -224,72 +213,115 @@ class HDF5Writer:
         *,
         sample_weight: SampleWeight | None,
         compression: str | None,
+        overwrite: bool,
         verbose: bool,
     ) -> None:
         self.path, self.plan, self.state = path, plan, state
-        self.sample_weight, self.compression, self.verbose = sample_weight, compression, verbose
-        self.partial, self.journal = sidecar_paths(path)
-        plan.seed = int(np.random.SeedSequence(state.run.get("random_state")).generate_state(1)[0])
-        if state.blocks:
+        self.sample_weight, self.compression = sample_weight, compression
+        self.overwrite, self.verbose = overwrite, verbose
+        self.partial, self.packed, _ = sidecar_paths(path)
+        plan.seed = int(np.random.SeedSequence(state.run["random_state"]).generate_state(1)[0])
+        self._made: list[Path] = []  # what may be deleted if nothing comes of it
+        if not state.blocks:
+            return
+        if state.blocks > len(plan) or state.rows != plan.start(state.blocks):
+            raise damaged_journal(path, f"{state.rows} rows in {state.blocks} blocks")
+        try:
             plan.schema = None if state.columns is None else DataFrameSchema(state.columns)
+        except (LookupError, TypeError, ValueError) as exc:
+            raise damaged_journal(path, f"`columns`: {exc}") from exc
 
     def write(self) -> None:
         """Write the file, or what is missing of it."""
         resume = self.state.blocks > 0
         check_free_space(self.partial, self.plan, self.compression, resume=resume)
-        file = self._open(resume)
-        if not resume:
-            self.journal.unlink(missing_ok=True)  # only now: before, it may be that of a running writer
         try:
-            with file:
-                if not resume:
+            with self._resume() if resume else self._start() as file:
+                if resume:
+                    self._keep_journal()
+                else:
                     lay_out(file, self.plan, self.state.run, self.sample_weight)
                 file.flush()
                 preallocate(file.id.get_vfd_handle(), file.id.get_filesize(), file.filename)
-                self._check_last_block(file)
+                check_last_block(file, self.plan, self.state.blocks)
                 self._write_blocks(file)
                 sample_dataset(file).attrs.modify(CHECKSUM, np.uint64(self.state.checksum))
                 write_schema(file, self.plan)
-                _sync(file)
-            if self.compression is not None:
-                compress(self.partial, self.compression)
-            self.partial.replace(self.path)
-            self.journal.unlink(missing_ok=True)
+                self._note(file)
+            self._finish()
         except BaseException:
-            # With a journal, the partial file may be hours of work, for `resume` to continue.
-            if not self.journal.exists():
-                self.partial.unlink(missing_ok=True)
+            # With blocks in its journal, the partial file may be hours of work, for `resume` to continue.
+            for made in reversed(self._made):
+                made.unlink(missing_ok=True)
             raise
 
-    def _open(self, resume: bool) -> h5py.File:
+    def _start(self) -> h5py.File:
+        """Return a new partial file, in the place of what an earlier run left."""
         if self.partial.exists():
-            try:
-                file = h5py.File(self.partial, "r+")
-                if resume:
-                    return file
-                file.close()
-            except BlockingIOError as exc:  # mode "w" would empty the file before it finds it locked
-                raise BlockingIOError(f"{self.partial} is being written by another run.") from exc
-            except OSError as exc:
-                if resume:
-                    raise ValueError(
-                        f"{self.partial} is damaged: pass overwrite=True (--overwrite) to start anew. ({exc})"
-                    ) from exc
-        return h5py.File(self.partial, "w")
+            with suppress(ValueError):
+                self._open().close()
+        remove_left_over(self.path)
+        self._keep_journal()
+        self._made.append(self.journal.path)
+        file = h5py.File(self.partial, "x")
+        self._made.append(self.partial)
+        return file
 
-    def _check_last_block(self, file: h5py.File) -> None:
-        """Raise ValueError if the generator makes the last block written otherwise now."""
-        done = self.state.blocks
-        if not done:
-            return
-        written = sample_dataset(file)[self.plan.start(done - 1) : self.plan.start(done)]
-        # Byte by byte: NaN is not equal to itself.
-        if written.tobytes() != self.plan.make(done - 1).tobytes():
-            raise ValueError(
-                f"`gan` makes other samples now than those in {file.filename}: resume with the model,"
-                " versions, device and number of threads of the run that was stopped, or pass"
-                " overwrite=True (--overwrite) to start anew."
-            )
+    def _resume(self) -> h5py.File:
+        """Return the partial file of the run that was stopped."""
+        file = self._open()
+        try:
+            check_partial(file, self.plan, self.state.columns)
+        except ValueError as exc:
+            file.close()
+            raise self._damaged(exc) from exc
+        return file
+
+    def _open(self) -> h5py.File:
+        try:
+            return h5py.File(self.partial, "r+")
+        except BlockingIOError as exc:
+            raise BlockingIOError(f"{self.partial} is being written by another run.") from exc
+        except OSError as exc:
+            raise self._damaged(exc) from exc
+
+    def _damaged(self, why: Exception) -> ValueError:
+        return ValueError(
+            f"{self.partial} is damaged: pass overwrite=True (--overwrite) to start anew. ({why})"
+        )
+
+    def _keep_journal(self) -> None:
+        self.journal = Journal(sidecar_paths(self.path).journal, self.state, schema_space(self.plan))
+
+    def _note(self, file: h5py.File) -> None:
+        """Have the journal count what was written, once that is durable."""
+        sync_hdf5(file)
+        self.state.columns = None if self.plan.schema is None else self.plan.schema.schema
+        self.journal.write(self.state)
+        self._made.clear()
+
+    def _finish(self) -> None:
+        """Give the file its name. What has taken that name during the run is not replaced unasked."""
+        done = self.partial
+        if self.compression is not None:
+            done = self.packed
+            done.unlink(missing_ok=True)  # half of it, left by a kill
+            compress(self.partial, done, self.compression)
+        try:
+            if self.overwrite:
+                check_place(self.path)
+                sync(done)
+                done.replace(self.path)
+                sync(self.path.parent)
+            else:
+                rename_new(done, self.path)
+        except FileExistsError as exc:
+            self.packed.unlink(missing_ok=True)
+            raise FileExistsError(
+                f"{self.path} turned up while it was written: what was written stays in {self.partial}. Move"
+                f" {self.path} away and pass resume=True (--resume). ({exc})"
+            ) from exc
+        remove_left_over(self.path)
 
     def _write_blocks(self, file: h5py.File) -> None:
         """Write the blocks that are missing, and keep `state` and the journal up to date."""
@@ -307,22 +339,8 @@ class HDF5Writer:
                 dataset[plan.start(block) : plan.start(block + 1)] = samples
                 state.checksum = (state.checksum + checksum(samples)) % 2**64
                 state.blocks, state.rows = block + 1, plan.start(block + 1)
-                _start_writeback(file)
+                start_writeback(file)
                 bar.update(len(samples))
                 if time.monotonic() - synced >= SYNC_SECONDS:
-                    _sync(file)
-                    state.columns = None if plan.schema is None else plan.schema.schema
-                    write_journal(self.journal, state)
+                    self._note(file)
                     synced = time.monotonic()
-
-
-def _start_writeback(file: h5py.File) -> None:
-    """Let the system store what was written while the next block is made, and keep no copy in memory."""
-    if hasattr(os, "posix_fadvise"):
-        with suppress(OSError):  # it is advice
-            os.posix_fadvise(file.id.get_vfd_handle(), 0, 0, os.POSIX_FADV_DONTNEED)
-
-
-def _sync(file: h5py.File) -> None:
-    file.flush()
-    os.fsync(file.id.get_vfd_handle())
