@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,15 @@ from ganaug.cli_options import (
     read_real,
     refuse_beside_model,
     resume_writing,
+    say,
     size,
 )
+from ganaug.io import targets
+from ganaug.io.disk import atomic_write
+from ganaug.io.folders import check_source
 
-# Modules that need torch are imported inside the commands: `ganaug --help` need not wait for it.
+# Modules that need torch are imported inside the commands, after the paths are checked: neither
+# `ganaug --help` nor a wrong path need wait for it.
 
 
 @click.group(
@@ -55,10 +61,9 @@ def main() -> None:
 @as_json
 def demo(seeds: int, steps: Any, classifier_steps: int, output: Path, as_json: bool) -> None:
     """Train on long-tailed digits of scikit-learn, and measure whether ganaug helps."""
-    from ganaug.demo import HDF5_FILE, PICTURE_FILE, run_demo
+    targets.check_demo_target(output)
+    from ganaug.demo import run_demo
 
-    if not output.is_dir():
-        raise ValueError(f"{output} is not a folder: make it first.")
     result = run_demo(
         output, seeds=seeds, gan_steps=steps, classifier_steps=classifier_steps, verbose=not as_json
     )
@@ -72,7 +77,7 @@ def demo(seeds: int, steps: Any, classifier_steps: int, output: Path, as_json: b
             mean, half = result["difference"][arm]["mean"], result["difference"][arm]["half_width"]
             line += f"   {mean:+.2f} ({mean - half:+.2f} to {mean + half:+.2f})"
         click.echo(line)
-    click.echo(f"\n{result['verdict']}\nWrote {output / HDF5_FILE} and {output / PICTURE_FILE}.")
+    say("", result["verdict"], f"Wrote {' and '.join(str(output / name) for name in targets.DEMO_FILES)}.")
 
 
 @main.command(cls=EstimatorCommand)
@@ -100,32 +105,25 @@ def fit(
     whole groups that you held out yourself. The model holds its training images: share it only as you
     would share those.
     """
-    import shutil
-
+    targets.check_model_target(data, output, parameters["log_dir"], resume=resume, overwrite=overwrite)
     from ganaug.data.containers import take
     from ganaug.data.holdout import holdout_mask
     from ganaug.io.holdout_file import save_holdout
     from ganaug.model.gan import ConditionalGAN
-    from ganaug.model.serialization import CONFIG_FILE
 
     checkpoint = output / "checkpoint"
-    if checkpoint.exists() and not (resume or overwrite):
-        raise ValueError(
-            f"{checkpoint} is left of a run that was stopped: pass --resume to go on, or --overwrite."
-        )
-    if (output / CONFIG_FILE).exists() and not overwrite and not checkpoint.exists():
-        raise FileExistsError(f"{output} holds a trained model: pass --overwrite to replace it.")
     X, y = read_real(data, size)
     held_out = np.zeros(len(y), bool) if no_holdout else holdout_mask(X, y)
     X_held_out, X, y = take(X, held_out), take(X, ~held_out), y[~held_out]
     gan = ConditionalGAN(**parameters, verbose=not as_json)
     if checkpoint.exists() and not resume:
-        shutil.rmtree(checkpoint)
+        targets.remove_checkpoint(checkpoint)
     gan.fit(X, y, checkpoint=checkpoint)
     gan.save(output)
     if held_out.any():
         save_holdout(output, gan.digest(), X_held_out)
-    shutil.rmtree(checkpoint)
+    with suppress(BlockingIOError):  # another run goes on from these states, and will remove them
+        targets.remove_checkpoint(checkpoint)
     classes = dict(zip(gan.classes_.tolist(), gan.class_counts_.tolist(), strict=True))
     if as_json:
         named = {str(label): n for label, n in classes.items()}
@@ -133,7 +131,7 @@ def fit(
     else:
         counts = ", ".join(f"{label}: {n}" for label, n in classes.items())
         rest = f" Held out {held_out.sum()} for `ganaug report`." if held_out.any() else ""
-        click.echo(f"Trained on {len(y)} {gan.codec_.noun} ({counts}).{rest} Wrote {output}.")
+        say(f"Trained on {len(y)} {gan.codec_.noun} ({counts}).{rest} Wrote {output}.")
 
 
 @main.command()
@@ -167,11 +165,15 @@ def generate(
 
     A run that was stopped, whatever stopped it, goes on with --resume and ends with the same file.
     """
+    if (per_class is None) == (balance is None):
+        raise click.UsageError("Pass either --per-class N or --balance DATA.")
+    targets.check_model(model)
+    if balance is not None:
+        check_source(balance)
+    targets.check_hdf5_target(output, [balance], overwrite, resume)
     from ganaug.io.writing import write_hdf5
     from ganaug.model.gan import ConditionalGAN
 
-    if (per_class is None) == (balance is None):
-        raise click.UsageError("Pass either --per-class N or --balance DATA.")
     gan = ConditionalGAN.load(model, device=device)
     if balance is None:
         counts = dict.fromkeys(gan.classes_.tolist(), per_class or 0)
@@ -191,11 +193,10 @@ def generate(
         verbose=not as_json,
     )
     total = sum(counts.values())
-    click.echo(
-        json.dumps({"file": str(output), "images": total})
-        if as_json
-        else f"Wrote {total} {gan.codec_.noun} to {output}."
-    )
+    if as_json:
+        click.echo(json.dumps({"file": str(output), "images": total}))
+    else:
+        say(f"Wrote {total} {gan.codec_.noun} to {output}.")
 
 
 @main.command(cls=EstimatorCommand)
@@ -233,15 +234,17 @@ def resample(
     A run that was stopped while it wrote goes on with --resume. Without --model its GAN is trained
     anew, so --random-state has to be the same.
     """
-    from ganaug.io.writing import check_target, write_hdf5
+    if model is not None:
+        refuse_beside_model(recommended)
+        targets.check_model(model)
+    elif resume and parameters["random_state"] is None:
+        raise click.UsageError("--resume needs the --model or the --random-state of the run to go on with.")
+    check_source(data)
+    targets.check_hdf5_target(output, [data], overwrite, resume)
+    from ganaug.io.writing import write_hdf5
     from ganaug.selection.gate import QualityGate
     from ganaug.selection.recommend import recommend_counts
 
-    if model is not None:
-        refuse_beside_model(recommended)
-    elif resume and parameters["random_state"] is None:
-        raise click.UsageError("--resume needs the --model or the --random-state of the run to go on with.")
-    check_target(output, overwrite, resume)
     gan, X, y = gan_and_data(data, model, size, {**parameters, "verbose": not as_json})
     seed = parameters["random_state"]
     classes = np.unique(y)
@@ -270,9 +273,9 @@ def resample(
         click.echo(json.dumps({"file": str(output), "real": len(y), "added": added, "reason": reason}))
         return
     if reason is not None:
-        click.echo(reason)
+        say(reason)
     counts = ", ".join(f"{label}: {n}" for label, n in to_add.items())
-    click.echo(f"Wrote {len(y)} {noun(X)} and {sum(to_add.values())} synthetic ones ({counts}) to {output}.")
+    say(f"Wrote {len(y)} {noun(X)} and {sum(to_add.values())} synthetic ones ({counts}) to {output}.")
 
 
 @main.command()
@@ -282,24 +285,33 @@ def resample(
 @click.option("--test", type=PATH, metavar="DATA", help="Data that MODEL never saw.")
 @click.option("--per-class", type=click.IntRange(min=10), default=500, help="Samples to draw of each class.")
 @click.option("--random-state", type=int, default=0)
+@overwrite
 @as_json
 def report(
-    model: Path, data: Path, output: Path, test: Path | None, per_class: int, random_state: int, as_json: bool
+    model: Path,
+    data: Path,
+    output: Path,
+    test: Path | None,
+    per_class: int,
+    random_state: int,
+    overwrite: bool,
+    as_json: bool,
 ) -> None:
     """Compare synthetic data of MODEL with DATA, which it was trained on, and write a page.
 
     Memorization and the gain of a classifier are measured on data that MODEL never saw: those of --test,
-    or those of DATA that `ganaug fit` held out.
+    or those of DATA that `ganaug fit` held out. An older page of ganaug is replaced; with --overwrite, any
+    HTML file.
     """
+    targets.check_page_target(output, [data, test], overwrite)
+    targets.check_model(model)
+    for source in filter(None, (data, test)):
+        check_source(source)
     from ganaug.data.containers import take
     from ganaug.evaluation.quality import quality_report
     from ganaug.io.holdout_file import load_holdout_mask
     from ganaug.model.gan import ConditionalGAN
 
-    if not output.absolute().parent.is_dir():
-        raise ValueError(f"{output.parent} is not a folder: make it first.")
-    if output.is_dir():
-        raise ValueError(f"{output} is a folder: name a file.")
     gan = ConditionalGAN.load(model)
     X, y = read_real(data, gan=gan)
     held_out = load_holdout_mask(model, gan.digest(), X)
@@ -308,11 +320,13 @@ def report(
         unseen = read_real(test, gan=gan)
     X, y = take(X, ~held_out), y[~held_out]
     quality = quality_report(gan, X, y, *unseen, per_class=per_class, random_state=random_state)
-    quality.to_html(output)
+    targets.check_page_target(output, [data, test], overwrite)  # there may be another file by now
+    with atomic_write(output.resolve()) as partial:
+        quality.to_html(partial)
     if as_json:
         click.echo(quality.to_json())
     else:
-        click.echo("\n".join([*quality["verdict"], f"Wrote {output}."]))
+        say(*quality["verdict"], f"Wrote {output}.")
 
 
 @main.command()
@@ -321,8 +335,13 @@ def report(
 @as_json
 def export(file: Path, folder: Path, as_json: bool) -> None:
     """Write the images of an HDF5 FILE as PNG files, one folder for each class."""
+    targets.check_new_folder(folder)
+    if check_source(file) is not None:
+        raise ValueError(f"{file} is a folder: name an HDF5 file.")
     from ganaug.io.export import export_images
 
     n = export_images(file, folder)
-    text = f"Wrote {n} images to {folder}."
-    click.echo(json.dumps({"folder": str(folder), "images": n}) if as_json else text)
+    if as_json:
+        click.echo(json.dumps({"folder": str(folder), "images": n}))
+    else:
+        say(f"Wrote {n} images to {folder}.")

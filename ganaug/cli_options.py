@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
+import ast
+import warnings
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,10 @@ import click
 import numpy as np
 from click.core import ParameterSource
 
-# Modules that need torch are imported inside the functions: `ganaug --help` need not wait for it.
+from ganaug.io.disk import printable
+
+# Modules that need torch are imported inside the functions: neither `ganaug --help` nor an error in a path
+# need wait for it.
 
 # These parameters of `ConditionalGAN` have no place on a command line.
 NOT_OPTIONS = ("callbacks", "verbose")
@@ -33,12 +38,23 @@ class OneLineErrors(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
+        format_before, warnings.formatwarning = warnings.formatwarning, _format_warning
         try:
             return super().invoke(ctx)
         except (click.exceptions.Exit, click.Abort, click.ClickException):
             raise
         except (ValueError, TypeError, OSError, RuntimeError, MemoryError, ImportError) as exc:
-            raise click.ClickException(" ".join(str(exc).split())) from exc
+            raise click.ClickException(_one_line(exc)) from exc
+        finally:
+            warnings.formatwarning = format_before
+
+
+def _one_line(message: object) -> str:
+    return printable(" ".join(str(message).split()))
+
+
+def _format_warning(message: Warning | str, *_: Any, **__: Any) -> str:
+    return f"Warning: {_one_line(message)}\n"
 
 
 class EstimatorCommand(click.Command):
@@ -46,22 +62,28 @@ class EstimatorCommand(click.Command):
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """Return the command's own options and the estimator's."""
-        from ganaug.model.gan import ConditionalGAN
-
         options: list[click.Parameter] = []
-        for name, parameter in inspect.signature(ConditionalGAN).parameters.items():
+        for name, default in estimator_defaults().items():
             if name not in NOT_OPTIONS:
                 flag = "--" + name.replace("_", "-")
                 # Where the default is "auto" or None, a number may be given too.
                 option_type: Any = NUMBER_OR_TEXT if name != "log_dir" else PATH
-                if isinstance(parameter.default, int | float):
-                    option_type = type(parameter.default)
+                if isinstance(default, int | float):
+                    option_type = type(default)
                 options.append(
-                    click.Option(
-                        [flag, name], type=option_type, default=parameter.default, help="See ConditionalGAN."
-                    )
+                    click.Option([flag, name], type=option_type, default=default, help="See ConditionalGAN.")
                 )
         return [*super().get_params(ctx), *options]
+
+
+def estimator_defaults() -> dict[str, Any]:
+    """Return the parameters of `ConditionalGAN` and their defaults, from its source: to import it is slow."""
+    origin = find_spec("ganaug.model.gan").origin  # type: ignore[union-attr]
+    tree = ast.parse(Path(str(origin)).read_text(encoding="utf-8"))
+    (estimator,) = (n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == "ConditionalGAN")
+    (init,) = (n for n in estimator.body if isinstance(n, ast.FunctionDef) and n.name == "__init__")
+    pairs = zip(init.args.kwonlyargs, init.args.kw_defaults, strict=True)
+    return {argument.arg: ast.literal_eval(default) for argument, default in pairs if default is not None}
 
 
 class _NumberOrText(click.ParamType):
@@ -125,7 +147,7 @@ def read_real(
         y = np.array(arrays.class_names)[y]
     synthetic = arrays.synthetic
     if synthetic is not None and synthetic.any() and not synthetic.all():
-        click.echo(f"Leaving out {synthetic.sum()} synthetic {noun(X)} of {data}.", err=True)
+        click.echo(f"Leaving out {synthetic.sum()} synthetic {noun(X)} of {printable(data)}.", err=True)
         X, y = take(X, ~synthetic), y[~synthetic]
     return X if gan is None else _with_channels(X, gan.codec_), y
 
@@ -190,3 +212,8 @@ def refuse_beside_model(recommended: bool) -> None:
     ]
     if given:
         raise click.UsageError(f"--model is already fitted: drop {', '.join(given)}, or --model.")
+
+
+def say(*lines: str) -> None:
+    """Print lines; what is not fit for a terminal in a path or a label is escaped."""
+    click.echo("\n".join(map(printable, lines)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from ganaug.data.weights import DEFAULT_SYNTHETIC_SHARE, balanced_weights
 from ganaug.evaluation.classifiers import SmallCNNClassifier
 from ganaug.evaluation.pictures import contact_sheet
 from ganaug.io.arrays import as_arrays
+from ganaug.io.disk import atomic_write
+from ganaug.io.targets import DEMO_FILES, check_demo_target
 from ganaug.io.writing import write_hdf5
 from ganaug.model.gan import ConditionalGAN
 
@@ -27,7 +30,7 @@ ARMS = ("instance-balanced", "class-balanced", "SMOTE", "ganaug")
 SYNTHETIC_PER_CLASS = 300
 # One of the two that are the default for such small images: it takes half the minutes.
 ARCHITECTURE = "warping"
-HDF5_FILE, PICTURE_FILE = "digits-synthetic.h5", "digits-synthetic.png"
+HDF5_FILE, PICTURE_FILE = DEMO_FILES
 
 
 def long_tailed_digits(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -112,9 +115,13 @@ def _training_sets(
 
 
 def _write_files(gan: ConditionalGAN, X: np.ndarray, y: np.ndarray, folder: Path) -> None:
+    check_demo_target(folder)  # files of the same names may be there by now
     path = write_hdf5(gan, folder / HDF5_FILE, SYNTHETIC_PER_CLASS, random_state=0, overwrite=True)
     X_synthetic, y_synthetic = as_arrays(path)
-    contact_sheet(X, y, X_synthetic, y_synthetic, folder / PICTURE_FILE)
+    picture = io.BytesIO()
+    contact_sheet(X, y, X_synthetic, y_synthetic, picture)
+    with atomic_write(folder / PICTURE_FILE) as partial:
+        partial.write_bytes(picture.getvalue())
 
 
 def _interval(ganaug: list[float], other: list[float]) -> dict[str, float]:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import inspect
 import json
+import os
 import shutil
-from pathlib import Path
+import subprocess
+import sys
 
 import h5py
 import numpy as np
@@ -12,11 +15,19 @@ from PIL import Image, ImageOps
 
 from ganaug import ConditionalGAN, as_arrays
 from ganaug.cli import main
+from ganaug.cli_options import estimator_defaults
+from ganaug.io.disk import locked
+from ganaug.io.targets import remove_checkpoint
 from ganaug.selection.candidates import Candidate
 from ganaug.selection.recommend import Recommendation
 from ganaug.selection.trials import Trial
 
 SMALL = ["--steps", "2", "--base-channels", "4", "--latent-dim", "4", "--random-state", "0"]
+
+
+def names(folder):
+    """Return the sorted names in a folder, but for hidden ones, as those of locks."""
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
 
 
 def run(*arguments):
@@ -28,7 +39,7 @@ def test_fit_and_generate_from_a_folder(image_folder, tmp_path):
     result = run("fit", image_folder, "-o", model, "--size", 8, *SMALL)
     assert result.exit_code == 0, result.output
     assert "Trained on 6 images (cat: 3, dog: 3)" in result.output
-    assert sorted(path.name for path in model.iterdir()) == ["config.json", "model.safetensors"]
+    assert names(model) == ["config.json", "model.safetensors"]
     assert ConditionalGAN.load(model).get_params()["steps"] == 2
     (image_folder / "dog" / "2.png").unlink()
     result = run("generate", model, "-o", file, "--balance", image_folder, "--json")
@@ -157,7 +168,7 @@ def test_a_trained_model_is_not_replaced_unasked(tmp_path, stripes):
         assert "m holds a trained model: pass --overwrite" in result.output
     assert (tmp_path / "m" / "model.safetensors").read_bytes() == before
     (tmp_path / "m" / "checkpoint").mkdir()
-    (tmp_path / "m" / "checkpoint" / "config.json").write_text("of another run")
+    (tmp_path / "m" / "checkpoint" / "state-0.pt").write_text("of another run")
     assert run(*fit, 1, "--overwrite").exit_code == 0
     assert (tmp_path / "m" / "model.safetensors").read_bytes() != before
     assert not (tmp_path / "m" / "checkpoint").exists()
@@ -167,15 +178,12 @@ def test_a_stopped_run_is_found_before_anything_is_trained(tmp_path, image_folde
     monkeypatch.setattr("ganaug.io.writing.SYNC_SECONDS", 0)
     (image_folder / "dog" / "2.png").unlink()
     command = ("resample", image_folder, "-o", tmp_path / "x.h5", "--size", 8, *SMALL)
-    replace = Path.replace
 
-    def stop(self, target):
-        if target.suffix == ".journal":
-            return replace(self, target)
+    def stop(*_):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "replace", stop)
+        patch.setattr("ganaug.io.writing.rename_new", stop)
         assert run(*command).exit_code == 1
     monkeypatch.setattr(ConditionalGAN, "fit", None)
     result = run(*command)
@@ -296,7 +304,7 @@ def test_demo(tmp_path):
     assert result.exit_code == 0, result.output
     for word in ("instance-balanced", "class-balanced", "SMOTE", "ganaug", "interval"):
         assert word in result.output
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["digits-synthetic.h5", "digits-synthetic.png"]
+    assert names(tmp_path) == ["digits-synthetic.h5", "digits-synthetic.png"]
     assert np.bincount(as_arrays(tmp_path / "digits-synthetic.h5")[1]).tolist() == [300] * 10
 
 
@@ -335,6 +343,204 @@ def test_errors_are_one_line(arguments, code, message, image_folder, tmp_path):
     assert code == 2 or len(result.output.strip().splitlines()) == 1
     assert not (tmp_path / "m").exists()
     assert not (tmp_path / "x.h5").exists()
+
+
+def kept(folder):
+    """Return the content of each visible file below a folder."""
+    files = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    return {path: path.read_bytes() for path in files}
+
+
+@pytest.fixture
+def npz(tmp_path, stripes):
+    np.savez(tmp_path / "d.npz", X=stripes[0], y=stripes[1])
+    return tmp_path / "d.npz"
+
+
+def test_options_are_those_of_the_estimator():
+    parameters = inspect.signature(ConditionalGAN).parameters
+    assert estimator_defaults() == {name: parameter.default for name, parameter in parameters.items()}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["fit", "none", "-o", "m"],
+        ["fit", "d.npz", "-o", "d.npz"],
+        ["generate", "none", "-o", "x.h5", "--per-class", "3"],
+        ["resample", "d.npz", "-o", "d.npz", "--overwrite"],
+        ["resample", "none", "-o", "x.h5"],
+        ["report", "m", "d.npz", "-o", "d.npz"],
+        ["export", "none.h5", "--to", "new"],
+        ["demo", "-o", "none"],
+    ],
+)
+def test_paths_are_checked_before_torch_is_imported(command, npz):
+    code = (
+        "import sys; from ganaug.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit as end: print(end.code, 'torch' in sys.modules)"
+    )
+    run = [sys.executable, "-c", code, *command]
+    assert subprocess.check_output(run, cwd=npz.parent, text=True, stderr=subprocess.PIPE) == "1 False\n"
+    assert [path.name for path in npz.parent.iterdir()] == ["d.npz"]
+
+
+@pytest.mark.parametrize("option", [[], ["--overwrite"], ["--resume"]])
+@pytest.mark.parametrize("name", ["notes.txt", "state-0.pt.old", "seed/mine.png", ".hidden"])
+def test_a_folder_named_checkpoint_with_other_files_is_refused(name, option, npz, tmp_path, monkeypatch):
+    monkeypatch.setattr(ConditionalGAN, "fit", None)
+    for path in (tmp_path / "m" / "checkpoint" / name, tmp_path / "m" / "checkpoint" / "state-0.pt"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("mine")
+    before = kept(tmp_path)
+    result = run("fit", npz, "-o", tmp_path / "m", *SMALL, *option)
+    assert result.exit_code == 1
+    assert f"checkpoint/{name.partition('/')[0]} is not of a stopped run" in result.output
+    assert kept(tmp_path) == before
+
+
+def test_only_own_files_of_a_checkpoint_are_removed(tmp_path):
+    folder = tmp_path / "checkpoint"
+    for name in (
+        "state-0.pt",
+        "state-11.pt",
+        "state-1.pt.partial",
+        "seed",
+        "seed.partial",
+        "state-x.pt",
+        "a",
+    ):
+        folder.mkdir(exist_ok=True)
+        (folder / name).write_text("")
+    remove_checkpoint(folder)
+    assert names(folder) == ["a", "state-x.pt"]
+    with locked(folder), pytest.raises(BlockingIOError, match="checkpoint is in use by another run"):
+        remove_checkpoint(folder)
+    for path in folder.iterdir():
+        path.unlink()
+    remove_checkpoint(folder)
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    "output", ["pets", "pets/new", "pets/cat", "pets/.hidden/m", "link/m", "elsewhere/m"]
+)
+def test_a_model_is_not_put_among_the_images(output, image_folder, tmp_path):
+    (tmp_path / "link").symlink_to(image_folder / "dog")
+    (tmp_path / "elsewhere").mkdir()
+    shutil.copy(image_folder / "cat" / "0.png", tmp_path / "elsewhere")
+    (image_folder / "cat" / "more").symlink_to(tmp_path / "elsewhere")
+    before = kept(tmp_path)
+    for flags in (["-o", tmp_path / output], ["-o", tmp_path / "m", "--log-dir", tmp_path / output]):
+        result = run("fit", image_folder, *flags, "--size", 8, "--overwrite", *SMALL)
+        assert result.exit_code == 1
+        assert "whose images are read: name a folder outside of it" in result.output
+    assert kept(tmp_path) == before
+
+
+def test_data_are_not_kept_in_the_folder_of_a_checkpoint(image_folder, tmp_path):
+    image_folder.rename(tmp_path / "checkpoint")
+    before = kept(tmp_path)
+    result = run("fit", tmp_path / "checkpoint", "-o", tmp_path, "--size", 8, "--overwrite", *SMALL)
+    assert "is in" in result.output and result.exit_code == 1
+    assert kept(tmp_path) == before
+
+
+def test_a_model_is_put_beside_other_files_but_not_over_them(npz, tmp_path, monkeypatch):
+    folder = tmp_path / "m"
+    folder.mkdir()
+    (folder / "notes.txt").write_text("mine")
+    assert run("fit", npz, "-o", folder, *SMALL).exit_code == 0
+    assert run("fit", npz, "-o", folder, *SMALL, "--overwrite").exit_code == 0
+    assert names(folder) == ["config.json", "model.safetensors", "notes.txt"]
+    monkeypatch.setattr(ConditionalGAN, "fit", None)
+    for name in ("config.json", "model.safetensors", "holdout.json"):
+        other = tmp_path / f"of {name}"
+        other.mkdir()
+        (other / name).write_text('{"name": "a project"}')
+        result = run("fit", npz, "-o", other, *SMALL, "--overwrite")
+        assert f"{name} is not of a model that ganaug wrote" in result.output
+        assert (other / name).read_text() == '{"name": "a project"}'
+
+
+def test_only_hdf5_files_are_replaced_by_one(npz, tmp_path, fitted):
+    fitted.save(tmp_path / "m")
+    shutil.copy(npz, tmp_path / "other.npz")
+    before = kept(tmp_path)
+    for name in ("other.npz", "m/config.json"):
+        result = run("generate", tmp_path / "m", "-o", tmp_path / name, "--per-class", 4, "--overwrite")
+        assert "replaces HDF5 files only" in result.output
+    assert kept(tmp_path) == before
+    for number, word in ((1, ["--per-class", 4]), (2, ["--balance", tmp_path / "x.h5", "--overwrite"])):
+        result = run("generate", tmp_path / "m", "-o", tmp_path / "x.h5", *word)
+        assert result.exit_code == number - 1
+    assert "x.h5 is what the command reads" in result.output
+    os.mkfifo(tmp_path / "pipe")
+    result = run("generate", tmp_path / "m", "-o", tmp_path / "pipe", "--per-class", 4, "--overwrite")
+    assert "not a regular file" in result.output
+
+
+def test_a_page_replaces_only_pages(npz, tmp_path, fitted, monkeypatch):
+    class Page(dict):
+        def to_html(self, path):
+            path.write_text("<title>ganaug report</title>")
+
+    monkeypatch.setattr("ganaug.evaluation.quality.quality_report", lambda *_, **__: Page(verdict=["Good."]))
+    fitted.save(tmp_path / "m")
+    page = tmp_path / "report.html"
+
+    def report(output, *more):
+        return run("report", tmp_path / "m", npz, "-o", output, "--per-class", 10, *more)
+
+    before = npz.read_bytes()
+    for output in (npz, tmp_path / "page.txt", tmp_path / "page"):
+        assert "must end in .html or .htm" in report(output, "--overwrite").output
+    (tmp_path / "link.html").symlink_to(npz)
+    assert "must end in .html or .htm" in report(tmp_path / "link.html", "--overwrite").output
+    (tmp_path / "data.html").hardlink_to(npz)
+    assert "data.html is what the command reads" in report(tmp_path / "data.html", "--overwrite").output
+    page.write_text("<title>mine</title>")
+    assert "report.html is no page that ganaug wrote: pass" in report(page).output
+    assert page.read_text() == "<title>mine</title>"
+    for more in (["--overwrite"], []):
+        result = report(page, *more)
+        assert result.exit_code == 0, result.output
+        assert "<title>ganaug report</title>" in page.read_text()
+    assert npz.read_bytes() == before
+
+
+def test_the_demo_replaces_only_its_own_files(tmp_path, monkeypatch):
+    picture, file = tmp_path / "digits-synthetic.png", tmp_path / "digits-synthetic.h5"
+    Image.new("L", (8, 8)).save(picture)
+    assert "digits-synthetic.png is no file of the demo" in run("demo", "-o", tmp_path).output
+    picture.unlink()
+    with h5py.File(file, "w") as mine:
+        mine["x"] = 1
+    before = file.read_bytes()
+    assert "digits-synthetic.h5 is no file of the demo" in run("demo", "-o", tmp_path).output
+    assert file.read_bytes() == before
+    file.unlink()
+    small = ("demo", "-o", tmp_path, "--steps", 2, "--seeds", 2, "--classifier-steps", 2)
+    for _ in range(2):
+        result = run(*small)
+        assert result.exit_code == 0, result.output
+
+
+def test_what_is_printed_is_escaped_and_one_line(image_folder, tmp_path):
+    result = run("fit", tmp_path / "no\x1b[31m\nne", "-o", tmp_path / "m")
+    assert "no\\x1b[31m\\nne" in result.output and "\x1b" not in result.output
+    assert len(result.output.strip().splitlines()) == 1
+    (image_folder / "dog").rename(image_folder / "d\x1bg")
+    (image_folder / "cat" / ".0.png").write_text("no image")
+    with pytest.warns(UserWarning, match="skipped 1 whose names"):
+        result = run("fit", image_folder, "-o", tmp_path / "m\x07", "--size", 8, *SMALL)
+    assert result.exit_code == 0, result.output
+    assert "(cat: 3, d\\x1bg: 3)" in result.output
+    command = [sys.executable, "-m", "ganaug", "fit", image_folder, "-o", tmp_path / "n", "--loss", "hing"]
+    lines = subprocess.run(command, capture_output=True, text=True, check=False).stderr.splitlines()
+    assert lines[0] == f"Warning: {image_folder}: skipped 1 whose names begin with a dot."
+    assert len(lines) == 2 and lines[1].startswith("Error: ")
 
 
 @pytest.mark.filterwarnings("ignore:Class")

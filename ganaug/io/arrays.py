@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,13 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
-from torchvision.datasets.folder import IMG_EXTENSIONS
 from torchvision.transforms.v2 import functional as tvf
 
 from ganaug.data.containers import as_container, is_dataframe, is_image_dtype
 from ganaug.data.labels import check_labels
 from ganaug.io import hdf5
+from ganaug.io.disk import printable
+from ganaug.io.folders import ImageFolder, check_source
 
 # In a folder of `export_images`, the names of synthetic images begin with it.
 SYNTHETIC_NAME = "synthetic-"
@@ -66,7 +68,8 @@ def as_arrays(source: Any, size: int | tuple[int, int] | None = None) -> Arrays:
 
         A path leads to a folder with one folder of images for each class, to an HDF5 file that
         `write_hdf5` wrote, or to an ``.npz`` file with arrays ``X`` and ``y`` (or ``X_train`` and
-        ``y_train``).
+        ``y_train``). Each real folder is read once, by whatever links lead to it; names that begin with a
+        dot are skipped, with one warning.
     size : int or (int, int), optional
         Resize images to this height and width, in pixels. Default: as they are.
 
@@ -155,19 +158,14 @@ def _resize_tensor(images: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _from_path(path: Path, size: tuple[int, int] | None) -> Arrays:
-    if not path.exists():
-        raise FileNotFoundError(f"No such file or folder: {path}")
-    if path.is_dir():
-        return _from_folder(path, size)
+    found = check_source(path)
+    if found is not None:
+        return _from_folder(path, found, size)
     synthetic = None
-    if path.suffix in hdf5.SUFFIXES or h5py.is_hdf5(path):
-        X, y, synthetic = hdf5.read_arrays(path)
-    elif path.suffix == ".npz":
+    if path.suffix == ".npz" and not h5py.is_hdf5(path):
         X, y = _read_npz(path)
     else:
-        raise ValueError(
-            f"{path}: expected a folder of class folders, or a file ending in .h5, .hdf5 or .npz."
-        )
+        X, y, synthetic = hdf5.read_arrays(path)
     return Arrays(_resize(X, size), check_labels(y, len(X)), synthetic=synthetic)
 
 
@@ -179,38 +177,23 @@ def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
                     return file[names[0]], file[names[1]]
             found = sorted(file)
     except Exception as exc:  # numpy raises whatever the zip and header parsers raise
-        raise ValueError(f"{path} can't be read as an .npz file: {exc}") from exc
-    raise ValueError(f"{path} must hold arrays `X` and `y` (or `X_train`, `y_train`), found {found}.")
+        raise ValueError(f"{printable(path)} can't be read as an .npz file: {exc}") from exc
+    raise ValueError(
+        f"{printable(path)} must hold arrays `X` and `y` (or `X_train`, `y_train`), found {found}."
+    )
 
 
-def _from_folder(folder: Path, size: tuple[int, int] | None) -> Arrays:
-    names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
-    files = [
-        (path, label)
-        for label, name in enumerate(names)
-        for path in _files(folder / name)
-        if path.suffix.lower() in IMG_EXTENSIONS
-    ]
-    if not files:
-        raise ValueError(f"{folder} must hold one folder of images for each class; no image was found in it.")
-    labels = np.array([label for _, label in files], dtype=np.int64)
-    for label, name in enumerate(names):
-        if not np.any(labels == label):
-            raise ValueError(
-                f"{folder / name} holds no image; remove it, or put the images of its class in it."
-            )
-    headers = [_header(path) for path, _ in files]
+def _from_folder(folder: Path, found: ImageFolder, size: tuple[int, int] | None) -> Arrays:
+    if found.skipped:
+        warnings.warn(f"{printable(folder)}: skipped {found.skipped}.", stacklevel=4)
+    headers = [_header(path) for path in found.files]
     if size is None:
-        _check_same_size([shape for shape, _ in headers], [str(path) for path, _ in files])
+        _check_same_size([shape for shape, _ in headers], [printable(path) for path in found.files])
     mode = _common_mode([mode for _, mode in headers])
-    images = (np.asarray(_load(path, mode, size)) for path, _ in files)
-    synthetic = np.array([path.name.startswith(SYNTHETIC_NAME) for path, _ in files])
-    return Arrays(_preallocate_and_stack(images, len(files)), labels, names, synthetic)
-
-
-def _files(folder: Path) -> list[Path]:
-    """Return all files in a folder and below it, sorted; links are followed, as torchvision does."""
-    return sorted(Path(root, name) for root, _, names in os.walk(folder, followlinks=True) for name in names)
+    images = (np.asarray(_load(path, mode, size)) for path in found.files)
+    synthetic = np.array([path.name.startswith(SYNTHETIC_NAME) for path in found.files])
+    labels = np.array(found.labels, dtype=np.int64)
+    return Arrays(_preallocate_and_stack(images, len(found.files)), labels, found.names, synthetic)
 
 
 def _header(path: Path) -> tuple[tuple[int, int], str]:
@@ -221,7 +204,7 @@ def _header(path: Path) -> tuple[tuple[int, int], str]:
             image.verify()  # loading does not look at the checksums of a PNG file
             return shape, mode
     except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError) as exc:
-        raise ValueError(f"{path} can't be read as an image.") from exc
+        raise ValueError(f"{printable(path)} can't be read as an image.") from exc
 
 
 def _load(path: Path, mode: str, size: tuple[int, int] | None) -> Image.Image:
@@ -229,7 +212,7 @@ def _load(path: Path, mode: str, size: tuple[int, int] | None) -> Image.Image:
         with Image.open(path) as image:
             return _convert_and_resize(image, mode, size)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as exc:
-        raise ValueError(f"{path} can't be read as an image: {exc}") from exc
+        raise ValueError(f"{printable(path)} can't be read as an image: {exc}") from exc
 
 
 def _convert_and_resize(image: Image.Image, mode: str, size: tuple[int, int] | None) -> Image.Image:
