@@ -246,6 +246,16 @@ def edit_config(folder, **changes):
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
+def edit_parameters(folder, **changes):
+    parameters = json.loads((folder / "config.json").read_text())["parameters"]
+    edit_config(folder, parameters={**parameters, **changes})
+
+
+def edit_codec(folder, **changes):
+    codec = json.loads((folder / "config.json").read_text())["codec"]
+    edit_config(folder, codec={**codec, **changes})
+
+
 def edit_tensors(folder, change):
     path = folder / "model.safetensors"
     tensors = safetensors.torch.load_file(path)
@@ -261,11 +271,11 @@ def edit_tensors(folder, change):
         (lambda f: (f / "config.json").write_text("{"), ValueError, "holds no model"),
         (lambda f: (f / "config.json").write_text("[]"), ValueError, "holds no model"),
         (lambda f: edit_config(f, format=99), ValueError, "format 99 instead of 6"),
-        (lambda f: edit_config(f, parameters={"latent_dmi": 3}), ValueError, "latent_dmi"),
-        (lambda f: edit_config(f, classes=[0, 1]), ValueError, r"classes \[0, 1\] for weights of 3"),
+        (lambda f: edit_parameters(f, latent_dmi=3), ValueError, "latent_dmi"),
+        (lambda f: edit_config(f, classes=[0, 1]), ValueError, "generator.embed.weight"),
         (lambda f: edit_config(f, classes=[1, 0, 2]), ValueError, "classes"),
-        (lambda f: edit_config(f, codec={"dtype": "banana", "tensor": True}), ValueError, "banana"),
-        (lambda f: edit_config(f, parameters={"latent_noise": -5}), ValueError, "`latent_noise` must be"),
+        (lambda f: edit_codec(f, dtype="banana"), ValueError, "banana"),
+        (lambda f: edit_parameters(f, latent_noise=-5), ValueError, "`latent_noise` must be"),
         (lambda f: (f / "model.safetensors").write_bytes(b"x" * 50), ValueError, "holds no model"),
         (
             lambda f: edit_tensors(f, lambda t: t.pop("0.generator.decode.start.bias")),

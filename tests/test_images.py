@@ -75,6 +75,8 @@ def test_config_restores(stripes):
         (np.full((4, 8, 8), np.inf), "infinite"),
         (np.full((4, 8, 8), 16.0), "divide by 16"),
         (torch.randn(4, 1, 8, 8), "take `Normalize` out"),
+        (np.full((4, 8, 8), np.nextafter(np.float32(1), 2)), r"from 1.0000001.* clip them to \[0, 1\]"),
+        (torch.full((4, 8, 8), -1e-9), "to -9.99.*outside by no more than rounding or resizing does: clip"),
     ],
 )
 def test_bad_images(X, message):

@@ -230,7 +230,7 @@ class Stopped(Exception):
     pass
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_waits_for_a_checkpoint(number, tmp_path, monkeypatch):
     def handler(number, frame):
         raise Stopped
@@ -254,6 +254,22 @@ def test_a_signal_waits_for_a_checkpoint(number, tmp_path, monkeypatch):
     whole, whole_history = train(100, encoder=True)
     assert torch.equal(weights(resumed), weights(whole))
     assert history == whole_history
+
+
+def test_a_signal_that_is_ignored_stops_nothing(tmp_path, monkeypatch):
+    def step(trainer, at, *settings):
+        signal.raise_signal(signal.SIGHUP)
+        return original(trainer, at, *settings)
+
+    original = GANTrainer.step
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        monkeypatch.setattr(GANTrainer, "step", step)
+        _, history = train(60, checkpoint=tmp_path / "state.pt")
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert history[-1]["step"] >= 50
 
 
 def test_foreign_and_damaged_checkpoints(tmp_path):

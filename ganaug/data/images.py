@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from ganaug.data.containers import is_dataframe
 MIN_SIDE, MAX_SIDE = 8, 64
 # Of `ImageCodec.random_projections`: a side of 1 is for colours, 3 and 5 are for edges and textures.
 PATCH_SIZES, N_FILTERS, N_LOCATIONS = (1, 3, 5), 14, 64
+# Floats that leave [0, 1] by no more were rounded or resized, and not scaled otherwise.
+HAIR = 0.01
 SUPPORTED_DTYPES = ("uint8", "float16", "float32", "float64")
 
 
@@ -93,6 +96,11 @@ class ImageCodec:
         low, high = float(X.min()), float(X.max())
         if not (np.isfinite(low) and np.isfinite(high)):
             raise ValueError("`X` holds NaN or infinite values; images must be finite, in [0, 1].")
+        if -HAIR <= low and high <= 1 + HAIR and (low < 0 or high > 1):
+            raise ValueError(
+                f"Float images must lie in [0, 1], got values from {low!r} to {high!r}, outside by no more"
+                " than rounding or resizing does: clip them to [0, 1]."
+            )
         if low < 0:
             raise ValueError(
                 f"Float images must lie in [0, 1], got values from {low:.3g} to {high:.3g}. If a transform"
@@ -228,6 +236,16 @@ class ImageCodec:
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> ImageCodec:
         """Restore a codec from what `to_config` returned."""
-        if config["dtype"] not in SUPPORTED_DTYPES or config["tensor"] not in (True, False):
-            raise ValueError(f"a codec of dtype {config['dtype']!r}, tensor {config['tensor']!r}")
-        return cls(tuple(config["shape"]), tuple(config["row_shape"]), config["dtype"], config["tensor"])
+        if config.keys() != {"shape", "row_shape", "dtype", "tensor"}:
+            raise ValueError(f"a codec with the entries {reprlib.repr(sorted(config))}")
+        dtype, tensor, row_shape = config["dtype"], config["tensor"], config["row_shape"]
+        if dtype not in SUPPORTED_DTYPES or type(tensor) is not bool:
+            raise ValueError(f"a codec of dtype {reprlib.repr(dtype)}, tensor {reprlib.repr(tensor)}")
+        sizes: list[Any] = row_shape if type(row_shape) is list else []
+        if len(sizes) in (2, 3) and all(type(size) is int for size in sizes):
+            channels, *sides = [1, *sizes] if len(sizes) == 2 else sizes if tensor else sizes[-1:] + sizes[:2]
+            in_range = channels in (1, 3, 4) and all(MIN_SIDE <= side <= MAX_SIDE for side in sides)
+            if in_range and config["shape"] == [channels, *sides]:
+                return cls((channels, *sides), tuple(row_shape), dtype, tensor)
+        shapes = f"{reprlib.repr(row_shape)} encoded as {reprlib.repr(config['shape'])}"
+        raise ValueError(f"a codec of images of shape {shapes}")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
+import reprlib
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from ganaug.data.containers import (
     pandas_dtype,
 )
 from ganaug.data.dependencies import attach_dependencies, lookup_dependent
+from ganaug.data.table_config import check_dtypes, check_lookup, column_from_config, column_kind
 
 # Sharp enough for a category that is handed through to keep all but 0.0025 of its probability.
 SOFTMAX_SHARPNESS = 3.0
@@ -237,15 +239,22 @@ class TableCodec:
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> TableCodec:
         """Restore a codec from what `to_config` returned."""
-        columns = [Column(**column) for column in config["columns"]]
+        if config.keys() != {"columns", "dtype"} or not config["columns"]:
+            raise ValueError(f"a codec with the entries {reprlib.repr(sorted(config))}")
+        columns = [column_from_config(column) for column in config["columns"]]
         for column in columns:
-            knots, intervals = column.values, column.rank_intervals
-            if column.is_numeric and not len(intervals) == len(knots) >= 1:
-                raise ValueError(f"column {column.name!r} has {len(knots)} knots, {len(intervals)} ranks")
+            if column.determinant is None and column.lookup:
+                raise ValueError(f"column {column.name!r} looks up values, but nothing determines it")
             if column.determinant is not None:
-                determinant = columns[column.determinant]
-                if determinant.determinant is not None or len(column.lookup) != determinant.n_levels:
-                    raise ValueError(f"column {column.name!r} is not determined by {determinant.name!r}")
+                check_lookup(column, columns[column.determinant])
+        check_dtypes(columns, config["dtype"])
+        # One column of each kind is decoded: a row of first categories, and one of last ones, which also
+        # stand for missing values.
+        kinds = {column_kind(column): replace(column, determinant=None, lookup=[]) for column in columns}
+        probe = cls(list(kinds.values()), config["dtype"])
+        rows = torch.zeros(2, *probe.shape)
+        rows[1, [end - 1 for _, end in probe.spans]] = 1.0
+        probe.decode(rows)
         return cls(columns, config["dtype"])
 
 

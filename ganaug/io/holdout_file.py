@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -10,9 +12,12 @@ from typing import Any
 import numpy as np
 
 from ganaug.data.holdout import sample_digests
-from ganaug.io.disk import atomic_write
+from ganaug.io.disk import atomic_write, read_regular
 
 HOLDOUT_FILE = "holdout.json"
+# In bytes. To parse such a file takes some ten times as much memory.
+MAX_HOLDOUT_SIZE = 2**28
+DIGEST = re.compile("[0-9a-f]{64}")
 
 
 def save_holdout(folder: Path, model_digest: str, X: Any) -> None:
@@ -41,12 +46,15 @@ def load_holdout_mask(folder: Path, model_digest: str, X: Any) -> np.ndarray:
         If some of the held-out samples are not among `X`.
     """
     path = folder / HOLDOUT_FILE
-    if not path.exists():
+    if not os.path.lexists(path):
         return np.zeros(len(X), bool)
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(read_regular(path, MAX_HOLDOUT_SIZE))
+        all_digests = [*content["rows"], content["model"]]
+        if content.keys() != {"model", "rows"} or not all(map(DIGEST.fullmatch, all_digests)):
+            raise ValueError("it must hold the digests of a model and of rows")
         held_out = set(content["rows"]) if content["model"] == model_digest else set()
-    except (ValueError, LookupError, TypeError) as exc:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as exc:
         raise ValueError(f"{path} can't be read: delete it, or train anew. ({exc})") from exc
     digests = sample_digests(X)
     n_missing = len(held_out.difference(digests))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import os
+import re
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -14,10 +16,13 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments import LightningEnvironment
 from sklearn.base import clone
+from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from ganaug.data.labels import as_random_state, encode_labels
 from ganaug.data.tables import TableCodec
 from ganaug.io.arrays import as_arrays
+from ganaug.io.disk import atomic_write, locked, read_regular
 from ganaug.model.generator import TrainedGenerator
 from ganaug.model.parameters import NOT_SAVED, AnyCodec, fit_codec, lookup, lookup_architectures, resolve
 from ganaug.model.tensorboard import tensorboard_callback
@@ -73,14 +78,19 @@ def fit_gan(gan: Any, X: Any, y: Any, checkpoint: str | Path | None) -> None:
     settings = resolve(gan.get_params(deep=False), codec)
     architectures = lookup_architectures(settings["architecture"], table=isinstance(codec, TableCodec))
     fabric = make_fabric(gan.device)
-    # Only from here on are files written: all that was passed has been checked.
-    if checkpoint is None:
-        folder, seed = None, draw_seed(gan.random_state)
-    else:
-        folder = Path(checkpoint)
-        seed = load_or_create_seed(folder, gan.random_state)
-    run = Run(X, labels, classes, codec, settings, fabric, seed, folder)
-    gan.members_, gan.history_ = fit_members(run, architectures, by_class=gan.conditioning == "per-class")
+    folder = None if checkpoint is None else Path(checkpoint)
+    seed = draw_seed(gan.random_state)
+    with ExitStack() as stack:
+        # Only from here on are files written: all that was passed has been checked.
+        if folder is not None:
+            if folder.exists() and not folder.is_dir():
+                raise ValueError(f"`checkpoint` must be a folder, got the file {folder}.")
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locked(folder.resolve()))
+            seed = load_or_create_seed(folder, None if gan.random_state is None else seed)
+        run = Run(X, labels, classes, codec, settings, fabric, seed, folder)
+        by_class = gan.conditioning == "per-class"
+        gan.members_, gan.history_ = fit_members(run, architectures, by_class=by_class)
     gan.codec_, gan.classes_ = codec, classes
     gan.class_counts_ = np.bincount(labels)
     set_feature_names(gan)
@@ -187,6 +197,33 @@ def build_networks(
         )
 
 
+class _NoPowerIteration(TorchFunctionMode):
+    """Leaves out the power iterations of spectral norm, which take seconds on torch's device "meta"."""
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if function is torch.mv:
+            return args[0][:, 0]
+        return args[0] if function is nn.functional.normalize else function(*args, **(kwargs or {}))
+
+
+def blank_networks(
+    build: Architecture, codec: AnyCodec, n_classes: int, settings: dict[str, Any]
+) -> Networks | None:
+    """Return networks of torch's device "meta", whose tensors have a shape and take no memory.
+
+    None for an architecture of the user's own that can't be built there.
+    """
+    try:
+        with torch.device("meta"), _NoPowerIteration():
+            return build_networks(build, codec, n_classes, settings, seed=0)
+    except Exception:
+        if build.__module__.partition(".")[0] == __name__.partition(".")[0]:
+            raise
+        return None
+
+
 def generator_settings(settings: dict[str, Any]) -> dict[str, Any]:
     """Return those of the parameters that `TrainedGenerator` takes."""
     return {name: settings[name] for name in ("latent_dim", "latent_noise", "strength")}
@@ -213,20 +250,33 @@ def draw_seed(random_state: int | np.random.RandomState | None) -> int:
     return int(as_random_state(random_state).randint(2**31 - 1))
 
 
-def load_or_create_seed(folder: Path, random_state: int | np.random.RandomState | None) -> int:
-    """Return a seed; without a `random_state` that of the run whose checkpoints are in `folder`."""
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"`checkpoint` must be a folder, got the file {folder}.")
+def load_or_create_seed(folder: Path, seed: int | None) -> int:
+    """Return `seed`, or if it is None that of the run whose checkpoints are in `folder`, or else a new one.
+
+    It is written to the folder if none is there.
+
+    Raises
+    ------
+    ValueError
+        If the file of the seed is none that this function wrote.
+    """
     path = folder / SEED_FILE
-    seed = draw_seed(random_state)
-    folder.mkdir(parents=True, exist_ok=True)
-    if random_state is None and path.exists():
+    exists = os.path.lexists(path)
+    if seed is None and exists:
         try:
-            return int(path.read_text())
+            text = read_regular(path, 100).decode()
+            if not re.fullmatch("[0-9]{1,10}", text.strip()):
+                raise ValueError(f"it holds {text!r}")
+            return int(text)
         except ValueError as exc:
-            raise ValueError(f"{path} must hold the seed of a run: delete {folder} to start anew.") from exc
-    if not path.exists():
-        path.write_text(str(seed))
+            raise ValueError(
+                f"{path} must hold the seed of a run: delete it to start anew, or pass another `checkpoint`"
+                f" folder. ({exc})"
+            ) from exc
+    seed = draw_seed(None) if seed is None else seed
+    if not exists:
+        with atomic_write(path) as partial:
+            partial.write_text(str(seed))
     return seed
 
 

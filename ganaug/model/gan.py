@@ -196,6 +196,8 @@ class ConditionalGAN(BaseEstimator):
         ValueError
             If X, y or a parameter is not as described, or if `checkpoint` belongs to other data or
             parameters.
+        BlockingIOError
+            If another run uses the folder `checkpoint`.
         RuntimeError
             If training keeps diverging.
 
@@ -304,6 +306,8 @@ class ConditionalGAN(BaseEstimator):
         ------
         ValueError
             If a parameter is a callable, which can't be saved.
+        BlockingIOError
+            If another run saves to this folder.
         """
         write_model(Path(path), *model_content(self))
 
@@ -321,7 +325,9 @@ class ConditionalGAN(BaseEstimator):
     @classmethod
     @default_torch_state()
     def load(cls, path: str | Path, device: str = "auto") -> ConditionalGAN:
-        """Read a model that `save` wrote. No code in it is run.
+        """Read a model that `save` wrote, whoever sent it: no code in it is run.
+
+        All that the files say is checked before it is used, and takes no more memory than they do.
 
         Parameters
         ----------
@@ -339,6 +345,6 @@ class ConditionalGAN(BaseEstimator):
         FileNotFoundError
             If the folder or one of its files is missing.
         ValueError
-            If a file is damaged or of another format.
+            If a file is damaged, not a regular file, or holds what `save` never writes.
         """
         return load_model(cls, Path(path), device)

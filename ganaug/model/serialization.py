@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import reprlib
+import stat
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,8 +19,15 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from ganaug.data.tables import TableCodec
-from ganaug.io.disk import atomic_write
-from ganaug.model.fitting import build_networks, generator_settings, make_fabric, set_feature_names
+from ganaug.io.disk import atomic_write, locked, read_regular
+from ganaug.model.config import MAX_CONFIG_SIZE, check_config, classes_from_config
+from ganaug.model.fitting import (
+    blank_networks,
+    build_networks,
+    generator_settings,
+    make_fabric,
+    set_feature_names,
+)
 from ganaug.model.generator import TrainedGenerator, n_members_per_architecture
 from ganaug.model.parameters import CODECS, NOT_SAVED, AnyCodec, lookup_architectures, resolve
 from ganaug.networks import Architecture
@@ -26,12 +36,38 @@ CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
 FORMAT_VERSION = 6
 # Tensors of the data, which generators of several architectures have in common: written once.
 SHARED_TENSORS = ("labels", "rows")
+# What the header of a safetensors file calls dtypes.
+DTYPE_NAMES = {
+    torch.uint8: "U8",
+    torch.int64: "I64",
+    torch.float16: "F16",
+    torch.float32: "F32",
+    torch.float64: "F64",
+    torch.bfloat16: "BF16",
+    torch.bool: "BOOL",
+    torch.int32: "I32",
+    torch.int16: "I16",
+    torch.int8: "I8",
+}
 # What reading a damaged or foreign file, or making a model of it, may raise.
-LOAD_ERRORS = (ValueError, LookupError, TypeError, AttributeError, RuntimeError, safetensors.SafetensorError)
+LOAD_ERRORS = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+    safetensors.SafetensorError,
+)
+# The dtype and shape of each tensor of a file, by name.
+Header = dict[str, tuple[str, tuple[int, ...]]]
 
 
 def load_model(cls: Any, folder: Path, device: str) -> Any:
     """Return a fitted `cls`, a `ConditionalGAN`, from what `write_model` wrote to `folder`.
+
+    Nothing that a file says is believed before it is checked against what `write_model` writes, and no
+    more memory is asked for than the files take themselves.
 
     Raises
     ------
@@ -43,17 +79,19 @@ def load_model(cls: Any, folder: Path, device: str) -> Any:
     check_model(folder)
     make_fabric(device)  # so that a wrong device is not taken for a damaged file
     try:
-        config, tensors = read_model(folder)
+        config = read_config(folder)
+        check_config(config, set(cls().get_params(deep=False)) - set(NOT_SAVED))
         gan = cls(**config["parameters"], device=device)
         gan.check_parameters()
         gan._parameters = gan.get_params()
         gan.history_ = config["history"]
-        restore(gan, config, tensors)
+        restore(gan, config, folder / WEIGHTS_FILE)
         set_feature_names(gan)
         if gan.digest() != config["digest"]:
             raise ValueError("its files are not as they were saved")
     except LOAD_ERRORS as exc:
-        raise ValueError(f"{folder} holds no model that this version of ganaug can read: {exc}") from exc
+        reason = str(exc).partition("\nException raised from")[0][:1000]  # without torch's own stack
+        raise ValueError(f"{folder} holds no model that this version of ganaug can read: {reason}") from exc
     return gan
 
 
@@ -74,11 +112,25 @@ def write_model(folder: Path, config: dict[str, Any], tensors: dict[str, Tensor]
     """Write a model to `folder`, made if missing; an old one is replaced once both files are written.
 
     That takes two renames. A process that dies between them leaves a folder that `load_model` refuses.
+
+    Raises
+    ------
+    BlockingIOError
+        If another run writes to the folder.
+    ValueError
+        If `config` is larger than `load_model` reads.
     """
     about = {"ganaug": version("ganaug"), "digest": model_digest(config, tensors)}
     text = json.dumps({**about, **config}, indent=1)
+    if len(text) > MAX_CONFIG_SIZE:
+        raise ValueError(
+            f"{CONFIG_FILE} must be of {MAX_CONFIG_SIZE} bytes at most, got {len(text)}: train on"
+            " fewer columns."
+        )
+    folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     with (
+        locked(folder),
         atomic_write(folder / CONFIG_FILE) as partial_config,
         atomic_write(folder / WEIGHTS_FILE) as partial_weights,
     ):
@@ -87,22 +139,28 @@ def write_model(folder: Path, config: dict[str, Any], tensors: dict[str, Tensor]
 
 
 def check_model(folder: Path) -> None:
-    """Raise FileNotFoundError if `folder` holds no model."""
+    """Raise FileNotFoundError if `folder` holds no model, ValueError if its files are links or pipes."""
     for name in (CONFIG_FILE, WEIGHTS_FILE):
-        if not (folder / name).is_file():
+        if not os.path.lexists(folder / name):
             raise FileNotFoundError(f"{folder} is not a saved model: it has no {name}.")
+        if not stat.S_ISREG((folder / name).lstat().st_mode):
+            raise ValueError(f"{folder / name} must be a regular file, not a link, a folder or a pipe.")
 
 
-def read_model(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Return what `write_model` wrote, config with its "digest", or raise one of `LOAD_ERRORS`.
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return the JSON that `write_model` wrote, with its "digest", or raise one of `LOAD_ERRORS`.
 
     The caller must compare that digest with the one of the model it restores. Only so is a change
     noticed that leaves the files readable.
     """
-    config = json.loads((folder / CONFIG_FILE).read_text())
+
+    def refuse(constant: str) -> None:
+        raise ValueError(f"a number that is {constant}")
+
+    config = json.loads(read_regular(folder / CONFIG_FILE, MAX_CONFIG_SIZE), parse_constant=refuse)
     if config["format"] != FORMAT_VERSION:
-        raise ValueError(f"format {config['format']} instead of {FORMAT_VERSION}")
-    return config, safetensors.torch.load_file(folder / WEIGHTS_FILE)
+        raise ValueError(f"format {reprlib.repr(config['format'])} instead of {FORMAT_VERSION}")
+    return config
 
 
 def model_content(gan: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -135,40 +193,105 @@ def model_content(gan: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return config, tensors
 
 
-def restore(gan: Any, config: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-    """Set the fitted attributes of a `ConditionalGAN` from its content, or raise one of `LOAD_ERRORS`."""
+def restore(gan: Any, config: dict[str, Any], path: Path) -> None:
+    """Set the fitted attributes of a `ConditionalGAN` from its files, or raise one of `LOAD_ERRORS`."""
     gan.codec_ = CODECS[config["modality"]].from_config(config["codec"])
-    gan.classes_ = np.array(config["classes"], dtype=config["classes_dtype"])
+    gan.classes_ = classes_from_config(config["classes"], config["classes_dtype"])
+    settings = resolve(gan.get_params(deep=False), gan.codec_)
+    table = isinstance(gan.codec_, TableCodec)
+    architectures = lookup_architectures(settings["architecture"], table=table)
+    n_classes = len(gan.classes_)
+    per_architecture, own_classes = (1, n_classes) if gan.conditioning == "shared" else (n_classes, 1)
+    if config["members"] != per_architecture * len(architectures):
+        raise ValueError(f"{config['members']} networks for {len(architectures)} architectures")
+    # By pread: the memory of a file that is mapped would go with the file.
+    with safetensors.safe_open(path, "pt", backend="pread") as file:
+        slices = {name: file.get_slice(name) for name in file.keys()}
+        header = {name: (part.get_dtype(), tuple(part.get_shape())) for name, part in slices.items()}
+        _check_header(header, architectures, per_architecture, own_classes, gan.codec_, settings)
+        tensors = file.get_tensors()
+    _check_values(tensors, own_classes)
     groups: list[dict[str, Tensor]] = [{} for _ in range(config["members"])]
     for name, tensor in tensors.items():
         member, _, name = name.partition(".")
         groups[int(member)][name] = tensor
-    settings = resolve(gan.get_params(deep=False), gan.codec_)
-    table = isinstance(gan.codec_, TableCodec)
-    architectures = lookup_architectures(settings["architecture"], table=table)
-    per_architecture, rest = divmod(len(groups), len(architectures))
-    if rest or not per_architecture:
-        raise ValueError(f"{len(groups)} networks for {len(architectures)} architectures")
     for i, group in enumerate(groups):
         first = groups[i % per_architecture]
         group.update({k: v for k, v in first.items() if k in SHARED_TENSORS and k not in group})
     gan.members_ = [
-        _restore_member(group, architectures[i // per_architecture], gan.codec_, settings)
+        _restore_member(group, architectures[i // per_architecture], own_classes, gan.codec_, settings)
         for i, group in enumerate(groups)
     ]
     counts = [member.class_index.counts.numpy() for member in gan.members_]
-    gan.class_counts_ = np.concatenate(counts[: n_members_per_architecture(gan.members_, len(gan.classes_))])
-    n_classes = len(gan.class_counts_)
-    if len(gan.classes_) != n_classes or not np.array_equal(gan.classes_, np.unique(gan.classes_)):
-        raise ValueError(f"classes {gan.classes_.tolist()} for weights of {n_classes}")
+    gan.class_counts_ = np.concatenate(counts[:per_architecture])
+
+
+def _check_header(
+    header: Header,
+    architectures: list[Architecture],
+    per_architecture: int,
+    n_classes: int,
+    codec: AnyCodec,
+    settings: dict[str, Any],
+) -> None:
+    """Raise ValueError unless a file holds just the tensors of such a model, in its dtypes and shapes.
+
+    `n_classes` is the number of classes of each network. What the networks hold is found on torch's
+    device "meta", which takes no memory.
+    """
+    n_labels = [header.get(f"{i}.labels", ("", ()))[1] for i in range(per_architecture)]
+    if not all(len(shape) == 1 and shape[0] >= n_classes for shape in n_labels):
+        raise ValueError(f"labels of shapes {reprlib.repr(n_labels)} for {n_classes} classes in each")
+    dtype, row_shape = "F32", tuple(codec.shape)
+    if not isinstance(codec, TableCodec):
+        dtype, row_shape = DTYPE_NAMES[getattr(torch, codec.dtype)], codec.row_shape
+    expected: Header = {}
+    for a, build in enumerate(architectures):
+        networks = blank_networks(build, codec, n_classes, settings)
+        own: Header = {}
+        modules = {} if networks is None else {"generator": networks.generator, "encoder": networks.encoder}
+        for part, module in modules.items():
+            for name, tensor in ({} if module is None else module.state_dict()).items():
+                own[f"{part}.{name}"] = (DTYPE_NAMES.get(tensor.dtype, "?"), tuple(tensor.shape))
+        for i in range(a * per_architecture, (a + 1) * per_architecture):
+            n = n_labels[i % per_architecture]
+            shared: Header = {"labels": ("I64", n)}
+            if networks is None:
+                own = {k.partition(".")[2]: v for k, v in header.items() if k.startswith(f"{i}.")}
+            elif networks.encoder is not None:
+                shared["rows"] = (dtype, (*n, *row_shape))
+            first = {name: f"{i % per_architecture}.{name}" for name in shared}
+            wanted = {k: v for k, v in shared.items() if i < per_architecture or first[k] not in expected}
+            expected |= {f"{i}.{name}": entry for name, entry in {**own, **wanted}.items()}
+    if missing := sorted(expected.keys() - header.keys()):
+        raise ValueError(f"it lacks the tensors {reprlib.repr(missing)}")
+    if unexpected := sorted(header.keys() - expected.keys()):
+        raise ValueError(f"unexpected tensors: {reprlib.repr(unexpected)}")
+    for name, entry in expected.items():
+        if header[name] != entry:
+            raise ValueError(f"tensor {name!r} is {header[name]}, where {entry} was saved")
+
+
+def _check_values(tensors: dict[str, Tensor], n_classes: int) -> None:
+    """Raise ValueError unless all numbers are finite, and labels those of so many classes."""
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise ValueError(f"tensor {name!r} holds values that are not finite")
+        if name.endswith(".labels") and "." not in name.removesuffix(".labels"):
+            low, high = int(tensor.min()), int(tensor.max())
+            if low < 0 or high >= n_classes or not torch.bincount(tensor, minlength=n_classes).all():
+                raise ValueError(f"labels of {n_classes} classes with values from {low} to {high}")
 
 
 def _restore_member(
-    tensors: dict[str, Tensor], build: Architecture, codec: AnyCodec, settings: dict[str, Any]
+    tensors: dict[str, Tensor], build: Architecture, n_classes: int, codec: AnyCodec, settings: dict[str, Any]
 ) -> TrainedGenerator:
-    networks = build_networks(build, codec, int(tensors["labels"].max()) + 1, settings, seed=0)
+    networks = build_networks(build, codec, n_classes, settings, seed=0)
     device = make_fabric(settings["device"]).device
     networks.generator.to(device)
     if networks.encoder is not None:
         networks.encoder.to(device)
-    return TrainedGenerator.from_tensors(tensors, networks, codec, **generator_settings(settings))
+    member = TrainedGenerator.from_tensors(tensors, networks, codec, **generator_settings(settings))
+    if member.codes is not None and not member.codes.isfinite().all():
+        raise ValueError("the codes of its samples are not finite")
+    return member

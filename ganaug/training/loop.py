@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from sklearn.exceptions import ConvergenceWarning
+from torch import Tensor
 from tqdm.auto import tqdm
 
 from ganaug.networks.layers import Networks
@@ -42,11 +45,21 @@ class _TrainingRun:
         self.step, self.rollbacks = 0, 0
         self.history: list[dict[str, float]] = []
         current = self.last_stable = self.snapshot()
-        if checkpoint is not None and checkpoint.exists():
-            current, self.last_stable = load_checkpoint(checkpoint, fingerprint)
-            trainer.rng.set_state(current["rng"])
+        if checkpoint is not None and os.path.lexists(checkpoint):
+            optimizers = {k: v for k, v in trainer.stateful.items() if isinstance(v, torch.optim.Optimizer)}
+            optimized = {k: dict(enumerate(v.param_groups[0]["params"])) for k, v in optimizers.items()}
+            current, self.last_stable = load_checkpoint(checkpoint, fingerprint, current, optimized)
+            self._restore_rng(current["rng"])
         self.restore(current)
         self.rollbacks = current["rollbacks"]
+
+    def _restore_rng(self, state: Tensor) -> None:
+        try:
+            self.trainer.rng.set_state(state)
+        except RuntimeError as exc:
+            raise ValueError(
+                f"{self.checkpoint} holds no state of a random generator: delete it to start anew. ({exc})"
+            ) from exc
 
     def snapshot(self) -> dict[str, Any]:
         """Return a copy of all that training needs to continue from here."""
@@ -114,8 +127,8 @@ def train_gan(
     class_names : sequence of str, optional
         What warnings call the classes; their indices if None.
     checkpoint : Path, optional
-        A file for the full state, written every `CHECKPOINT_INTERVAL` steps, and before SIGINT or
-        SIGTERM acts. Training resumes from it if it exists.
+        A file for the full state, written every `CHECKPOINT_INTERVAL` steps, and before SIGINT,
+        SIGTERM or SIGHUP acts. Training resumes from it if it exists.
     fingerprint : dict of str, optional
         What training depends on beside the trainer, by name. The checkpoint keeps it, and is
         compared with it on resuming.
