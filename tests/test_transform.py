@@ -330,13 +330,16 @@ def test_a_file_is_only_read(tmp_path):
     late = pickle.loads(pickle.dumps(HDF5Dataset(path)))
     other = GANAugment(path, p=1.0)
     write_hdf5(StripeGenerator([0, 1]), path, {1: 5}, random_state=1, overwrite=True)
-    with pytest.raises(ValueError, match=r"x\.h5 was replaced since the pool was made"):
+    with pytest.raises(ValueError, match=r"x\.h5 was replaced by another file while in use"):
         other(images, torch.tensor([0, 1, 0, 1]))
     with pytest.raises(ValueError, match=r"x\.h5 was replaced since"):
         late[0]
 
 
-def test_no_room_for_a_pool(tmp_path, monkeypatch):
+@pytest.mark.parametrize("nameless", [True, False])
+def test_no_room_for_a_pool(nameless, tmp_path, monkeypatch):
+    monkeypatch.setattr("ganaug.adapters.pool.NAMELESS", nameless)
+
     def full(*_):
         raise OSError(28, "No space left on device")
 
@@ -383,11 +386,13 @@ def test_persistent_workers_see_a_refresh(start):
     assert second.unique().tolist() == [Numbered.calls]
 
 
-def test_the_file_of_a_pool_goes_with_it(tmp_path, monkeypatch):
+@pytest.mark.parametrize("nameless", [True, False])
+def test_the_file_of_a_pool_goes_with_it(nameless, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("ganaug.adapters.pool.NAMELESS", nameless)
     augment = GANAugment(generator(), p=1.0, pool_size=4)
     content = pickle.dumps(augment)
-    assert len(list(tmp_path.iterdir())) == 1
+    assert len(list(tmp_path.iterdir())) == (0 if nameless else 1)
     del augment
     gc.collect()
     assert not list(tmp_path.iterdir())

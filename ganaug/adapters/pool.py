@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
+import mmap
 import os
 import tempfile
 import weakref
+from multiprocessing import reduction
 from multiprocessing.context import get_spawning_popen
 from pathlib import Path
 from typing import Any
@@ -16,14 +20,19 @@ from torch import Tensor
 from ganaug.data.containers import channels_first
 from ganaug.data.labels import as_random_state
 from ganaug.data.protocol import ConditionalGenerator
-from ganaug.io.disk import preallocate
-from ganaug.io.hdf5 import LAYOUTS, file_digest, open_hdf5, read_header
+from ganaug.io.disk import preallocate, printable
+from ganaug.io.hdf5 import checked_samples, file_digest, open_hdf5, read_header
+from ganaug.io.hdf5_samples import check_torch_dtype
+from ganaug.io.mapping import MappedFile
 
 # Images are generated in blocks of this many, to bound memory.
 BLOCK = 1024
 # Images of each class; fewer if all of them would take more than MAX_BYTES, but no fewer than the minimum.
 DEFAULT_PER_CLASS, MIN_PER_CLASS = 4096, 256
 MAX_BYTES = 2**28
+# Windows can't take the name of an open file away, and passes no descriptors on.
+NAMELESS = os.name == "posix"
+PREFIX = "ganaug-pool-"
 
 
 class ImagePool:
@@ -47,8 +56,6 @@ class ImagePool:
 
     def __init__(
         self,
-        path: Path,
-        offset: int,
         dtype: np.dtype,
         shape: tuple[int, ...],
         classes: np.ndarray,
@@ -57,11 +64,12 @@ class ImagePool:
         channels_last: bool,
     ) -> None:
         self.classes_ = classes
-        self._path, self._offset, self._dtype, self._file_shape = path, offset, dtype, shape
-        self._channels_last = channels_last
-        self._mapped: np.ndarray | None = None
-        self._pid = -1
-        self._owns_file = False
+        self._dtype, self._file_shape, self._channels_last = dtype, shape, channels_last
+        # A pool has either a file of its own, or one of the user, at `_path`.
+        self._own: TemporaryMemory | None = None
+        self._own_array: np.ndarray | None = None
+        self._path, self._offset = Path(), 0
+        self._mapped: MappedFile | None = None
         self.counts = torch.from_numpy(np.bincount(labels[labels >= 0], minlength=len(classes)))
         self._starts = self.counts.cumsum(0) - self.counts
         self._spans = list(zip(self._starts.tolist(), self.counts.tolist(), strict=True))
@@ -70,7 +78,8 @@ class ImagePool:
         # frees where it was.
         self._order_array = labels.argsort(kind="stable")[int((labels < 0).sum()) :]
         self._order = torch.from_numpy(self._order_array.copy())
-        self.shape = tuple(self._to_channels_first(torch.empty(1, *shape[1:])).shape[1:])
+        image = shape[1:]
+        self.shape = (1, *image) if len(image) == 2 else (image[2], *image[:2]) if channels_last else image
 
     @classmethod
     def from_generator(
@@ -91,19 +100,18 @@ class ImagePool:
             fitting = MAX_BYTES // max(1, template.nbytes * int(wanted.sum()))
             size = min(DEFAULT_PER_CLASS, max(MIN_PER_CLASS, fitting))
         labels = np.repeat(np.flatnonzero(wanted), size)
-        handle, name = tempfile.mkstemp(prefix="ganaug-pool-")
         shape = (max(1, len(labels)), *template.shape[1:])  # an empty file can't be mapped
-        pool = cls(Path(name), 0, template.dtype, shape, gan.classes_, labels, channels_last=False)
-        weakref.finalize(pool, _delete, name, os.getpid())
-        pool._owns_file = True
-        with os.fdopen(handle, "wb") as file:
-            _extend(file, shape[0] * template.nbytes)
+        pool = cls(template.dtype, shape, gan.classes_, labels, channels_last=False)
+        pool._use(TemporaryMemory(shape[0] * template.nbytes))
         pool.refill(gan, random_state)
         return pool
 
     @classmethod
     def from_file(cls, path: Path) -> ImagePool:
         """Return a pool of the synthetic images of a file that `write_hdf5` wrote, which is only read.
+
+        The file must stay as it is: once it was written to, cut short or replaced, the pool raises
+        ValueError where an image is taken.
 
         Raises
         ------
@@ -114,16 +122,18 @@ class ImagePool:
         """
         with open_hdf5(path) as file:
             header = read_header(file)
-            offset, digest = file[LAYOUTS[header.layout]].id.get_offset(), file_digest(file)
+            offset, digest = checked_samples(file).id.get_offset(), file_digest(file)
+        name = printable(path)
         if header.layout == "table":
-            raise ValueError(f"{path} holds a table: a pool is of images.")
+            raise ValueError(f"{name} holds a table: a pool is of images.")
         if offset is None:
-            raise ValueError(f"{path} is compressed: only an uncompressed file can be a pool.")
+            raise ValueError(f"{name} is compressed: only an uncompressed file can be a pool.")
         if not header.synthetic.any():
-            raise ValueError(f"{path} holds no synthetic image.")
+            raise ValueError(f"{name} holds no synthetic image.")
+        if len(header.shape) not in (2, 3):
+            raise ValueError(f"{name} must hold images of 2 or 3 dimensions, got {header.shape}.")
+        check_torch_dtype(header.dtype, path)
         pool = cls(
-            path,
-            offset,
             header.dtype,
             (len(header.labels), *header.shape),
             header.classes,
@@ -131,6 +141,10 @@ class ImagePool:
             channels_last=header.layout == "nhwc" and len(header.shape) == 3,
         )
         pool.digest = digest
+        # Absolute, as a worker may start in another working directory. Mapped at once: a change from here on
+        # is noticed.
+        pool._path, pool._offset = path.absolute(), offset
+        pool._array()
         return pool
 
     def refill(self, gan: ConditionalGenerator, random_state: Any) -> None:
@@ -148,20 +162,33 @@ class ImagePool:
         return torch.from_numpy(self._array())
 
     def _array(self) -> np.ndarray:
-        if self._mapped is None or self._pid != os.getpid():
-            if self.digest:
-                with open_hdf5(self._path) as file:
-                    digest = file_digest(file)
-                if digest != self.digest:
-                    raise ValueError(
-                        f"{self._path} was replaced since the pool was made from it (its digest was"
-                        f" {self.digest}, got {digest}): make the pool anew."
-                    )
-            # "c": a user's file is never written to, and torch gets the writable array it wants.
-            mode: Any = "r+" if self._owns_file else "c"
-            images = np.memmap(self._path, self._dtype, mode, self._offset, self._file_shape)
-            self._mapped, self._pid = images.view(np.ndarray), os.getpid()
-        return self._mapped
+        """Return the images; those of a user's file after a look at it, so ask anew for each use."""
+        if self._own_array is not None:
+            return self._own_array
+        if self._mapped is None:
+            self._mapped = self._map()
+        return self._mapped.array()
+
+    def _map(self) -> MappedFile:
+        """Map a user's file, which must be the one that the pool was made from."""
+        # Mapped first: where the name still stands for what was mapped when the rest has been read, and the
+        # next look at it finds that out, all of it is of one file.
+        where = self._path, self._dtype, self._offset, self._file_shape
+        mapped = MappedFile(*where, copy_on_write=True)  # torch wants a writable array
+        with open_hdf5(self._path) as file:
+            samples, digest = checked_samples(file), file_digest(file)
+            found = samples.dtype, samples.id.get_offset(), samples.shape
+        if (digest, *found) != (self.digest, *where[1:]):
+            raise ValueError(
+                f"{printable(self._path)} was replaced since the pool was made from it (its digest was"
+                f" {self.digest}, got {digest}): make the pool anew."
+            )
+        return mapped
+
+    def _use(self, own: TemporaryMemory) -> None:
+        """Take the images from a file of the pool's own."""
+        self._own = own
+        self._own_array = np.ndarray(self._file_shape, self._dtype, own.memory)
 
     def take(self, classes: Tensor, u: Tensor) -> Tensor:
         """Return a copy of one image (C, H, W) of each of `classes`, chosen by numbers `u` in [0, 1)."""
@@ -183,25 +210,94 @@ class ImagePool:
         return images if images.ndim == 4 else images[:, None]
 
     def __getstate__(self) -> dict[str, Any]:
-        state = {**self.__dict__, "_mapped": None}
+        state = {**self.__dict__, "_mapped": None, "_own_array": None}
         if get_spawning_popen() is None:
             # A pickle may outlive the file. It takes the synthetic images along, and no real ones.
+            state["_own"] = None
             state["_pickled_images"] = self._array()[self._order_array]
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         images = state.pop("_pickled_images", None)
         self.__dict__.update(state)
+        if self._own is not None:
+            self._use(self._own)
         if images is not None:
-            handle, name = tempfile.mkstemp(prefix="ganaug-pool-")
-            weakref.finalize(self, _delete, name, os.getpid())
-            with os.fdopen(handle, "wb") as file:
-                _extend(file, images.nbytes)
-                images.tofile(file)
-            self._path, self._offset, self._file_shape, self._owns_file = Path(name), 0, images.shape, True
             self._order_array = np.arange(len(images))
             self._order = torch.from_numpy(self._order_array.copy())
+            self._file_shape = (max(1, len(images)), *images.shape[1:])
+            self._use(TemporaryMemory(math.prod(self._file_shape) * images.itemsize))
+            self.images[: len(images)] = torch.from_numpy(images)
             self.digest = ""  # no longer a file of write_hdf5
+
+
+class TemporaryMemory:
+    """Memory in a temporary file, which the workers of a process share, of whatever kind they are.
+
+    The file has no name, where the system has such files: nobody can cut it short or delete it, and it is
+    gone with the last process that has it open, be that killed. To a worker that is being started a pickle
+    hands the open file.
+
+    Parameters
+    ----------
+    size : int
+        In bytes, at least 1.
+
+    Attributes
+    ----------
+    memory : mmap
+
+    Raises
+    ------
+    OSError
+        If there is too little space.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size, self._path, self._descriptor = size, "", -1
+        if NAMELESS:
+            with tempfile.TemporaryFile(prefix=PREFIX) as file:
+                _extend(file, size)
+                self._keep(os.dup(file.fileno()))
+            return
+        handle, self._path = tempfile.mkstemp(prefix=PREFIX)
+        try:
+            with os.fdopen(handle, "r+b") as file:
+                _extend(file, size)
+                self.memory = mmap.mmap(file.fileno(), size)
+        except BaseException:
+            Path(self._path).unlink(missing_ok=True)
+            raise
+        # With the memory, not with this object: Windows deletes no file that is mapped.
+        weakref.finalize(self.memory, _delete, self._path, os.getpid())
+
+    def _keep(self, descriptor: int) -> None:
+        """Map an open file, and keep it open for workers to come."""
+        self._descriptor = descriptor
+        weakref.finalize(self, os.close, descriptor)
+        self.memory = mmap.mmap(descriptor, self.size)
+
+    def __getstate__(self) -> dict[str, Any]:
+        popen: Any = get_spawning_popen()
+        if popen is None:
+            raise TypeError("TemporaryMemory can only be pickled for a process that is being started.")
+        if self._path:
+            return {"size": self.size, "path": self._path}
+        # One for each pickle, as every object that comes of a pickle closes its own.
+        descriptor = os.dup(self._descriptor)
+        weakref.finalize(popen, os.close, descriptor)
+        return {"size": self.size, "descriptor": reduction.DupFd(descriptor)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.size, self._path, self._descriptor = state["size"], state.get("path", ""), -1
+        if not self._path:
+            self._keep(state["descriptor"].detach())
+            return
+        with Path(self._path).open("r+b") as file:
+            found = os.fstat(file.fileno()).st_size
+            if found != self.size:
+                raise OSError(f"{self._path}, a pool, must be of {self.size} bytes, got {found}.")
+            self.memory = mmap.mmap(file.fileno(), self.size)
 
 
 def sample_template(gan: ConditionalGenerator) -> Any:
@@ -222,4 +318,5 @@ def _extend(file: Any, size: int) -> None:
 
 def _delete(name: str, pid: int) -> None:
     if os.getpid() == pid:  # not in a forked worker, which has this too
-        Path(name).unlink(missing_ok=True)
+        with contextlib.suppress(PermissionError):  # of Windows, for a file that is mapped to the very end
+            Path(name).unlink(missing_ok=True)

@@ -58,10 +58,10 @@ class GANAugment(v2.Transform):
         generator's ``vary`` makes it during the call, so on batches only, outside of workers.
     pool_size : "auto" or int, default="auto"
         Synthetic images kept for each class that `p` replaces any of. They lie in a temporary file that
-        processes map into memory; a killed process leaves it behind. "auto": 4,096, or as many as make a
-        file of 256 MiB if that is less, but at least 256. On MNIST each step from 256 to 4,000 made the
-        classifier better (docs/recipe.md). 0: no pool; images are generated for each batch as it comes,
-        best on a GPU after the transfer.
+        processes map into memory, without a name where the system has such files. "auto": 4,096, or as
+        many as make a file of 256 MiB if that is less, but at least 256. On MNIST each step from 256 to
+        4,000 made the classifier better (docs/recipe.md). 0: no pool; images are generated for each batch
+        as it comes, best on a GPU after the transfer.
     strength : float, default=1.0
         In mode "vary", how far a variation may go: 1 as far as ``sample``; see `ConditionalGAN.vary`.
     random_state : int, RandomState or None
