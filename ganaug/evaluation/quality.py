@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable
 from functools import partial
@@ -23,6 +24,7 @@ from ganaug.evaluation.comparison import (
     memorization,
 )
 from ganaug.evaluation.estimates import Entry, average_entries
+from ganaug.evaluation.membership import membership
 from ganaug.evaluation.neighbours import Neighbours
 from ganaug.evaluation.report import write_page
 from ganaug.evaluation.samples import (
@@ -93,8 +95,8 @@ def quality_report(
         The training samples, as for `ConditionalGAN.fit`, and their labels.
     X_test, y_test : optional
         Samples that the generator never saw, and their labels. Images that are among `X` are left out.
-        A class with fewer than 20 has no "memorization", "tstr" and "augmentation_gain". Then the
-        latter two are missing over all classes, too.
+        A class with fewer than 20 has no "memorization", "membership_auc", "membership_tpr", "tstr" and
+        "augmentation_gain". Then the latter two are missing over all classes, too.
     per_class : int, default=500
         How many samples of each class to draw from a generator, and to use at most; from 2 up.
     features : callable, optional
@@ -129,6 +131,9 @@ def quality_report(
     - "diversity": the mean distance between two samples of a class, over that of real ones.
     - "memorization": the share of samples that are closer to a training sample than 5 % of held-out
       ones are.
+    - "membership_auc" and "membership_tpr": how well the distance to the nearest synthetic sample tells
+      training samples from held-out ones: the area under the ROC curve, and the share of training
+      samples that are found where 1 % of held-out ones are taken for such. "real" is chance.
     - "tstr": the recall of a classifier trained on synthetic samples, tested on held-out ones. Its
       "real" is that of a classifier trained on `X`.
     - "trts": the recall of a classifier trained on `X`, tested on synthetic samples.
@@ -170,6 +175,8 @@ def quality_report(
 
     measurable = np.flatnonzero(np.bincount(held_out.y, minlength=n_classes) >= MIN_HELD_OUT)
     points = neighbours.by_class(X, labels)
+    # Its draws are its own, so that all other numbers of a seed are the same with and without it.
+    own_rng = np.random.RandomState(copy.deepcopy(rng).randint(2**31 - 1))
     found: dict[Any, dict[str, Entry]] = {}
     for c, label in enumerate(classes.tolist()):
         found[label] = compare_distributions(real.of_class(c), fake.of_class(c), noise.of_class(c), rng)
@@ -179,22 +186,30 @@ def quality_report(
     overall = compare_distributions(real.X, fake.X, noise.X, rng, matched=matched)
     for name in ("diversity", "memorization"):
         overall[name] = average_entries([entries[name] for entries in found.values()])
+    overall |= _add_scores(found, membership(train, compared, held_out, own_rng))
     if len(measurable):
         tested = held_out.take(np.isin(held_out.y, measurable))
         real_classifier = real_classifier or clone(model).fit(X, labels)
         scores = downstream_scores(real_classifier, train, compared, tested, n_classes, rng)
-        for name, (by_class, macro) in scores.items():
-            for entries, entry in zip(found.values(), by_class, strict=True):
-                entries[name] = entry
-            # A mean over majority classes, which can spare held-out samples, hides what minorities gain.
-            if name == "trts" or len(measurable) == n_classes:
-                overall[name] = macro
+        averages = _add_scores(found, scores)
+        # A mean over majority classes, which can spare held-out samples, hides what minorities gain.
+        overall |= averages if len(measurable) == n_classes else {"trts": averages["trts"]}
     counts = dict(zip(found, np.bincount(labels).tolist(), strict=True))
     report = QualityReport(
         verdict=verdict(overall, found, counts), overall=overall, per_class=found, counts=counts
     )
     report.samples = ReportedSamples(classes, train, compared, real, fake, generator)
     return report
+
+
+def _add_scores(
+    found: dict[Any, dict[str, Entry]], scores: dict[str, tuple[list[Entry], Entry]]
+) -> dict[str, Entry]:
+    """Add the entries of each class to those found before, and return the averages over all classes."""
+    for name, (by_class, _) in scores.items():
+        for entries, entry in zip(found.values(), by_class, strict=True):
+            entries[name] = entry
+    return {name: average for name, (_, average) in scores.items()}
 
 
 def _classifier(X: Any, codec: Any, rng: np.random.RandomState) -> Any:

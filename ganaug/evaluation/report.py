@@ -71,6 +71,10 @@ MEANINGS = {
     " not compare it with a published FID",
     "memorization": "share of synthetic samples that are closer to a training sample than 5 % of held-out"
     " samples are",
+    "membership_auc": "how well the distance to the nearest synthetic sample tells training samples from"
+    " held-out ones (area under the ROC curve): 0.5 is chance, 1 tells every one",
+    "membership_tpr": "share of training samples that this distance finds, where 1 % of held-out ones are"
+    " taken for training samples; 'real' is chance, above 0.01 where few are held out",
     "tstr": "train on synthetic, test on real: recall on held-out samples of a classifier trained on"
     " synthetic samples; 'real' is that of one trained on real samples",
     "trts": "train on real, test on synthetic: recall on synthetic samples of a classifier trained on real"

@@ -17,6 +17,8 @@ MIN_RELATIVE_TSTR = 0.8
 MIN_DIVERSITY = 0.5
 # Of samples, less those that are as close to a training sample by chance.
 MAX_MEMORIZATION = 0.5
+# Of the lower end of its interval: who has the synthetic samples can tell who was in the training set.
+MAX_MEMBERSHIP_AUC = 0.6
 # Fewer synthetic samples, relative to the training samples of a class, are not worth a number.
 MIN_ADDED = 0.1
 
@@ -126,6 +128,7 @@ def verdict(overall: Measures, per_class: Mapping[Any, Measures], counts: Mappin
     else:
         lines = [f"{NOTHING_AGAINST}."]
     lines += _not_measurable(overall, per_class)
+    lines += _membership(overall, per_class)
     most = max(counts.values())
     for label, measures in per_class.items():
         advice = _advice(measures, counts[label], most, recommend=not against)
@@ -133,6 +136,27 @@ def verdict(overall: Measures, per_class: Mapping[Any, Measures], counts: Mappin
         if advice or complaints:
             lines.append(f"Class {label}: {'; '.join([*advice, *complaints])}.")
     return lines
+
+
+def _membership(overall: Measures, per_class: Mapping[Any, Measures]) -> list[str]:
+    """Return with whom to share samples that tell who was in the training set; nothing of others."""
+
+    def tells(measures: Measures) -> bool:
+        return _number(measures.get("membership_auc", make_entry()), "low") > MAX_MEMBERSHIP_AUC
+
+    classes = [label for label, measures in per_class.items() if tells(measures)]
+    if tells(overall):
+        of_classes, auc = "", _number(overall["membership_auc"])
+    elif classes:
+        of_classes = f" of {', '.join(map(str, classes))}"
+        auc = max(_number(per_class[label]["membership_auc"]) for label in classes)
+    else:
+        return []
+    return [
+        "Synthetic samples of this generator tell who was in the training set: share them only as you would"
+        f" share the training data. Rows{of_classes} that it was trained on are closer to them than others"
+        f" are (AUC {auc:.2f}; by chance 0.50)."
+    ]
 
 
 def _not_measurable(overall: Measures, per_class: Mapping[Any, Measures]) -> list[str]:
