@@ -1,4 +1,4 @@
-"""What writing and training survive: kills, damaged files, a million images.
+"""What writing and training survive: kills, damaged and hostile files, a million images.
 
     python -m benchmarks.endurance                 # all of it
     python -m benchmarks.endurance kills damage    # some of it
@@ -31,6 +31,8 @@ from sklearn.datasets import load_digits
 import ganaug.io.writing
 import ganaug.training.loop
 from benchmarks.gain import RESULTS
+from benchmarks.hostile_readers import hostile_files
+from benchmarks.interruptions import power_loss, signals
 from ganaug import ConditionalGAN, HDF5Dataset, as_arrays, write_hdf5
 from ganaug.io.export import export_images
 
@@ -278,6 +280,9 @@ PARTS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "damage": damage,
     "million": million,
     "real": gan_images,
+    "hostile": hostile_files,
+    "signals": signals,
+    "power": power_loss,
 }
 
 

@@ -25,8 +25,29 @@ def endurance_table(result: dict[str, Any]) -> str:
         ),
         f"{result['million']['rows']:,} images of a generator that costs nothing": _cost(result["million"]),
         f"{result['real']['rows']:,} images of a GAN": _cost(result["real"]),
+        **_hostile(result),
     }
     return to_markdown([{"test": test, "result": outcome} for test, outcome in rows.items()])
+
+
+def _hostile(result: dict[str, Any]) -> dict[str, str]:
+    """Return the rows of the parts that need not have been run."""
+    rows = {}
+    if "hostile" in result:
+        part = result["hostile"]
+        outcomes = "; ".join(f"{n}: {outcome}" for outcome, n in part["outcomes"].items())
+        rows[f"{part['files']:,} files made to be misread, through every reader and a command each"] = (
+            f"{outcomes}; {part['above_5_cpu_seconds']} took more than 5 s of CPU time,"
+            f" {part['above_500_mib']} more than 500 MiB"
+        )
+    for key, words in (("signals", "kills by four signals"), ("power", "losses of power, simulated,")):
+        if key in result:
+            part = result[key]
+            commands = ", ".join(f"`{name}`" for name in part["by_command"])
+            rows[f"{part['interruptions']} {words} of {commands}"] = (
+                f"all {part['results_equal']} results equal to undisturbed ones"
+            )
+    return rows
 
 
 def _cost(part: dict[str, Any]) -> str:
