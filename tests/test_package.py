@@ -173,3 +173,20 @@ def test_the_architecture_page_names_each_file():
     for path in package_files():
         if path.parent.name != "networks" and path.stem not in ("__init__", "__main__"):
             assert re.search(rf"`{path.stem}`|[/ ]{path.stem}\b", page), path.relative_to(PACKAGE)
+
+
+def test_each_promise_names_a_test_that_exists():
+    lines = [line for line in (ROOT / "docs" / "promises.md").read_text().splitlines() if line[:2] == "| "]
+    there = {
+        name
+        for path in (ROOT / "tests").glob("test_*.py")
+        for name in re.findall(r"def (test_\w+)", path.read_text())
+    }
+    promised = [line.split(" | ")[-1] for line in lines]
+    assert set(re.findall(r"`(test_\w+)`", " ".join(promised))) <= there
+    tables = len([line for line in lines if line.endswith("| test |")])
+    without = [
+        line for line in lines if "`test_" not in line.split(" | ")[-1] and not line.endswith("| test |")
+    ]
+    assert tables == 6
+    assert [line.split(" | ")[0] for line in without] == ["| while PNG files are exported"]
