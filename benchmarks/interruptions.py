@@ -25,6 +25,7 @@ import torch
 from sklearn.datasets import load_digits
 
 import ganaug.io.writing
+import ganaug.selection.gate
 import ganaug.training.loop
 from ganaug import ConditionalGAN, write_hdf5
 from ganaug.cli import main
@@ -32,7 +33,7 @@ from ganaug.cli import main
 FORK = multiprocessing.get_context("fork")
 KILLS, POWER_LOSSES = 200, 100
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-SMALL = ("--base-channels", "8", "--latent-dim", "8", "--steps", "60", "--random-state", "0")
+SMALL = ("--base-channels", "4", "--latent-dim", "4", "--steps", "20", "--random-state", "0")
 
 
 def inputs(folder: Path) -> None:
@@ -83,7 +84,8 @@ def run(arguments: tuple[str, ...], out: Path, recorded: Path | None = None) -> 
         record(recorded)
     # Progress is noted at every block and every few steps, so that there is something to resume.
     ganaug.io.writing.SYNC_SECONDS = 0.0
-    ganaug.training.loop.CHECKPOINT_INTERVAL = ganaug.training.loop.LOG_INTERVAL
+    ganaug.training.loop.CHECKPOINT_INTERVAL = ganaug.training.loop.LOG_INTERVAL = 2
+    ganaug.selection.gate.CLASSIFIER_STEPS = 10  # it is the writing that is interrupted
     main([str(out) if argument == "OUT" else argument for argument in arguments])
 
 
