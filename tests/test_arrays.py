@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 import shutil
 import struct
 import weakref
@@ -16,6 +17,7 @@ import scipy.sparse
 import torch
 from conftest import StripeGenerator
 from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 from torch.utils.data import Dataset, TensorDataset
 from torchvision.datasets import FakeData, ImageFolder
 
@@ -305,3 +307,27 @@ def test_photographs_are_resized_one_by_one():
 def test_items_of_several_kinds(items, message):
     with pytest.raises(ValueError, match=message):
         as_arrays(Items(items))
+
+
+@pytest.mark.parametrize(
+    ("X", "y"), [(np.zeros((2, 8, 8), np.uint8), np.zeros(3)), (np.zeros(()), np.zeros(()))]
+)
+def test_errors_of_an_npz_file_name_it(X, y, tmp_path):
+    np.savez(tmp_path / "data.npz", X=X, y=y)
+    with pytest.raises(ValueError, match="data.npz"):
+        as_arrays(tmp_path / "data.npz")
+
+
+def test_errors_of_a_folder_name_a_file_or_it(image_folder):
+    Image.fromarray(np.zeros((8, 8), np.uint16)).save(image_folder / "cat" / "deep.png")
+    with pytest.raises(ValueError, match=re.escape(str(image_folder))):
+        as_arrays(image_folder)
+
+
+def test_whatever_an_image_reader_raises_names_the_file(image_folder, monkeypatch):
+    def verify(image):
+        raise IndexError("list index out of range")
+
+    monkeypatch.setattr(PngImageFile, "verify", verify)
+    with pytest.raises(ValueError, match="0.png can't be read as an image"):
+        as_arrays(image_folder)

@@ -12,7 +12,7 @@ from typing import Any
 import h5py
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as tvf
 
@@ -158,15 +158,20 @@ def _resize_tensor(images: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _from_path(path: Path, size: tuple[int, int] | None) -> Arrays:
-    found = check_source(path)
-    if found is not None:
-        return _from_folder(path, found, size)
-    synthetic = None
-    if path.suffix == ".npz" and not h5py.is_hdf5(path):
-        X, y = _read_npz(path)
-    else:
-        X, y, synthetic = hdf5.read_arrays(path)
-    return Arrays(_resize(X, size), check_labels(y, len(X)), synthetic=synthetic)
+    try:
+        found = check_source(path)
+        if found is not None:
+            return _from_folder(path, found, size)
+        synthetic = None
+        if path.suffix == ".npz" and not h5py.is_hdf5(path):
+            X, y = _read_npz(path)
+        else:
+            X, y, synthetic = hdf5.read_arrays(path)
+        return Arrays(_resize(X, size), check_labels(y, len(X)), synthetic=synthetic)
+    except ValueError as exc:
+        if printable(path) in str(exc):
+            raise
+        raise ValueError(f"{printable(path)}: {exc}") from exc
 
 
 def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -174,7 +179,10 @@ def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
         with np.load(path, allow_pickle=False) as file:
             for names in (("X", "y"), ("X_train", "y_train")):
                 if all(name in file for name in names):
-                    return file[names[0]], file[names[1]]
+                    X, y = file[names[0]], file[names[1]]
+                    if not X.ndim or not y.ndim:
+                        raise ValueError(f"`{names[0]}` and `{names[1]}` must be arrays, got a scalar")
+                    return X, y
             found = sorted(file)
     except Exception as exc:  # numpy raises whatever the zip and header parsers raise
         raise ValueError(f"{printable(path)} can't be read as an .npz file: {exc}") from exc
@@ -203,7 +211,7 @@ def _header(path: Path) -> tuple[tuple[int, int], str]:
             shape = (image.height, image.width)
             image.verify()  # loading does not look at the checksums of a PNG file
             return shape, mode
-    except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError) as exc:
+    except Exception as exc:  # Pillow raises whatever its parsers run into
         raise ValueError(f"{printable(path)} can't be read as an image.") from exc
 
 
@@ -211,7 +219,7 @@ def _load(path: Path, mode: str, size: tuple[int, int] | None) -> Image.Image:
     try:
         with Image.open(path) as image:
             return _convert_and_resize(image, mode, size)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as exc:
+    except Exception as exc:
         raise ValueError(f"{printable(path)} can't be read as an image: {exc}") from exc
 
 

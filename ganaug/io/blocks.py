@@ -120,6 +120,10 @@ class BlockPlan:
             )
         n_synthetic = int(counts.sum())
         self.n_samples = len(self.real_labels) + n_synthetic
+        if self.n_samples == 0:
+            raise ValueError(
+                "`counts` must ask for a sample at least where `real` holds none, got no samples at all."
+            )
         self.n_real_blocks = -(-len(self.real_labels) // block_size)
         self.n_synthetic_blocks = -(-n_synthetic // block_size)
         # Each class that gets any has a phase of its own, so that rare ones don't all fall into the

@@ -155,10 +155,6 @@ def write_hdf5(
     per_class = count_samples(getattr(counts, "to_add", counts), gan.classes_, int(block_size))
     check_seed(random_state)
     plan = BlockPlan(gan, per_class, real, layout, int(block_size))
-    if plan.n_samples == 0:
-        raise ValueError(
-            "`counts` must ask for a sample at least where `real` holds none, got no samples at all."
-        )
     run = {
         "counts": per_class.tolist(),
         "real": plan.real_digest(),
