@@ -156,10 +156,11 @@ def _relink(rng: np.random.Generator, file: h5py.File, name: str) -> None:
 
 
 def _relabel(rng: np.random.Generator, file: h5py.File, _: str) -> None:
-    if isinstance(file.get("labels"), h5py.Dataset) and file["labels"].dtype.kind in "iu":
+    labels = file.get("labels")
+    if isinstance(labels, h5py.Dataset) and labels.dtype.kind in "iu" and (labels.size or 0) < 1000:
         values = _pick(rng, (-1, 3, 2**31, -(2**63)))
-        labels = np.full(file["labels"].shape, values, np.int64)
-        _replace(file, "labels", lambda: file.create_dataset("labels", data=labels))
+        changed = np.full(labels.shape, values, np.int64)
+        _replace(file, "labels", lambda: file.create_dataset("labels", data=changed))
 
 
 def _attribute(rng: np.random.Generator, file: h5py.File, name: str) -> None:
