@@ -15,8 +15,6 @@ import signal
 import stat
 import time
 import warnings
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,9 +77,9 @@ def run(arguments: tuple[str, ...], out: Path, recorded: Path | None = None) -> 
     os.close(1)
     os.open(os.devnull, os.O_WRONLY)
     os.close(2)
-    os.open(os.devnull, os.O_WRONLY)
+    os.open(said_beside(out), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     if recorded is not None:
-        record(recorded)
+        record(recorded, out.parent)
     # Progress is noted at every block and every few steps, so that there is something to resume.
     ganaug.io.writing.SYNC_SECONDS = 0.0
     ganaug.training.loop.CHECKPOINT_INTERVAL = ganaug.training.loop.LOG_INTERVAL = 2
@@ -89,9 +87,16 @@ def run(arguments: tuple[str, ...], out: Path, recorded: Path | None = None) -> 
     main([str(out) if argument == "OUT" else argument for argument in arguments])
 
 
-def interrupted(work: Callable[[], None], seconds: float, by: signal.Signals) -> bool:
-    """Do some work in a child, and send it a signal after so many seconds; return whether it still ran."""
-    child = FORK.Process(target=work)
+def said_beside(out: Path) -> Path:
+    """Return the file that has what the command which makes `out` has said."""
+    return out.parent.with_name("said")
+
+
+def interrupted(
+    arguments: tuple[str, ...], out: Path, seconds: float, by: signal.Signals, recorded: Path | None = None
+) -> bool:
+    """Run a command in a child, and send it a signal after so many seconds; return whether it still ran."""
+    child = FORK.Process(target=run, args=(arguments, out, recorded))
     child.start()
     child.join(seconds)
     alive = child.is_alive()
@@ -101,26 +106,31 @@ def interrupted(work: Callable[[], None], seconds: float, by: signal.Signals) ->
     child.kill()
     child.join()
     if not alive and child.exitcode:
-        raise RuntimeError(f"a command failed by itself, with exit code {child.exitcode}")
+        said = said_beside(out).read_text()[-500:]
+        raise RuntimeError(f"a command failed by itself, with exit code {child.exitcode}: {said}")
     return alive
 
 
-def record(folder: Path) -> None:
-    """Note in `folder`, from now on, what a loss of power would leave of this process's files."""
+def record(folder: Path, place: Path) -> None:
+    """Note in `folder` what a loss of power would leave in `place`: what is there now, and what is synced."""
     real = os.fsync
+
+    def note(path: Path, about: os.stat_result, where: Path) -> None:
+        new = folder / f"{about.st_ino}.new"
+        if stat.S_ISDIR(about.st_mode):
+            names = {entry.name: entry.inode() for entry in os.scandir(path) if entry.is_file()}
+            new.write_text(json.dumps({"path": str(where), "names": names}))
+        else:
+            shutil.copyfile(path, new)
+        new.rename(new.with_suffix(".names" if stat.S_ISDIR(about.st_mode) else ".content"))
 
     def fsync(descriptor: int) -> None:
         real(descriptor)
-        about, path = os.fstat(descriptor), Path(f"/proc/self/fd/{descriptor}").readlink()
-        if stat.S_ISDIR(about.st_mode):
-            names = {entry.name: entry.inode() for entry in os.scandir(path) if entry.is_file()}
-            note = folder / f"{about.st_ino}.names"
-            note.with_suffix(".new").write_text(json.dumps({"path": str(path), "names": names}))
-            note.with_suffix(".new").rename(note)
-        else:
-            shutil.copyfile(f"/proc/self/fd/{descriptor}", folder / f"{about.st_ino}.new")
-            (folder / f"{about.st_ino}.new").rename(folder / f"{about.st_ino}.content")
+        path = Path(f"/proc/self/fd/{descriptor}")
+        note(path, os.fstat(descriptor), path.readlink())
 
+    for path in (place, *place.rglob("*")):
+        note(path, path.stat(), path)
     os.fsync = fsync
 
 
@@ -150,11 +160,10 @@ def until_it_is_through(
         if power:
             shutil.rmtree(recorded, ignore_errors=True)
             recorded.mkdir()
-        work = partial(run, arguments, out, recorded if power else None)
         by = signal.SIGKILL if power else SIGNALS[int(rng.integers(len(SIGNALS)))]
         # A command that can't resume must have a chance to end.
         seconds = rng.uniform(0.05, 1.1 if count < 3 else 3.0) * alone
-        if not interrupted(work, seconds, by):
+        if not interrupted(arguments, out, seconds, by, recorded if power else None):
             return count
         count += 1
         if power:
@@ -177,7 +186,7 @@ def interruptions(folder: Path, n: int, *, power: bool) -> dict[str, Any]:
         whole = folder / f"whole-{name}"
         whole.mkdir()
         start = time.monotonic()
-        if interrupted(partial(run, arguments, whole / made), 600, signal.SIGKILL):
+        if interrupted(arguments, whole / made, 600, signal.SIGKILL):
             raise RuntimeError(f"{name} takes more than ten minutes")
         alone, expected = time.monotonic() - start, digest(whole / made)
         counts[name] = 0
