@@ -171,3 +171,25 @@ def test_values_that_have_no_place_in_a_file(kind):
         ValueError, match="Column 'x' of `X` must hold strings, numbers or booleans .* got Int"
     ):
         DataFrameSchema.of(pd.DataFrame({"x": values})).to_records(pd.DataFrame({"x": values}))
+
+
+def test_real_rows_of_other_categories_than_the_synthetic_ones_are_refused(tmp_path):
+    """Their values would be missing in the file: no category of its first rows."""
+    gan, X, y = table_gan()
+    real = X.assign(code=X["code"].cat.rename_categories({10: 30}))
+    with pytest.raises(
+        ValueError, match="All rows of a file must have the columns of its first ones: 'code'"
+    ):
+        write_hdf5(gan, tmp_path / "x.h5", 5, real=(real, y))
+
+
+def test_a_schema_without_the_dtype_of_categories_is_read_as_it_was_written():
+    frame = pd.DataFrame({"n": np.arange(4.0), "x": pd.Categorical([3, 1, 3, 1], categories=[3, 1, 2])})
+    schema = DataFrameSchema.of(frame)
+    records = schema.to_records(frame)
+    assert b"categories_dtype" not in schema.to_bytes()
+    pd.testing.assert_frame_equal(DataFrameSchema.from_bytes(schema.to_bytes()).from_records(records), frame)
+    narrow = DataFrameSchema.of(
+        frame.assign(x=pd.Categorical.from_codes([0, 1, 0, 1], pd.Index([3, 1], dtype="int8")))
+    )
+    assert b'"categories_dtype": "int8"' in narrow.to_bytes()

@@ -2,49 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from scipy.special import ndtri
 
-from ganaug.data.containers import (
-    column_name,
-    is_dataframe,
-    is_missing,
-    missing_token,
-    numpy_dtype,
+from ganaug.data.column_data import ColumnData, to_python
+from ganaug.data.containers import column_name, missing_token
+from ganaug.data.dates import (
+    MAX_EXACT_INT,
+    clock_dtype,
+    find_step,
+    from_steps,
+    time_zone,
+    to_steps,
 )
+from ganaug.data.dtypes import describe_dtype, numpy_dtype, pandas_dtype
 
 # A column's distribution is kept as so many knots; what lies between two is interpolated.
 N_QUANTILES = 1000
 # A column of no more distinct numbers is discrete: between them there are none.
 MAX_DISCRETE = 20
 MAX_CATEGORIES = 1000
-# Above it, float64 skips some integers.
-MAX_EXACT_INT = 2**53
+# Strings of which a larger share differ are names of rows: a model could only repeat them.
+MAX_DISTINCT_SHARE = 0.95
 # Numbers with more decimals are measured ones: to round them would gain nothing.
 MAX_DECIMALS = 6
-
-
-class ColumnData(NamedTuple):
-    """The content of one column.
-
-    Attributes
-    ----------
-    name : str or int
-        Of a DataFrame's column, or the place of an array's.
-    values : ndarray of shape (n,)
-    missing : ndarray of shape (n,), bool
-        Which values are missing.
-    dtype : numpy or pandas dtype
-    """
-
-    name: str | int
-    values: np.ndarray
-    missing: np.ndarray
-    dtype: Any
+# Names of types that hold dates, and that a column of objects may have.
+DATE_TYPES = {"date", "datetime", "Timestamp", "timedelta", "Timedelta"}
 
 
 @dataclass(frozen=True)
@@ -57,7 +43,7 @@ class Column:
     dtype : str
         Of a DataFrame's column.
     values : list
-        The categories; or the knots, distinct numbers in ascending order.
+        The categories; or the knots, distinct numbers in ascending order. Dates are numbers of steps.
     rank_intervals : list of (float, float)
         The ranks that are decoded to each knot, as shares of all rows. The knot is encoded as the normal
         score of the middle of its interval. Empty for categories.
@@ -78,6 +64,12 @@ class Column:
     lookup : list
         The value of this column for each of the determinant's `values`, then for a missing one. None
         where this one is missing.
+    categories_dtype : str or None
+        Of the categories, where pandas would give them another one.
+    origin : int or None
+        The first date of a column of dates, in units of its dtype; None for other columns.
+    step : int
+        The greatest time of which all dates are multiples, counted from the first.
     """
 
     name: str | int
@@ -92,6 +84,9 @@ class Column:
     python_int: bool = False
     determinant: int | None = None
     lookup: list[Any] = field(default_factory=list)
+    categories_dtype: str | None = None
+    origin: int | None = None
+    step: int = 1
 
     @property
     def is_numeric(self) -> bool:
@@ -116,51 +111,20 @@ class Column:
         return ndtri(np.mean(self.rank_intervals, axis=1))
 
 
-def iter_columns(X: Any) -> Iterator[ColumnData]:
-    """Yield the columns of a DataFrame or an array."""
-    for place in range(X.shape[1]):
-        if is_dataframe(X):
-            series = X.iloc[:, place]
-            native = isinstance(series.dtype, np.dtype)
-            values = series.to_numpy() if native else series.to_numpy(dtype=object)
-            yield ColumnData(X.columns[place], values, series.isna().to_numpy(bool), series.dtype)
-        else:
-            yield ColumnData(place, X[:, place], _missing_mask(X[:, place]), X.dtype)
-
-
-def iter_category_keys(X: Any) -> Iterator[np.ndarray]:
-    """Yield for each column what a codec must have seen in fit, (n,) of objects.
-
-    That is each category, and that a value is missing. A number needs nothing: its key is None.
-    """
-    for _, values, missing, dtype in iter_columns(X):
-        present = values[~missing].tolist()
-        numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in present)
-        keys = np.full(len(values), None, object)
-        if getattr(dtype, "categories", None) is not None or not numeric:
-            keys[~missing] = [f"{type(value).__name__} {value!r}" for value in present]
-        keys[missing] = "missing"
-        yield keys
-
-
-def _missing_mask(values: np.ndarray) -> np.ndarray:
-    if values.dtype == object:
-        return np.array([is_missing(value) for value in values], bool)
-    return np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), bool)
-
-
 def fit_column(data: ColumnData) -> Column:
     """Return how a column is to be encoded."""
-    present = to_python(data.values[~data.missing])
-    # Dates are tested as numpy's: in Python's own types nanoseconds would be ints.
-    dates = data.values.dtype.kind in "mM"
-    types = {type(data.values[0])} if dates else {type(value) for value in present}
-    if not types <= {int, float, bool, str}:
-        raise ValueError(
-            f"Column {data.name!r} of `X` must hold numbers, booleans or strings, got"
-            f" {' and '.join(sorted(kind.__name__ for kind in types))}: convert or drop it."
-        )
     token = missing_token(data.values[data.missing][0]) if data.missing.any() else None
+    if data.values.dtype.kind in "mM":
+        return _fit_dates(data, token)
+    present = to_python(data.values[~data.missing])
+    types = {type(value) for value in present}
+    if not types <= {int, float, bool, str}:
+        names = sorted(kind.__name__ for kind in types - {int, float, bool, str})
+        advice = ", dates by pd.to_datetime" if DATE_TYPES & set(names) else ""
+        raise ValueError(
+            f"Column {data.name!r} of `X` must hold numbers, booleans, strings or datetime64, got"
+            f" {' and '.join(names)}: convert it{advice}, or drop it: {data.how_to_drop}."
+        )
     if getattr(data.dtype, "categories", None) is None and types and types <= {int, float}:
         return _fit_numeric(data, present, token, integers=types == {int})
     return _fit_categorical(data, present, token)
@@ -170,14 +134,14 @@ def _fit_numeric(data: ColumnData, present: list[Any], token: str | None, *, int
     numbers = as_numbers(data.name, data.values, data.missing)[~data.missing]
     if integers and np.abs(numbers).max() >= MAX_EXACT_INT:
         raise ValueError(
-            f"Column {data.name!r} of `X` must hold integers below 2**53, got {max(present, key=abs)}: drop"
-            " it, or make it strings."
+            f"Column {data.name!r} of `X` must hold integers below 2**53, got {max(present, key=abs)}: make"
+            f" it strings; or, if it only names the rows, drop it: {data.how_to_drop}."
         )
     knots, rank_intervals = _fit_quantiles(numbers)
     decimals = next((d for d in range(MAX_DECIMALS) if _has_decimals(numbers, d, data.dtype)), None)
     return Column(
         name=column_name(data.name),
-        dtype=str(data.dtype),
+        **_described(data),
         values=knots,
         rank_intervals=rank_intervals,
         decimals=decimals,
@@ -187,30 +151,54 @@ def _fit_numeric(data: ColumnData, present: list[Any], token: str | None, *, int
     )
 
 
-def _fit_categorical(data: ColumnData, present: list[Any], token: str | None) -> Column:
-    values = sorted(set(present), key=lambda value: (type(value).__name__, value))
-    if len(values) > MAX_CATEGORIES or len(values) == len(present) > MAX_DISCRETE:
-        raise ValueError(
-            f"Column {data.name!r} of `X` holds {len(values)} different values in {len(present)} rows, which"
-            f" can't be learned from: drop it, or group them into {MAX_CATEGORIES} categories at most."
-        )
-    categories = getattr(data.dtype, "categories", None)
+def _fit_dates(data: ColumnData, token: str | None) -> Column:
+    if data.missing.all():
+        return _fit_categorical(data, [], token)
+    origin, step = find_step(data.values[~data.missing])
+    numbers = to_steps(data.values, data.missing, origin, step)[~data.missing]
+    knots, rank_intervals = _fit_quantiles(numbers)
     return Column(
         name=column_name(data.name),
-        dtype=str(data.dtype),
+        **_described(data),
+        values=knots,
+        rank_intervals=rank_intervals,
+        decimals=0,
+        resolution=1,
+        missing=token,
+        origin=origin,
+        step=step,
+    )
+
+
+def _fit_categorical(data: ColumnData, present: list[Any], token: str | None) -> Column:
+    values = sorted(set(present), key=lambda value: (type(value).__name__, value))
+    if len(values) > MAX_DISCRETE and len(values) > MAX_DISTINCT_SHARE * len(present):
+        raise ValueError(
+            f"Column {data.name!r} of `X` holds {len(values)} different values in {len(present)} rows, as an"
+            f" identifier does, which can't be learned from: drop it before fit: {data.how_to_drop}."
+        )
+    if len(values) > MAX_CATEGORIES:
+        raise ValueError(
+            f"Column {data.name!r} of `X` holds {len(values)} different values in {len(present)} rows, which"
+            f" can't be learned from: group them into {MAX_CATEGORIES} categories at most, or drop it before"
+            f" fit: {data.how_to_drop}."
+        )
+    return Column(
+        name=column_name(data.name),
+        **_described(data),
         values=values,
         rank_intervals=[],
         decimals=None,
         resolution=1,
         missing=token,
-        categories=None if categories is None else categories.tolist(),
-        ordered=bool(getattr(data.dtype, "ordered", False)),
     )
 
 
-def to_python(values: np.ndarray) -> list[Any]:
-    """Return values in Python's own types."""
-    return [value.item() if isinstance(value, np.generic) else value for value in values.tolist()]
+def _described(data: ColumnData) -> dict[str, Any]:
+    """Return what a `Column` says of its dtype."""
+    if isinstance(data.dtype, np.dtype):  # of an array too, without pandas
+        return {"dtype": str(data.dtype)}
+    return describe_dtype(data.name, data.dtype)
 
 
 def check_category_kind(column: Column, values: np.ndarray) -> None:
@@ -252,6 +240,27 @@ def as_numbers(name: str | int, values: np.ndarray, missing: np.ndarray) -> np.n
     return numbers
 
 
+def column_numbers(column: Column, data: ColumnData) -> np.ndarray:
+    """Return what a column of numbers holds as float64, dates as numbers of steps; 0 where they are missing.
+
+    Raises
+    ------
+    ValueError
+        If it holds something else than in fit.
+    """
+    if column.origin is None:
+        return as_numbers(data.name, data.values, data.missing)
+    fitted = pandas_dtype(column.dtype)
+    clock = clock_dtype(fitted)
+    same_kind = data.values.dtype.kind == clock.kind
+    if not same_kind or time_zone(data.dtype) != time_zone(fitted):
+        raise ValueError(
+            f"Column {data.name!r} of `X` must hold dates of dtype {column.dtype}, as in fit, got dtype"
+            f" {data.dtype}: convert it."
+        )
+    return to_steps(data.values.astype(clock), data.missing, column.origin, column.step)
+
+
 def _fit_quantiles(numbers: np.ndarray) -> tuple[list[float], list[list[float]]]:
     """Return the knots of a column's distribution, and the interval of ranks that is decoded to each.
 
@@ -270,6 +279,17 @@ def _fit_quantiles(numbers: np.ndarray) -> tuple[list[float], list[list[float]]]
         kept = np.union1d(even, np.flatnonzero(~is_singleton))
         knots, rank_intervals = knots[kept], rank_intervals[kept]
     return knots.tolist(), rank_intervals.tolist()
+
+
+def present_values(column: Column, data: ColumnData) -> np.ndarray:
+    """Return what a column holds where it isn't missing: numbers as `column_numbers` does, or categories."""
+    return (column_numbers(column, data) if column.is_numeric else data.values)[~data.missing]
+
+
+def dates_from_numbers(column: Column, numbers: np.ndarray) -> np.ndarray:
+    """Return as numpy's dates, without a time zone, what `column_numbers` returned."""
+    dtype = clock_dtype(pandas_dtype(column.dtype))
+    return from_steps(numbers, column.origin or 0, column.step, dtype)
 
 
 def numbers_from_scores(column: Column, scores: np.ndarray) -> np.ndarray:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -56,35 +55,10 @@ def missing_value(name: str | None) -> Any:
     return None if name == "None" else np.nan
 
 
-def pandas_dtype(name: str, categories: list[Any] | None = None, ordered: bool = False) -> Any:
-    """Return the dtype of which pandas shows this name; pandas itself reads only some names."""
-    pd = import_pandas()
-    if categories is not None:
-        return pd.CategoricalDtype(categories, ordered)
-    if name.startswith("Sparse["):
-        subtype, fill = name.removeprefix("Sparse[").removesuffix("]").split(", ")
-        fill = fill.rpartition("(")[2].rstrip(")")  # of "np.float32(0.0)"
-        return pd.SparseDtype(subtype, np.nan if fill == "nan" else ast.literal_eval(fill))
-    return pd.api.types.pandas_dtype(name)
-
-
-def numpy_dtype(dtype: Any) -> Any:
-    """Return numpy's dtype of a pandas column's values; the column's own where there is none."""
-    return getattr(dtype, "numpy_dtype", getattr(dtype, "subtype", dtype))
-
-
-def make_dataframe(columns: Iterable[tuple[str | int, np.ndarray, Any]]) -> Any:
-    """Return a DataFrame of columns, each given as its name, values and dtype."""
-    pd = import_pandas()
-    names, values, dtypes = zip(*columns, strict=True)
-    series = [pd.Series(v, dtype=v.dtype).astype(dtype) for v, dtype in zip(values, dtypes, strict=True)]
-    return pd.concat(series, axis=1).set_axis(list(names), axis=1)
-
-
 def as_container(X: Any) -> Any:
     """Return `X` as a Tensor on the CPU, a DataFrame or an ndarray: what the functions here take."""
     if scipy.sparse.issparse(X):
-        raise ValueError(f"`X` must be dense, got {type(X).__name__}: pass X.toarray().")
+        raise ValueError(f"`X` must be dense, got {type(X).__name__}: of sparse data pass X.toarray().")
     if isinstance(X, Tensor):
         return X.detach().cpu() if X.requires_grad or X.device.type != "cpu" else X
     return X if is_dataframe(X) else as_array(X)

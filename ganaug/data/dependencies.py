@@ -8,16 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ganaug.data.columns import (
-    MAX_DISCRETE,
-    Column,
-    ColumnData,
-    as_numbers,
-    cast_integers,
-    category_codes,
-    iter_columns,
-    to_python,
-)
+from ganaug.data.column_data import ColumnData, iter_columns, to_python
+from ganaug.data.columns import MAX_DISCRETE, Column, cast_integers, category_codes, column_numbers
 
 # Two columns that are independent of each other look dependent with less than this probability.
 MAX_CHANCE_PROBABILITY = 1e-9
@@ -42,6 +34,8 @@ def find_determinants(columns: Sequence[np.ndarray], candidates: Sequence[bool])
     determinants: list[set[int]] = [set() for _ in columns]  # of each column
     for a in np.flatnonzero(candidates).tolist():
         _, first, inverse = np.unique(screened[a], return_index=True, return_inverse=True)
+        if len(first) == len(columns[a]):  # each value is in one row, which says nothing of another column
+            continue
         for b in np.flatnonzero((screened == screened[:, first[inverse]]).all(1)).tolist():
             if a != b and _depends_on(columns[b], columns[a]):
                 determinants[b].add(a)
@@ -89,7 +83,7 @@ def attach_dependencies(columns: list[Column], X: Any) -> list[Column]:
 def _as_sortable(column: Column, data: ColumnData) -> np.ndarray:
     """Return a column as numbers that are equal where its values are, missing ones too."""
     if column.is_numeric:
-        return np.where(data.missing, np.inf, as_numbers(column.name, data.values, data.missing))
+        return np.where(data.missing, np.inf, column_numbers(column, data))
     return category_codes(column, data.values, data.missing).astype(np.float64)
 
 
@@ -97,7 +91,7 @@ def _values_at(column: Column, data: ColumnData, rows: np.ndarray) -> list[Any]:
     """Return the values of some rows as `Column.values` has them, None for missing ones."""
     values, missing = data.values[rows], data.missing[rows]
     if column.is_numeric:
-        values = as_numbers(column.name, values, missing)
+        values = column_numbers(column, data._replace(values=values, missing=missing))
     return [None if gone else value for value, gone in zip(to_python(values), missing, strict=True)]
 
 

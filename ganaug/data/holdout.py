@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ganaug.data.columns import iter_category_keys
+from ganaug.data.column_data import iter_category_keys
 from ganaug.data.containers import is_dataframe
 
 # Fewer than 20 held-out samples would say nothing of a class (see `ganaug.evaluation.quality`), and a

@@ -7,13 +7,14 @@ import math
 import re
 import reprlib
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
 
-from ganaug.data.columns import MAX_CATEGORIES, MAX_DECIMALS, MAX_EXACT_INT, Column
-from ganaug.data.containers import pandas_dtype
+from ganaug.data.columns import MAX_CATEGORIES, MAX_DECIMALS, Column
+from ganaug.data.dates import MAX_EXACT_INT, is_date_dtype
+from ganaug.data.dtypes import pandas_dtype
 
 # Names of dtypes in a file: of a table that is an ndarray, and of a sparse column, whose fill value is
 # evaluated and may hold no brackets.
@@ -62,13 +63,24 @@ _FIELD_CHECKS: dict[str, Callable[[Any], bool]] = {
     "python_int": lambda value: type(value) is bool,
     "determinant": lambda value: value is None or (type(value) is int and value >= 0),
     "lookup": lambda value: type(value) is list,
+    "categories_dtype": lambda value: value is None or (type(value) is str and len(value) <= 200),
+    "origin": lambda value: value is None or _is_int(-(2**63) + 1, 2**63 - 1)(value),
+    "step": _is_int(1, 2**63 - 1),
 }
+# Entries that a file has only where they say something, so that other columns are written as ever.
+_OPTIONAL = {"categories_dtype": None, "origin": None, "step": 1}
+
+
+def column_to_config(column: Column) -> dict[str, Any]:
+    """Return the attributes of a column as a file has them."""
+    return {k: v for k, v in asdict(column).items() if k not in _OPTIONAL or v != _OPTIONAL[k]}
 
 
 def column_from_config(config: dict[str, Any]) -> Column:
     """Restore a column from its attributes in a file, or raise ValueError if one is not as `fit` makes it."""
-    if wrong := config.keys() ^ {part.name for part in fields(Column)}:
+    if wrong := (config.keys() | _OPTIONAL.keys()) ^ {part.name for part in fields(Column)}:
         raise ValueError(f"a column that lacks, or should lack, the entries {reprlib.repr(sorted(wrong))}")
+    config = {**_OPTIONAL, **config}
     for name, is_valid in _FIELD_CHECKS.items():
         if not is_valid(config[name]):
             raise ValueError(
@@ -82,7 +94,16 @@ def column_from_config(config: dict[str, Any]) -> Column:
             raise ValueError(f"column {column.name!r} with {len(knots)} knots that don't fit their ranks")
     elif len(knots) > MAX_CATEGORIES or not column.n_levels:
         raise ValueError(f"column {column.name!r} with {len(knots)} categories")
+    if column.origin is not None and not _are_dates(column, column.origin):
+        raise ValueError(f"column {column.name!r} with dates that no dtype can hold")
     return column
+
+
+def _are_dates(column: Column, origin: int) -> bool:
+    """Return whether the numbers of a column, steps from `origin`, are dates."""
+    if not column.is_numeric or (column.decimals, column.resolution) != (0, 1):
+        return False
+    return column.values[0] >= 0 and origin + column.step * round(column.values[-1]) < 2**63
 
 
 def check_lookup(column: Column, determinant: Column) -> None:
@@ -90,6 +111,8 @@ def check_lookup(column: Column, determinant: Column) -> None:
     found = [value for value in column.lookup if value is not None]
     if column.is_numeric:
         valid = all(type(value) is float and math.isfinite(value) for value in found)
+        if column.origin is not None:
+            valid = valid and all(0 <= value <= column.values[-1] for value in found)
     else:
         valid = all(type(value) in (str, int, float, bool) for value in found)
         valid = valid and set(found) <= set(column.values)
@@ -115,15 +138,27 @@ def check_dtypes(columns: list[Column], dtype: Any) -> None:
         if dtype is not None:
             valid = column.dtype == dtype and column.name == place and column.categories is None
         else:
-            valid = (column.categories is not None) == (column.dtype == "category")
-            valid = valid and (column.categories is None or set(column.values) <= set(column.categories))
-            if column.dtype.startswith("Sparse["):
-                valid = valid and re.fullmatch(SPARSE_DTYPES, column.dtype) is not None
-            kind = pandas_dtype(column.dtype, column.categories, column.ordered) if valid else None
-            kind = getattr(kind, "subtype", kind)
-            valid = valid and (not isinstance(kind, np.dtype) or kind.kind in "biufO")
+            valid = _fits_dtype(column)
         if not valid:
             raise ValueError(f"column {column.name!r} of dtype {reprlib.repr(column.dtype)}")
+
+
+def _fits_dtype(column: Column) -> bool:
+    """Return whether a DataFrame's column of this dtype may hold such values."""
+    categorical = column.categories is not None
+    if categorical != (column.dtype == "category") or (
+        column.categories_dtype is not None and not categorical
+    ):
+        return False
+    if column.categories is not None and not set(column.values) <= set(column.categories):
+        return False
+    if column.dtype.startswith("Sparse[") and re.fullmatch(SPARSE_DTYPES, column.dtype) is None:
+        return False
+    dtype = pandas_dtype(column.dtype, column.categories, column.ordered, column.categories_dtype)
+    if column.origin is not None or is_date_dtype(dtype):  # a column without a date has no first one
+        return is_date_dtype(dtype) and (column.origin is not None or not column.values)
+    dtype = getattr(dtype, "subtype", dtype)
+    return not isinstance(dtype, np.dtype) or dtype.kind in "biufO"
 
 
 def column_kind(column: Column) -> tuple[Any, ...]:
@@ -135,5 +170,7 @@ def column_kind(column: Column) -> tuple[Any, ...]:
         column.missing,
         column.python_int,
         column.categories is None,
+        column.categories_dtype,
+        column.origin is None,
         types,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import reprlib
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,24 +12,28 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ganaug.data.column_data import iter_columns
 from ganaug.data.columns import (
     Column,
-    as_numbers,
     cast_integers,
     category_codes,
     check_category_kind,
+    column_numbers,
+    dates_from_numbers,
     fit_column,
-    iter_columns,
     numbers_from_scores,
 )
-from ganaug.data.containers import (
-    is_dataframe,
-    make_dataframe,
-    missing_value,
-    pandas_dtype,
-)
+from ganaug.data.containers import is_dataframe, missing_value
+from ganaug.data.dates import from_clock
 from ganaug.data.dependencies import attach_dependencies, lookup_dependent
-from ganaug.data.table_config import check_dtypes, check_lookup, column_from_config, column_kind
+from ganaug.data.dtypes import make_dataframe, pandas_dtype
+from ganaug.data.table_config import (
+    check_dtypes,
+    check_lookup,
+    column_from_config,
+    column_kind,
+    column_to_config,
+)
 
 # Sharp enough for a category that is handed through to keep all but 0.0025 of its probability.
 SOFTMAX_SHARPNESS = 3.0
@@ -42,7 +46,8 @@ class TableCodec:
     A number becomes the normal score of its rank. So long tails, several modes and numbers that many
     rows share are kept. No generated number lies outside the range that was seen, or has more decimals.
     Where all numbers were multiples of 25, generated ones are too. Columns of at most 20 distinct numbers
-    take no others.
+    take no others. A date is a number of steps from the first one: all of the time between, of which all
+    are multiples.
 
     A category is one-hot, with -1 for 0; so is whether a number is missing. A column that another one
     determines, as a code does a name, is decoded from that one: on its own it would contradict it.
@@ -82,7 +87,8 @@ class TableCodec:
         Parameters
         ----------
         X : ndarray of shape (n, n_features), or pandas DataFrame
-            Numbers, booleans, categories and strings; missing values as NaN, None or pandas.NA.
+            Numbers, booleans, categories and strings; in a DataFrame dates and time differences too.
+            Missing values are NaN, None, pandas.NA or NaT.
 
         Raises
         ------
@@ -92,6 +98,8 @@ class TableCodec:
         _refuse_tensor(X)
         if X.ndim != 2 or 0 in X.shape:
             raise ValueError(f"`X` must be a table (n, n_features), got shape {tuple(X.shape)}.")
+        if not is_dataframe(X) and X.dtype.kind in "mM":
+            raise ValueError(f"`X` must be a DataFrame to hold dates, got an array of dtype {X.dtype}.")
         columns = [fit_column(data) for data in iter_columns(X)]
         if all(len(column.values) < 2 and column.missing is None for column in columns):
             raise ValueError(
@@ -134,7 +142,7 @@ class TableCodec:
                 raise ValueError(f"Column {column.name!r} of `X` lacks values, and lacked none in fit.")
             codes = data.missing.astype(np.int64)
             if column.is_numeric:
-                numbers = as_numbers(column.name, data.values, data.missing)
+                numbers = column_numbers(column, data)
                 scores = np.where(data.missing, 0.0, np.interp(numbers, column.values, column.scores))
                 parts.append(scores.astype(np.float32)[:, None])
             else:
@@ -234,7 +242,7 @@ class TableCodec:
 
     def to_config(self) -> dict[str, Any]:
         """Return the fitted state in JSON's types; `from_config` restores it."""
-        return {"columns": [asdict(column) for column in self.columns], "dtype": self.dtype}
+        return {"columns": [column_to_config(column) for column in self.columns], "dtype": self.dtype}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> TableCodec:
@@ -276,7 +284,12 @@ def _to_dataframe(columns: list[Column], parts: list[tuple[np.ndarray, np.ndarra
     """Return a DataFrame of the dtypes that were fitted."""
     content = []
     for column, (values, missing) in zip(columns, parts, strict=True):
-        dtype = pandas_dtype(column.dtype, column.categories, column.ordered)
+        dtype = pandas_dtype(column.dtype, column.categories, column.ordered, column.categories_dtype)
+        if column.origin is not None:
+            dates = dates_from_numbers(column, values)
+            dates[missing] = "NaT"
+            content.append((column.name, from_clock(dates, dtype), dtype))
+            continue
         if missing.any():
             values = values.astype(object)
             values[missing] = missing_value(column.missing)

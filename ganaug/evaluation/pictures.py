@@ -13,7 +13,9 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from sklearn.decomposition import PCA
 
-from ganaug.data.containers import concat, is_dataframe, is_missing, take
+from ganaug.data.column_data import iter_columns
+from ganaug.data.columns import dates_from_numbers, present_values
+from ganaug.data.containers import concat, take
 from ganaug.data.images import ImageCodec
 from ganaug.data.tables import TableCodec
 from ganaug.evaluation.samples import LabeledSamples
@@ -183,12 +185,15 @@ def histograms(X: Any, X_synthetic: Any, max_columns: int = 24) -> io.BytesIO:
     axes = figure.subplots(n_rows, 4, squeeze=False).ravel()
     for axis in axes[len(columns) :]:
         axis.set_visible(False)
-    for place, (axis, column) in enumerate(zip(axes, columns, strict=False)):
-        real, synthetic = (_present(rows, place) for rows in (X, X_synthetic))
+    for axis, column, *pair in zip(axes, columns, iter_columns(X), iter_columns(X_synthetic), strict=False):
+        real, synthetic = (present_values(column, data) for data in pair)
         if column.is_numeric:
             edges = np.linspace(column.values[0], column.values[-1], 21) if len(column.values) > 1 else 5
-            axis.hist(np.array(real, float), edges, density=True, alpha=0.5)
-            axis.hist(np.array(synthetic, float), edges, density=True, histtype="step")
+            axis.hist(real, edges, density=True, alpha=0.5)
+            axis.hist(synthetic, edges, density=True, histtype="step")
+            if column.origin is not None:
+                ends = np.array([column.values[0], column.values[-1]])
+                axis.set_xticks(ends, [str(date)[:10] for date in dates_from_numbers(column, ends)])
         else:
             real_shares, synthetic_shares = (
                 [np.mean([value == known for value in values]) for known in column.values]
@@ -202,12 +207,6 @@ def histograms(X: Any, X_synthetic: Any, max_columns: int = 24) -> io.BytesIO:
         axis.set_title(_escape_mathtext(column.name), fontsize=7)
         axis.tick_params(labelsize=5)
     return _to_png(figure)
-
-
-def _present(rows: Any, place: int) -> list[Any]:
-    """Return the values of a column that are not missing."""
-    values = rows.iloc[:, place] if is_dataframe(rows) else rows[:, place]
-    return [value for value in np.asarray(values, dtype=object) if not is_missing(value)]
 
 
 def correlations(X: Any, X_synthetic: Any) -> io.BytesIO:

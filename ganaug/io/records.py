@@ -9,19 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from ganaug.data.containers import (
-    column_name,
-    make_dataframe,
-    missing_token,
-    missing_value,
-    numpy_dtype,
-    pandas_dtype,
-)
+from ganaug.data.containers import column_name, missing_token, missing_value
+from ganaug.data.dates import from_instants, is_date_dtype, to_instants
+from ganaug.data.dtypes import describe_dtype, make_dataframe, numpy_dtype, pandas_dtype
 
 MISSING_CODE = -1
 # HDF5 has 64 KiB for the names of all fields.
 MAX_FIELDS = 500
 CODE_FIELD = "<i4"
+DATE_FIELD = "<i8"
 MISSING_TOKENS = ("None", "nan", "NA")
 # Of a column: the type of each key, those that each has, and those that only some have.
 KEY_TYPES: dict[str, Any] = {
@@ -33,6 +29,7 @@ KEY_TYPES: dict[str, Any] = {
     "missing": str,
     "categories": list,
     "ordered": bool,
+    "categories_dtype": str,
 }
 REQUIRED_KEYS = {"name", "dtype", "field", "mask"}
 MAX_DTYPE_CHARACTERS = 200
@@ -42,14 +39,16 @@ class DataFrameSchema:
     """How the columns of a DataFrame are stored in the fields of a structured array.
 
     Numbers keep their dtype. A column of a nullable dtype has a second field, which says where a value
-    is missing. Strings and categories are int32 codes; a value gets its code when it is first stored.
+    is missing. Dates are int64, in their own unit after 1970 in UTC, and the least of all where one is
+    missing. Strings and categories are int32 codes; a value gets its code when it is first stored.
 
     Parameters
     ----------
     schema : list of dict
         For each column its "name", "dtype", "field" (numpy's dtype of what is stored) and whether it has
         a "mask". For codes also the "values", and "missing", which says what stands for a missing one.
-        For pandas' categorical dtype also its "categories" and whether it is "ordered".
+        For pandas' categorical dtype also its "categories", whether it is "ordered", and the
+        "categories_dtype" where pandas would give them another one.
     """
 
     def __init__(self, schema: list[dict[str, Any]]) -> None:
@@ -94,24 +93,38 @@ class DataFrameSchema:
         ValueError
             If its columns don't have the names and dtypes of the schema.
         """
-        got = list(zip(dataframe.columns, map(str, dataframe.dtypes), strict=True))
-        expected = [(column["name"], column["dtype"]) for column in self.schema]
-        if got != expected:
-            other = next((pair for pair in got if pair not in expected), got)
-            raise ValueError(
-                f"All rows of a file must have the columns {expected}, in this order, got {other}."
-            )
+        self._check_columns(dataframe)
         records = np.zeros(len(dataframe), self.dtype)
         for place, (column, codes) in enumerate(zip(self.schema, self._codes, strict=True)):
             series = dataframe.iloc[:, place]
             if column["mask"]:
                 records[f"m{place}"] = series.isna().to_numpy(bool)
                 records[f"c{place}"] = series.to_numpy(np.dtype(column["field"]), na_value=0)
+            elif is_date_dtype(series.dtype):
+                records[f"c{place}"] = to_instants(series)
             elif codes is None:
                 records[f"c{place}"] = np.asarray(series)
             else:
                 records[f"c{place}"] = _to_codes(series, column, codes)
         return records.view(self.storage_dtype)
+
+    def _check_columns(self, dataframe: Any) -> None:
+        """Raise ValueError unless a DataFrame has the columns of the schema, in their order and dtypes."""
+        pairs = zip(dataframe.columns, dataframe.dtypes, strict=True)
+        got = [(name, describe_dtype(name, dtype)) for name, dtype in pairs]
+        expected = [(column["name"], _dtype_of(column)) for column in self.schema]
+        if got == expected:
+            return
+        names, wanted_names = ([name for name, _ in part] for part in (got, expected))
+        if names != wanted_names:
+            raise ValueError(
+                f"All rows of a file must have the columns {wanted_names}, in this order, got {names}."
+            )
+        found, wanted = next(pair for pair in zip(got, expected, strict=True) if pair[0] != pair[1])
+        raise ValueError(
+            f"All rows of a file must have the columns of its first ones: {found[0]!r} must be of"
+            f" {_shown(wanted[1])}, got {_shown(found[1])}."
+        )
 
     def from_records(self, records: np.ndarray) -> Any:
         """Return as a DataFrame what `to_records` returned.
@@ -137,7 +150,8 @@ class DataFrameSchema:
                 values = values.astype(object)
                 values[records[f"m{place}"] == 1] = missing_value("NA")
             dtype = _checked_dtype(column)
-            columns.append((column["name"], values, dtype))
+            content = from_instants(values, dtype) if is_date_dtype(dtype) else values
+            columns.append((column["name"], content, dtype))
         return make_dataframe(columns)
 
     def to_bytes(self) -> bytes:
@@ -165,25 +179,32 @@ def _describe_column(name: Any, dtype: Any) -> dict[str, Any]:
     """Return the schema of one column."""
     inner = numpy_dtype(dtype)
     storage = inner if isinstance(inner, np.dtype) else np.dtype(object)
-    column: dict[str, Any] = {
-        "name": column_name(name),
-        "dtype": str(dtype),
-        "mask": hasattr(dtype, "numpy_dtype") and storage.kind in "iufb",
-    }
-    if storage.kind in "iuf":
-        return {**column, "field": storage.str}
-    if storage.kind == "b":
-        return {**column, "field": "u1"}
-    if storage.kind != "O":
-        raise ValueError(f"Column {name!r} has dtype {dtype}, which can't be stored in a file: convert it.")
     categories = getattr(dtype, "categories", None)
     values = [] if categories is None else categories.tolist()
     for value in values:
         _check_value(value, name)
-    column |= {"field": CODE_FIELD, "mask": False, "values": values}
-    if categories is not None:
-        column |= {"categories": categories.tolist(), "ordered": bool(dtype.ordered)}
-    return column
+    about = describe_dtype(name, dtype)
+    column: dict[str, Any] = {
+        "name": column_name(name),
+        "dtype": about["dtype"],
+        "mask": hasattr(dtype, "numpy_dtype") and storage.kind in "iufb",
+    }
+    if is_date_dtype(dtype):
+        return {**column, "field": DATE_FIELD}
+    if storage.kind in "iuf":
+        return {**column, "field": storage.str}
+    if storage.kind == "b":
+        return {**column, "field": "u1"}
+    if storage.kind not in "OU":
+        raise ValueError(f"Column {name!r} has dtype {dtype}, which can't be stored in a file: convert it.")
+    return {**column, "field": CODE_FIELD, "mask": False, "values": values, **about}
+
+
+def _dtype_of(column: dict[str, Any]) -> dict[str, Any]:
+    """Return those entries of a column that say its dtype, as `describe_dtype` does."""
+    return {
+        key: column[key] for key in ("dtype", "categories", "ordered", "categories_dtype") if key in column
+    }
 
 
 def _check_column(column: Any, what: str) -> None:
@@ -213,8 +234,12 @@ def _checked_dtype(column: dict[str, Any]) -> Any:
     name, wrong = column["dtype"], "must be the name of a column's dtype"
     if len(name) > MAX_DTYPE_CHARACTERS:
         raise ValueError(f"`dtype` {wrong}, got {_shown(name)}.")
-    dtype = pandas_dtype(name, column.get("categories"), column.get("ordered", False))
+    if "categories_dtype" in column and len(column["categories_dtype"]) > MAX_DTYPE_CHARACTERS:
+        raise ValueError(f"`categories_dtype` {wrong}, got {_shown(column['categories_dtype'])}.")
+    dtype = pandas_dtype(**_dtype_of(column))
     if "values" in column:
+        if is_date_dtype(dtype):
+            raise ValueError(f"Column {_shown(column['name'])} of dtype {_shown(name)} must have no values.")
         if isinstance(dtype, np.dtype) and dtype.kind in "SUV" and dtype.itemsize:
             raise ValueError(f"`dtype` {wrong}, got {_shown(name)}, which pads each value to its width.")
         return dtype
