@@ -6,8 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.base import clone
 
+from ganaug import QualityGate, quality_report, recommend_counts, write_hdf5
 from ganaug.data.labels import encode_labels, expand_counts, label_indices
+from ganaug.evaluation.classifiers import SmallCNNClassifier
 from ganaug.io.arrays import as_arrays
 
 
@@ -15,7 +18,8 @@ from ganaug.io.arrays import as_arrays
     ("y", "message"),
     [
         ([0], r"one label for each of the 2 rows.*got shape \(1,\)"),
-        ([[0], [1]], r"got shape \(2, 1\)"),
+        ([[0, 1], [1, 0]], r"got shape \(2, 2\): of one-hot labels pass `y.argmax\(1\)`"),
+        ([[0.5, 0.5], [1, 0]], r"got shape \(2, 2\)\."),
         ([0.0, np.nan], "missing labels, the first at row 1"),
         (["cat", float("nan")], "missing labels, the first at row 1"),
         (["cat", 1], "labels of one type, got int and str"),
@@ -25,6 +29,36 @@ from ganaug.io.arrays import as_arrays
 def test_bad_labels(y, message):
     with pytest.raises(ValueError, match=message):
         as_arrays((np.zeros((2, 8, 8), np.uint8), y))
+
+
+@pytest.mark.parametrize(
+    "column", [lambda y: y[:, None], lambda y: torch.from_numpy(y)[:, None], lambda y: y[:, None].tolist()]
+)
+def test_labels_of_one_column_are_taken_everywhere(column, stripes, fitted, tmp_path):
+    """MedMNIST's are of shape (n, 1)."""
+    X, y = stripes
+    labels = column(y)
+    assert as_arrays((X, labels))[1].tolist() == y.tolist()
+    assert np.array_equal(fitted.sample(labels, 0), fitted.sample(y, 0))
+    assert np.array_equal(fitted.vary(X, labels, random_state=0), fitted.vary(X, y, random_state=0))
+    gan = clone(fitted).set_params(steps=1)
+    assert np.array_equal(clone(gan).fit(X, labels).sample([0, 2], 0), gan.fit(X, y).sample([0, 2], 0))
+    gate = QualityGate(fitted, classifier=SmallCNNClassifier(steps=1)).fit(X, labels)
+    assert gate.classes_.tolist() == [0, 1, 2] and len(gate.sample(labels[:2], 0)) == 2
+    path = write_hdf5(fitted, tmp_path / "a.h5", 1, real=(X, labels), random_state=0)
+    assert as_arrays(path)[1][:60].tolist() == y.tolist()
+    recommendation = recommend_counts(gan, X, labels)
+    assert recommendation.totals == {0: 40, 1: 15, 2: 5}  # too few of a class for cross-validation
+    synthetic = np.arange(60) > 50
+    weights = [recommendation.sample_weight(given, synthetic) for given in (labels, y)]
+    assert np.array_equal(*weights) and weights[0].shape == (60,)
+
+
+def test_a_report_takes_labels_of_one_column():
+    y = np.repeat([0, 1], 10)
+    X = np.random.default_rng(0).normal(size=(20, 2)) + y[:, None]
+    reports = [quality_report((X + 0.1, given), X, given, per_class=2) for given in (y[:, None], y)]
+    assert str(reports[0]) == str(reports[1])
 
 
 def test_dates_and_bytes_are_no_labels():

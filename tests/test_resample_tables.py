@@ -65,15 +65,6 @@ def test_missing_values_appear_at_the_rate_they_had():
             assert part[name].isna().mean() == pytest.approx(X[y == label][name].isna().mean(), abs=0.03)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64, np.uint8])
-def test_arrays(dtype):
-    X = (np.random.default_rng(0).random((200, 4)) * 100).astype(dtype)
-    X_out, _ = GANOverSampler(quick(), random_state=0).fit_resample(X, Y)
-    assert X_out.dtype == dtype
-    assert X_out.shape == (320, 4)
-    assert np.array_equal(X_out[:200], X)
-
-
 def test_a_list_of_numbers_and_strings_comes_back_as_it_was():
     X = [[i % 5, "ab"[i % 2]] for i in range(60)]
     rows, _ = GANOverSampler(ConditionalGAN(steps=2), random_state=0).fit_resample(X, [0] * 40 + [1] * 20)
@@ -226,7 +217,7 @@ def test_a_fitted_sampler_pickles_and_resamples_equally(dump, wine, tmp_path):
         (lambda X, y: (X, np.arange(200) + 0.5), "continuous"),
         (lambda X, y: (X, y[:-1]), r"each of the 200 rows of `X`, got shape \(199,\)"),
         (lambda X, y: (X, np.where(np.arange(200) == 3, "one", y)), "Class 'one' has 1 row"),
-        (lambda X, y: (X[[]], y), r"table .*got shape \(200, 0\)"),
+        (lambda X, y: (X[[]], y), r"`X` has 0 feature\(s\) \(shape=\(200, 0\)\)"),
     ],
 )
 def test_bad_input(change, message):

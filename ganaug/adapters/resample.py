@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse
+import torch
 from imblearn.over_sampling.base import BaseOverSampler
 from imblearn.utils import check_target_type
 from sklearn.frozen import FrozenEstimator
@@ -16,7 +17,9 @@ from torch import Tensor
 
 from ganaug.data.containers import as_container, concat, is_dataframe
 from ganaug.data.labels import as_random_state, check_labels, fit_clone
+from ganaug.data.polars_frames import pandas_to_polars, polars_to_pandas
 from ganaug.data.protocol import ConditionalGenerator
+from ganaug.model.estimator import is_container
 from ganaug.model.gan import ConditionalGAN
 from ganaug.selection.gate import QualityGate
 from ganaug.selection.recommend import Recommendation, recommend_counts
@@ -94,15 +97,17 @@ class GANOverSampler(BaseOverSampler):
         self.image_shape = image_shape
         self.random_state = random_state
 
-    def fit(self, X: Any, y: Any) -> GANOverSampler:
+    def fit(self, X: Any, y: Any = None) -> GANOverSampler:
         """Check `X`, `y` and the parameters; only `fit_resample` fits a GAN or asks for a recommendation."""
+        _check_given(X, y)
+        y, _ = _plain_labels(y)
         if not self._is_recommended():
             return super().fit(X, y)
         self._validate_params()
         self._check_X_y(X, y)
         return self
 
-    def fit_resample(self, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+    def fit_resample(self, X: Any, y: Any = None) -> tuple[np.ndarray, np.ndarray]:
         """Return the real samples, then the synthetic ones; and their labels.
 
         Parameters
@@ -111,12 +116,13 @@ class GANOverSampler(BaseOverSampler):
             A table is an ndarray, a pandas or polars DataFrame, a sparse matrix or a list. It holds
             numbers, booleans, categories and strings, some of which may be missing. With `image_shape`
             each of its rows is an image.
-        y : array-like of shape (n,)
+        y : array-like of shape (n,) or (n, 1), or one-hot of shape (n, n_classes)
 
         Returns
         -------
         X, y : of the types and dtypes of the input
-            The index of a DataFrame is numbered anew.
+            The index of a DataFrame is numbered anew. An array `y` of shape (n, 1) comes back as (n,), as
+            everywhere in imbalanced-learn.
 
         Raises
         ------
@@ -124,16 +130,18 @@ class GANOverSampler(BaseOverSampler):
             If a column or a class can't be learned from, a value is infinite, or a label missing. The
             message names it.
         """
+        _check_given(X, y)
         if _is_polars(X):
             frame: Any
-            frame, labels = self.fit_resample(_polars_to_pandas(X), _polars_to_numpy(y))
-            return X.vstack(_pandas_to_polars(frame.iloc[len(X) :], like=X)), _labels_like(y, labels)
-        if y is not None and np.ndim(y) == 1:
-            check_labels(y, X.shape[0] if hasattr(X, "shape") else len(X))
+            frame, labels = self.fit_resample(polars_to_pandas(X), y)
+            return X.vstack(pandas_to_polars(frame.iloc[len(X) :], like=X)), labels
+        y, restore = _plain_labels(y)
+        check_labels(y, X.shape[0] if hasattr(X, "shape") else len(X))
         if hasattr(self, "recommendation_"):
             del self.recommendation_  # of a call before
         if not self._is_recommended():
-            return super().fit_resample(X, y)
+            X, y = super().fit_resample(X, y)
+            return X, restore(y)
 
         def recommended(target: np.ndarray) -> dict[Any, int]:
             self.recommendation_ = recommend_counts(
@@ -144,7 +152,8 @@ class GANOverSampler(BaseOverSampler):
         # imbalanced-learn asks a callable for the totals, after it has checked y.
         self.sampling_strategy = recommended
         try:
-            return super().fit_resample(X, y)
+            X, y = super().fit_resample(X, y)
+            return X, restore(y)
         finally:
             self.sampling_strategy = "recommended"
 
@@ -265,39 +274,43 @@ def _is_polars(values: Any) -> bool:
     return type(values).__module__.partition(".")[0] == "polars"
 
 
-def _polars_to_numpy(y: Any) -> Any:
-    """Return labels of polars as an array, others unchanged."""
-    if not _is_polars(y):
-        return y
-    y = y.to_numpy()
-    return y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+def _check_given(X: Any, y: Any) -> None:
+    """Raise ValueError if samples or labels were not given as such."""
+    if not is_container(X):
+        raise ValueError(
+            f"`X` must be an ndarray, a DataFrame, a sparse matrix or a list, got {X!r}: of a data set pass"
+            " X, y = as_arrays(...), or wrap it in an AugmentedDataset."
+        )
+    if y is None:
+        raise ValueError("This GANOverSampler estimator requires y to be passed, but the target y is None.")
 
 
-def _labels_like(y: Any, labels: np.ndarray) -> Any:
-    """Return labels as a Series or DataFrame like `y`, if that is of polars; otherwise unchanged."""
-    if not _is_polars(y):
-        return labels
+def _plain_labels(y: Any) -> tuple[Any, Callable[[Any], Any]]:
+    """Return labels in a form that imbalanced-learn takes, and what turns resampled ones back.
+
+    imbalanced-learn knows neither Tensors nor polars, and gives one-hot labels of two classes back as one
+    column.
+    """
+    if isinstance(y, Tensor):
+        plain, restore = _plain_labels(y.detach().cpu().numpy())
+        return plain, lambda labels: torch.as_tensor(restore(labels), dtype=y.dtype)
+    if _is_polars(y):
+        values = y.to_numpy()
+        plain, restore = _plain_labels(values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values)
+        return plain, lambda labels: _polars_like(y, restore(labels))
+    if is_dataframe(y) and y.shape[1] > 1:
+        plain, restore = _plain_labels(y.to_numpy())
+        return plain, lambda labels: type(y)(restore(labels), columns=y.columns).astype(y.dtypes)
+    if isinstance(y, np.ndarray) and y.ndim == 2 and y.shape[1] > 1:
+        plain, one_hot = check_target_type(y, indicate_one_vs_all=True)
+        if not one_hot or not y.any(axis=1).all():
+            raise ValueError(f"`y` of shape {y.shape} must be one-hot, with one 1 in each row.")
+        return plain, lambda labels: np.eye(y.shape[1], dtype=y.dtype)[labels]
+    return y, lambda labels: labels
+
+
+def _polars_like(y: Any, labels: np.ndarray) -> Any:
+    """Return labels as a Series or DataFrame of polars like `y`."""
     if hasattr(y, "schema"):  # a DataFrame
         return type(y)(labels.reshape(len(labels), -1), schema=y.schema)
     return type(y)(y.name, labels.tolist(), dtype=y.dtype)
-
-
-def _polars_to_pandas(X: Any) -> Any:
-    """Return a polars DataFrame as a pandas one, with dtypes that have missing values."""
-    import pandas as pd
-
-    columns = {name: pd.Series(X[name].to_list(), dtype=object).convert_dtypes() for name in X.columns}
-    return pd.DataFrame(columns)
-
-
-def _pandas_to_polars(frame: Any, like: Any) -> Any:
-    """Return a pandas DataFrame as a polars one like `like`.
-
-    A missing value is null, but NaN in columns of floats that had no null.
-    """
-    columns = {}
-    for name in like.columns:
-        missing = float("nan") if like[name].dtype.is_float() and not like[name].null_count() else None
-        gone = zip(frame[name], frame[name].isna(), strict=True)
-        columns[name] = [missing if is_gone else value for value, is_gone in gone]
-    return type(like)(columns, schema=like.schema)

@@ -23,10 +23,11 @@ def check_labels(y: Any, n_rows: int, name: str = "y", of: str = "X") -> np.ndar
 
     `name` and `of` are what errors call the labels and the rows.
     """
-    y = _label_array(y)
+    y = label_array(y)
     if y.ndim != 1 or len(y) != n_rows:
         raise ValueError(
-            f"`{name}` must have one label for each of the {n_rows} rows of `{of}`, got shape {y.shape}."
+            f"`{name}` must have one label for each of the {n_rows} rows of `{of}`, got shape"
+            f" {y.shape}{_one_hot_advice(y, name)}."
         )
     if n_rows == 0:
         raise ValueError(f"`{of}` has no rows.")
@@ -75,9 +76,11 @@ def label_indices(labels: Any, classes: np.ndarray, name: str = "labels") -> np.
     ValueError
         If a label is not one of `classes`.
     """
-    values, classes = np.atleast_1d(_label_array(labels)), _label_array(classes)
+    values, classes = np.atleast_1d(label_array(labels)), label_array(classes)
     if values.ndim != 1:
-        raise ValueError(f"`{name}` must be one-dimensional, got shape {values.shape}.")
+        raise ValueError(
+            f"`{name}` must be one-dimensional, got shape {values.shape}{_one_hot_advice(values, name)}."
+        )
     if len(values) == 0:
         return np.empty(0, np.int64)
     if values.dtype != object and (values.dtype.kind in "US") == (classes.dtype.kind in "US"):
@@ -174,13 +177,26 @@ def _check_text(y: np.ndarray, name: str) -> None:
             raise ValueError(f"Labels of `{name}` must be {what}, got {label!r}: rename the class.")
 
 
-def _label_array(labels: Any) -> np.ndarray:
-    """Return labels as an ndarray: an array of objects of one type becomes one of numpy's own dtype."""
+def label_array(labels: Any) -> np.ndarray:
+    """Return labels as an ndarray; those of shape (n, 1) as (n,).
+
+    An array of objects of one type becomes one of numpy's own dtype.
+    """
     values = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else as_array(labels)
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
     if values.dtype == object and len({_label_type(value) for value in values.flat}) == 1:
         typed = np.array(values.tolist())
         return typed if typed.shape == values.shape else values
     return values
+
+
+def _one_hot_advice(values: np.ndarray, name: str) -> str:
+    """Return which call takes one-hot labels, to be added to an error about other ones."""
+    if values.ndim != 2 or values.dtype.kind not in "biuf" or values.shape[1] < 2:
+        return ""
+    one_hot = np.isin(values, (0, 1)).all() and (values.sum(1) == 1).all()
+    return f": of one-hot labels pass `{name}.argmax(1)`" if one_hot and len(values) else ""
 
 
 def _label_type(label: Any) -> Any:

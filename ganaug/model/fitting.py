@@ -19,10 +19,11 @@ from sklearn.base import clone
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from ganaug.data.identifiers import warn_of_identifiers, without_identifier_warnings
 from ganaug.data.labels import as_random_state, encode_labels
 from ganaug.data.tables import TableCodec
-from ganaug.io.arrays import as_arrays
 from ganaug.io.disk import atomic_write, locked, read_regular
+from ganaug.model.estimator import check_samples, set_feature_names
 from ganaug.model.generator import TrainedGenerator
 from ganaug.model.parameters import NOT_SAVED, AnyCodec, fit_codec, lookup, lookup_architectures, resolve
 from ganaug.model.tensorboard import tensorboard_callback
@@ -70,11 +71,13 @@ class Run:
 
 def fit_gan(gan: Any, X: Any, y: Any, checkpoint: str | Path | None) -> None:
     """Check what `ConditionalGAN.fit` was given, train, and set the fitted attributes of `gan`."""
-    X, y = as_arrays((X, y))
+    X, y = check_samples(X, y, gan)
     gan.check_parameters()
-    codec = fit_codec(gan.modality, X)
-    X = codec.prepare(X)
     classes, labels = encode_labels(y)
+    codec = fit_codec(gan.modality, X)
+    if isinstance(codec, TableCodec):
+        warn_of_identifiers(X)
+    X = codec.prepare(X)
     settings = resolve(gan.get_params(deep=False), codec)
     architectures = lookup_architectures(settings["architecture"], table=isinstance(codec, TableCodec))
     fabric = make_fabric(gan.device)
@@ -93,18 +96,8 @@ def fit_gan(gan: Any, X: Any, y: Any, checkpoint: str | Path | None) -> None:
         gan.members_, gan.history_ = fit_members(run, architectures, by_class=by_class)
     gan.codec_, gan.classes_ = codec, classes
     gan.class_counts_ = np.bincount(labels)
-    set_feature_names(gan)
+    set_feature_names(gan, codec)
     gan._parameters = gan.get_params()  # `save` writes these, whatever is set later
-
-
-def set_feature_names(gan: Any) -> None:
-    """Set scikit-learn's attributes of the features from `codec_`."""
-    gan.n_features_in_ = gan.codec_.row_shape[0]
-    gan.__dict__.pop("feature_names_in_", None)
-    if isinstance(gan.codec_, TableCodec) and gan.codec_.dtype is None:
-        names = [column.name for column in gan.codec_.columns]
-        if all(isinstance(name, str) for name in names):
-            gan.feature_names_in_ = np.array(names, dtype=object)
 
 
 def fit_members(
@@ -231,12 +224,14 @@ def generator_settings(settings: dict[str, Any]) -> dict[str, Any]:
 
 def expected_seconds(gan: Any, X: Any, y: Any) -> float:
     """Estimate how long fitting `gan` to such samples would take, from a few of its steps."""
-    codec = fit_codec(gan.modality, as_arrays((X, y))[0])
+    X, y = check_samples(X, y, gan)
+    codec = fit_codec(gan.modality, X)
     timed = clone(gan).set_params(callbacks=None, log_dir=None, verbose=False)
 
     def seconds(steps: int) -> float:
         start = time.perf_counter()
-        timed.set_params(steps=steps).fit(X, y)
+        with without_identifier_warnings():
+            timed.set_params(steps=steps).fit(X, y)
         return time.perf_counter() - start
 
     # The first fit warms up, and other processes may delay any of them: the faster one counts.

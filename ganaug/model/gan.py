@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
@@ -16,6 +15,7 @@ from torch import Tensor
 from ganaug.data.containers import as_container, is_dataframe, take
 from ganaug.data.labels import check_labels, label_indices
 from ganaug.data.protocol import check_mode
+from ganaug.model.estimator import SampleEstimator
 from ganaug.model.fitting import draw_seed, expected_seconds, fit_gan
 from ganaug.model.generator import generate_in_batches
 from ganaug.model.parameters import check_parameters
@@ -32,7 +32,7 @@ def _can_vary(gan: ConditionalGAN) -> bool:
     return True
 
 
-class ConditionalGAN(BaseEstimator):
+class ConditionalGAN(SampleEstimator):
     """A class-conditional GAN, trained on the user's own images or table.
 
     The default architecture is conditioned on real samples. An encoder gives each training sample a
@@ -171,7 +171,7 @@ class ConditionalGAN(BaseEstimator):
         self.verbose = verbose
 
     @default_torch_state()
-    def fit(self, X: Any, y: Any, *, checkpoint: str | Path | None = None) -> ConditionalGAN:
+    def fit(self, X: Any, y: Any = None, *, checkpoint: str | Path | None = None) -> ConditionalGAN:
         """Train on images or a table `X` with labels `y`.
 
         Parameters
@@ -179,8 +179,8 @@ class ConditionalGAN(BaseEstimator):
         X : ndarray of shape (N, H, W, C) or (N, H, W), or Tensor of shape (N, C, H, W)
             Images, uint8, or float in [0, 1]; 8 to 64 pixels a side; 1, 3 or 4 channels. Or a
             table, ndarray of shape (N, n_features) or pandas DataFrame: numbers, booleans,
-            categories and strings, of which some may be missing.
-        y : array-like of shape (N,)
+            categories and strings, of which some may be missing. Or without `y` what `as_arrays` reads.
+        y : array-like of shape (N,) or (N, 1)
             Labels: ints, strings, bools. At least two classes, each with at least two samples.
         checkpoint : path, optional
             A folder for the full state of training, made if missing. If it holds one, training
@@ -215,7 +215,7 @@ class ConditionalGAN(BaseEstimator):
         """Raise ValueError if a parameter is not as described; `fit` does so first."""
         check_parameters(self.get_params(deep=False))
 
-    def expected_seconds(self, X: Any, y: Any) -> float:
+    def expected_seconds(self, X: Any, y: Any = None) -> float:
         """Estimate how long `fit` would take on such data, from a few of its steps.
 
         Parameters

@@ -21,12 +21,12 @@ from torch import Tensor
 from ganaug.data.tables import TableCodec
 from ganaug.io.disk import atomic_write, locked, read_regular
 from ganaug.model.config import MAX_CONFIG_SIZE, check_config, classes_from_config
+from ganaug.model.estimator import set_feature_names
 from ganaug.model.fitting import (
     blank_networks,
     build_networks,
     generator_settings,
     make_fabric,
-    set_feature_names,
 )
 from ganaug.model.generator import TrainedGenerator, n_members_per_architecture
 from ganaug.model.parameters import CODECS, NOT_SAVED, AnyCodec, lookup_architectures, resolve
@@ -86,7 +86,7 @@ def load_model(cls: Any, folder: Path, device: str) -> Any:
         gan._parameters = gan.get_params()
         gan.history_ = config["history"]
         restore(gan, config, folder / WEIGHTS_FILE)
-        set_feature_names(gan)
+        set_feature_names(gan, gan.codec_)
         if gan.digest() != config["digest"]:
             raise ValueError("its files are not as they were saved")
     except LOAD_ERRORS as exc:

@@ -8,19 +8,20 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import StratifiedKFold
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from ganaug.data.containers import as_container, concat, is_dataframe, take
-from ganaug.data.labels import as_random_state, check_labels, encode_labels, label_indices, seeded_clone
+from ganaug.data.containers import concat, is_dataframe, take
+from ganaug.data.labels import as_random_state, encode_labels, label_indices, seeded_clone
 from ganaug.data.protocol import ConditionalGenerator
 from ganaug.data.tables import TableCodec
 from ganaug.evaluation.classifiers import SmallCNNClassifier, TreeEnsembleClassifier
 from ganaug.evaluation.neighbours import Neighbours, Points
+from ganaug.model.estimator import SampleEstimator, check_samples, set_feature_names
 from ganaug.training.torch_state import default_torch_state
 
 # Each fold is classified by a classifier that never saw it. Together they cost as much as one
@@ -40,7 +41,7 @@ MIN_ACCEPTANCE_RATE = 0.5
 REASONS = ("misclassified", "near_duplicate", "duplicate")
 
 
-class QualityGate(BaseEstimator):
+class QualityGate(SampleEstimator):
     """Pass on only those samples of a generator that are of their class, and new.
 
     A sample is rejected as
@@ -77,6 +78,7 @@ class QualityGate(BaseEstimator):
     classes_ : ndarray of shape (n_classes,)
     min_class_probability_ : ndarray of shape (n_classes,)
         The probability of its class below which a sample is misclassified, if another class is likelier.
+    n_features_in_, feature_names_in_ : as of ConditionalGAN
     duplicate_distance_ : float
         The distance up to which two samples count as duplicates.
     report_ : dict
@@ -107,15 +109,13 @@ class QualityGate(BaseEstimator):
         self.random_state = random_state
 
     @default_torch_state()
-    def fit(self, X: Any, y: Any) -> QualityGate:
+    def fit(self, X: Any, y: Any = None) -> QualityGate:
         """Learn from real samples what belongs to a class and what is a near duplicate.
 
         Parameters
         ----------
-        X : array or Tensor of shape (n, ...)
-            The samples that the GAN was, or is to be, trained on: images as for `ConditionalGAN`, or
-            a table, (n, n_features).
-        y : array-like of shape (n,)
+        X, y : as in ConditionalGAN.fit
+            The samples that the GAN was, or is to be, trained on.
 
         Returns
         -------
@@ -127,8 +127,7 @@ class QualityGate(BaseEstimator):
             If a parameter is not of the kind described, or a label is unknown to a fitted `gan`.
         """
         self._check_parameters()
-        X = as_container(X)
-        y = check_labels(y, len(X))
+        X, y = check_samples(X, y, self)
         classes, labels = encode_labels(y)
         self.gan_: ConditionalGenerator = _fitted_generator(self.gan, X, y)
         unknown = set(classes.tolist()) - set(np.asarray(self.gan_.classes_).tolist())
@@ -136,6 +135,7 @@ class QualityGate(BaseEstimator):
             raise ValueError(f"`y` holds labels that `gan` doesn't know: {sorted(unknown)[:5]}.")
         self.classes_ = classes
         self.neighbours_ = Neighbours(X)
+        set_feature_names(self, self.neighbours_.codec)
         self._fit_classifiers(X, labels)
         self.train_points_ = self.neighbours_.by_class(X, labels)
         self.duplicate_distance_ = self.neighbours_.near_duplicate_distance(self.train_points_)
@@ -177,7 +177,7 @@ class QualityGate(BaseEstimator):
         self.min_class_probability_ = np.minimum(rejecting, accepting)
 
     @available_if(lambda self: hasattr(self.gan, "expected_seconds"))
-    def expected_seconds(self, X: Any, y: Any) -> float:
+    def expected_seconds(self, X: Any, y: Any = None) -> float:
         """Return about how long fitting the GAN would take; the classifiers take little."""
         return self.gan.expected_seconds(X, y)
 

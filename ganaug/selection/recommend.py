@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 
 from ganaug.data.containers import as_container
-from ganaug.data.labels import as_random_state, check_labels, encode_labels
+from ganaug.data.labels import as_random_state, check_labels, encode_labels, label_array
 from ganaug.data.weights import balanced_weights
 from ganaug.selection.candidates import (
     CANDIDATES,
@@ -133,6 +133,7 @@ class Recommendation:
         ValueError
             If a label is not one of those that were recommended for, or no sample is real.
         """
+        y = label_array(y)
         unknown = set(np.unique(y).tolist()) - set(self.synthetic_share)
         if unknown:
             raise ValueError(
@@ -140,7 +141,7 @@ class Recommendation:
             )
         if np.all(synthetic):
             raise ValueError("`synthetic` must be False for some samples, got only True.")
-        return balanced_weights(np.asarray(y), np.asarray(synthetic, dtype=bool), self.synthetic_share)
+        return balanced_weights(y, np.asarray(synthetic, dtype=bool), self.synthetic_share)
 
     def __str__(self) -> str:
         lines = [self.reason]

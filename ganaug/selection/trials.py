@@ -15,6 +15,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
 from ganaug.data.containers import concat, take
+from ganaug.data.identifiers import without_identifier_warnings
 from ganaug.data.labels import fit_clone, seeded_clone
 from ganaug.data.weights import balanced_weights
 from ganaug.evaluation.classifiers import SmallCNNClassifier, TreeEnsembleClassifier
@@ -117,7 +118,8 @@ class FoldSamples:
         self.counts = np.bincount(labels)
         wanted = np.max([candidate.to_add(self.counts) for candidate in candidates], axis=0)
         self.n_synthetic = wanted.clip(max=MAX_PER_CLASS)
-        generator = fit_clone(gan, X, classes[labels], seed)
+        with without_identifier_warnings():
+            generator = fit_clone(gan, X, classes[labels], seed)
         self.synthetic = generator.sample(np.repeat(classes, self.n_synthetic), random_state=seed)
         self.y_synthetic = np.repeat(np.arange(len(classes)), self.n_synthetic)
         self.offsets = np.cumsum(self.n_synthetic) - self.n_synthetic
