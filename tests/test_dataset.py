@@ -7,9 +7,13 @@ import numpy as np
 import pytest
 import torch
 from conftest import StripeGenerator
+from PIL import Image
 from torch.utils.data import (
+    BatchSampler,
+    ChainDataset,
     ConcatDataset,
     DataLoader,
+    IterableDataset,
     Subset,
     TensorDataset,
     WeightedRandomSampler,
@@ -17,7 +21,7 @@ from torch.utils.data import (
     random_split,
 )
 from torchvision import tv_tensors
-from torchvision.datasets import ImageFolder
+from torchvision.datasets import ImageFolder, OxfordIIITPet, VisionDataset
 from torchvision.transforms import v2
 
 from ganaug import AugmentedDataset, ConditionalGAN, HDF5Dataset, write_hdf5
@@ -202,7 +206,7 @@ def test_in_workers_splits_and_concatenations():
         ({"dataset": tensors(lambda X: X.float() - 2)}, r"images in \[0, 1\].* got values from -2 to -2"),
         (
             {"dataset": tensors(lambda X: X.long())},
-            "images of uint8 or floats, got torch.int64: convert them",
+            "Tensors of uint8 or floats, .* got Tensor of int64: convert them",
         ),
         ({"counts": "many"}, "`counts` must be 'balance', an int, a dict or a Recommendation, got 'many'"),
         (
@@ -214,9 +218,12 @@ def test_in_workers_splits_and_concatenations():
         ({"counts": {2: 1}}, "asks for class 2, of which `dataset` has no image"),
         ({"synthetic_share": 1.5}, r"`synthetic_share` must lie in \[0, 1\] .* got 1.5"),
         ({"synthetic_share": {0: "a"}}, "got 'a'"),
-        ({"gan": StripeGenerator([0, 1], (9, 9))}, r"Tensor \(3, 8, 10\) uint8, got Tensor \(1, 9, 9\)"),
+        (
+            {"gan": StripeGenerator([0, 1], (9, 9))},
+            r"Tensor \(3, 8, 10\) uint8, got Tensor \(3, 9, 9\) .* as_arrays\(dataset, size=\(8, 10\)\)",
+        ),
         ({"gan": StripeGenerator([1, 2])}, r"Labels of `dataset` must be among \[1, 2\], got 0"),
-        ({"dataset": [(np.zeros((8, 10, 3)), 0), (np.zeros((8, 10, 3)), 1)], "counts": 1}, "got ndarray"),
+        ({"dataset": [(np.zeros(8), 0), (np.zeros(8), 1)], "counts": 1}, r"got ndarray of float64 of shape"),
     ],
 )
 def test_bad_parameters(options, message):
@@ -259,6 +266,17 @@ def test_variations_of_tensors_of_another_kind():
         AugmentedDataset(TensorDataset(X, y), StripeGenerator([0, 1]), counts=2).source[6:].tolist()
         == [-1] * 4
     )
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float64])
+@pytest.mark.parametrize("channels", [(), (3,)])
+def test_variations_of_arrays_behind_a_transform(dtype, channels):
+    scale = 255 if dtype == np.uint8 else 1
+    dataset = Attributed([], torch.as_tensor, lambda _: np.full((8, 8, *channels), 0.2 * scale, dtype))
+    gan = Brighter([0, 1], (8, 8, *channels))
+    data = AugmentedDataset(dataset, gan, counts=1, mode="vary", strength=51)
+    assert data[-1][0].shape == (8, 8, *channels)
+    assert (data[-1][0] / scale).unique().tolist() == pytest.approx([0.4])
 
 
 def test_a_gan_varies_a_data_set(fitted, stripes):
@@ -335,19 +353,574 @@ def test_labels_are_those_of_the_items(labels, kind):
     assert data.labels.tolist() == [data[i][1] for i in range(len(data))] == [0] * 9 + [1] * 9
 
 
+def last(image):
+    return image.permute(1, 2, 0).numpy()
+
+
 @pytest.mark.parametrize(
-    "kind", [torch.as_tensor, tv_tensors.Image, lambda image: image.permute(1, 2, 0).numpy()]
+    ("kind", "white"),
+    [
+        (torch.as_tensor, 250),
+        (tv_tensors.Image, 250),
+        (lambda image: image[0], 250),
+        (lambda image: image.half(), 0.98),
+        (lambda image: image.permute(1, 2, 0).double(), 0.98),
+        (last, 250),
+        (lambda image: last(image).astype(np.float32), 0.98),
+        (lambda image: last(image).astype(np.float64)[..., 0], 0.98),
+        (lambda image: last(image)[..., :1], 250),
+        (lambda image: image.numpy() / 255, 0.98),
+    ],
 )
-def test_a_transform_gets_what_it_gets_from_the_data_set(kind):
+def test_a_transform_gets_what_it_gets_from_the_data_set(kind, white):
     seen = []
 
     def transform(image):
-        seen.append((type(image), image.shape, image.dtype))
-        return torch.as_tensor(image) / 255
+        seen.append((type(image), tuple(image.shape), image.dtype))
+        return torch.as_tensor(image) + 0
+
+    channels = (3,) if 3 in kind(torch.zeros(3, 8, 10, dtype=torch.uint8)).shape else ()
+    gan = StripeGenerator((0, 1), (8, 10, *channels))
+    for way in (transform, None):
+        data = AugmentedDataset(Attributed(tensors().tensors[1], way, kind), gan)
+        (real, _), (synthetic, _) = data[0], data[-1]
+        assert (type(real), real.shape, real.dtype) == (type(synthetic), synthetic.shape, synthetic.dtype)
+        assert real.max() == 0
+        assert white <= synthetic.min() <= synthetic.max() <= white * 1.021
+    assert len(set(seen)) == 1
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK"])
+def test_a_transform_gets_pil_images_of_the_mode_of_the_data_set(mode):
+    seen = []
+
+    def transform(image):
+        seen.append(image.mode)
+        return v2.functional.pil_to_tensor(image.convert("RGB"))
+
+    def kind(image):
+        return v2.functional.to_pil_image(image).convert(mode)
 
     data = AugmentedDataset(Attributed(tensors().tensors[1], transform, kind), generator())
-    assert data[0][0].shape == data[-1][0].shape
+    assert data[-1][0].min() >= 250
+    assert data[0][0].max() == 0
+    assert set(seen) == {mode} or (mode == "P" and seen[-2] == "RGB")  # the generator knows no palette
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (lambda image: last(image) + 255.0, r"in \[0, 1\].* got values from 255 to 255 before"),
+        (lambda image: image - 1.0, r"in \[0, 1\].* got values from -1 to -1 before"),
+        (lambda image: image + torch.nan, r"in \[0, 1\].* got values from nan to nan before"),
+        (lambda image: image + 1, "must lie in 0 to 255, got none above 1: multiply by 255"),
+        (lambda image: image.int(), "got Tensor of int32: convert"),
+        (lambda image: last(image).astype(np.uint16), "got ndarray of uint16: convert"),
+        (lambda image: image[None], r"got Tensor of uint8 of shape \(1, 3, 8, 10\)"),
+        (
+            lambda image: Image.fromarray(last(image)[..., 0].astype(np.uint16)),
+            "8 bits .* PIL image of mode I",
+        ),
+    ],
+)
+def test_images_whose_range_or_kind_synthetic_ones_can_not_have(kind, message):
+    dataset = Attributed(tensors().tensors[1], lambda image: np.asarray(image, np.float32) * 0, kind)
+    with pytest.raises(ValueError, match=message):
+        AugmentedDataset(dataset, generator())
+    assert len(AugmentedDataset(dataset, generator(), 0)) == 12
+
+
+def test_a_transform_that_changes_its_image_in_place():
+    dataset = Attributed(tensors().tensors[1], lambda image: image.div_(255), lambda image: image + 255.0)
+    with pytest.raises(ValueError, match="values from 255 to 255 before"):
+        AugmentedDataset(dataset, generator())
+
+
+def test_images_of_two_kinds_or_sizes():
+    small, large = (Image.new("RGB", size) for size in ((10, 8), (12, 8)))
+    with pytest.raises(ValueError, match="got PIL RGB 8 x 10 for item 0 and PIL RGB 8 x 12 for item 2: conv"):
+        AugmentedDataset([(small, 0), (small, 1), (large, 0)], generator())
+    pairs = [(np.zeros((8, 10, 3), np.uint8), 0), (np.zeros((8, 10, 3)), 1), (np.zeros((8, 10, 3)), 1)]
+    with pytest.raises(ValueError, match="got ndarray of uint8 for item 0 and ndarray of float64 for item 1"):
+        AugmentedDataset(pairs, generator())
+
+
+def photographs(side, transform):
+    dataset = Attributed(tensors().tensors[1], transform, lambda _: Image.new("RGB", (side, side)))
+    return Subset(dataset, [0, 1, 9])
+
+
+@pytest.mark.parametrize(
+    ("side", "transform"),
+    [
+        (224, v2.Resize((32, 32))),
+        (224, v2.Compose([v2.Resize((32, 32)), v2.ToImage()])),
+        (224, v2.Compose([v2.Resize((32, 32)), v2.ToImage(), lambda image: (image, image)])),
+        (9, v2.RandomResizedCrop(16)),
+    ],
+)
+def test_synthetic_images_are_not_enlarged(side, transform):
+    with pytest.raises(ValueError, match=r"8 x 8 pixels, .* enlarges to .*as_arrays\(dataset, size=\("):
+        AugmentedDataset(photographs(side, transform), StripeGenerator([0, 1], (8, 8, 3)))
+
+
+@pytest.mark.parametrize(
+    ("side", "transform"),
+    [
+        (224, v2.Resize((8, 8))),
+        (224, v2.Compose([v2.Resize((6, 4)), v2.ToImage(), torch.flatten])),
+        (8, v2.Resize((32, 32))),  # as large as real ones before it
+        (8, v2.Pad(2)),
+    ],
+)
+def test_synthetic_images_are_made_smaller_or_treated_as_real_ones(side, transform):
+    data = AugmentedDataset(photographs(side, transform), StripeGenerator([0, 1], (8, 8, 3)))
+    assert len(data) == 4
+    assert type(data[-1][0]) is type(data[0][0])
+
+
+class Joint(VisionDataset):
+    """Calls `transforms`, with the image and the label."""
+
+    def __len__(self):
+        return 12
+
+    def __getitem__(self, index):
+        image, label = Image.new("RGB", (10, 8)), int(index >= 9)
+        return (image, label) if self.transforms is None else self.transforms(image, label)
+
+
+# It is of PIL images; of floats in [0, 1] it would make black ones.
+TO_FLOAT = v2.Compose([v2.PILToTensor(), v2.Lambda(lambda image: image / 255, torch.Tensor)])
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"transform": TO_FLOAT, "target_transform": lambda label: label + 10}, 11),
+        ({"transform": TO_FLOAT}, 1),
+        ({"transforms": v2.Compose([TO_FLOAT, v2.Lambda(lambda label: label + 10, int)])}, 11),
+        ({"transforms": TO_FLOAT}, 1),
+        ({}, 1),
+    ],
+)
+def test_a_data_set_that_calls_its_joint_transforms(options, expected):
+    dataset = Joint(None, **options)
+    before = dict(vars(dataset))
+    data = AugmentedDataset(dataset, generator())
+    assert vars(dataset) == before
+    (real, label), (synthetic, other) = data[11], data[-1]
+    assert type(synthetic) is type(real)
+    assert np.asarray(synthetic).min() >= (0.98 if options else 250)
+    assert other == label == expected
+
+
+@pytest.mark.parametrize("joint", [False, True])
+def test_oxford_pets(joint, tmp_path):
+    pets = tmp_path / "oxford-iiit-pet"
+    (pets / "images").mkdir(parents=True)
+    (pets / "annotations").mkdir()
+    names = [f"Abyssinian_{i}" for i in range(3)] + ["beagle_1"]
+    for i, name in enumerate(names):
+        Image.new("RGB", (20, 16)).save(pets / "images" / f"{name}.jpg")
+        names[i] = f"{name} {1 + (i == 3)} {1 + (i == 3)} 1"
+    (pets / "annotations" / "trainval.txt").write_text("\n".join(names))
+    change = v2.Compose([v2.Resize((8, 10)), TO_FLOAT])
+    dataset = OxfordIIITPet(tmp_path, **({"transforms": change} if joint else {"transform": change}))
+    for known in (["Abyssinian", "Beagle"], [0, 1]):
+        data = AugmentedDataset(dataset, generator(known))
+        assert data.labels.tolist() == [known[i] for i in (0, 0, 0, 1, 1, 1)]
+        image, label = data[-1]
+        assert image.min() > 0.97
+        assert data[0][0].max() == 0
+        assert label == 1
+
+
+def test_labels_from_before_or_after_the_target_transform():
+    """A generator that was fitted on as_arrays(dataset) knows those after it."""
+
+    class Known(Attributed):
+        target_transform = staticmethod(lambda label: label + 10)
+
+        def __getitem__(self, index):
+            image, label = super().__getitem__(index)
+            return image, self.target_transform(label)
+
+    for labels in (tensors().tensors[1], []):
+        for known in ((0, 1), (10, 11)):
+            data = AugmentedDataset(Known(labels), generator(known))
+            assert data.labels.tolist() == [known[0]] * 9 + [known[1]] * 9
+            assert data[-1][1] == data[11][1] == 11
+        with pytest.raises(
+            ValueError, match="before its `target_transform` and after it, such as (0|10) and"
+        ):
+            AugmentedDataset(Known(labels), generator((0, 1, 10, 11)))
+
+
+def test_a_data_set_that_keeps_its_items():
+    class Keeping(Attributed):
+        kept = None
+
+        def __getitem__(self, index):
+            self.kept = self.kept or {}
+            if index not in self.kept:
+                self.kept[index] = super().__getitem__(index)
+            return self.kept[index]
+
+    for labels in ([], tensors().tensors[1]):
+        dataset = Keeping(labels, lambda image: image / 255)
+        for _ in range(2):
+            assert AugmentedDataset(dataset, generator())[-1][0].min() >= 0.98
+
+
+def test_a_data_set_that_changes_what_its_transform_returned():
+    class Normalised(Attributed):
+        def __getitem__(self, index):
+            image, label = super().__getitem__(index)
+            return (image - 0.5) / 0.5, label
+
+    with pytest.raises(
+        ValueError, match="item 0 of `dataset` is not what its `transform` returned: do the rest"
+    ):
+        AugmentedDataset(Normalised(tensors().tensors[1], lambda image: image / 255), generator())
+
+
+def test_a_subset_with_a_transform_of_its_own():
+    class Part(Subset):
+        transform = v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.Normalize([0.5], [0.5])])
+
+        def __getitem__(self, index):
+            image, label = super().__getitem__(index)
+            return self.transform(image), label
+
+        def __getitems__(self, indices):
+            return [self[index] for index in indices]
+
+    part = Part(tensors(), [0, 1, 9])
+    data = AugmentedDataset(part, generator())
+    assert "transform" not in vars(part)
+    assert data[-1][0].min() > 0.95
+    assert data[0][0].max() == -1
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        np.float32,
+        np.int32,
+        np.uint8,
+        np.bool_,
+        float,
+        bool,
+        str,
+        lambda label: torch.tensor(label, dtype=torch.int32),
+        lambda label: torch.tensor([label], dtype=torch.float32),
+        lambda label: np.array([label], np.int16),
+        lambda label: [label],
+    ],
+)
+@pytest.mark.parametrize("before", [True, False])
+def test_labels_keep_their_type(kind, before):
+    """In any item: what a batch becomes goes by the label that stands first in it."""
+
+    class Pairs(TensorDataset):
+        target_transform = staticmethod(kind) if before else None
+
+        def __getitem__(self, index):
+            image, label = super().__getitem__(index)
+            return image, kind(int(label))
+
+    dataset = Pairs(*tensors().tensors)
+    if before:
+        dataset.targets = dataset.tensors[1]
+    known = [str(kind(0)), str(kind(1))] if kind is str else [0, 1]
+    data = AugmentedDataset(dataset, generator(known), 1)
+    for real, synthetic in ((0, 12), (11, 13)):
+        label, other = data[real][1], data[synthetic][1]
+        assert type(other) is type(label)
+        assert np.array_equal(label, other)
+        if isinstance(label, torch.Tensor | np.ndarray | np.generic):
+            assert (other.dtype, other.shape) == (label.dtype, label.shape)
+    changeable = isinstance(data[13][1], torch.Tensor | np.ndarray)
+    if changeable:
+        data[13][1].fill(5) if isinstance(data[13][1], np.ndarray) else data[13][1].fill_(5)
+        assert data[13][1] == 1
+
+
+class WithAttributes(TensorDataset):
+    def __init__(self, **attributes):
+        super().__init__(*tensors().tensors)
+        vars(self).update(attributes)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        12,
+        {0: 9, 1: 3},
+        dict.fromkeys(range(12)),
+        int,
+        [0] * 5,
+        "012345678901",
+        None,
+        [[0, 1]] * 12,
+        [int] * 12,
+    ],
+)
+@pytest.mark.parametrize("name", ["targets", "labels", "classes"])
+def test_attributes_that_mean_something_else(name, value):
+    data = AugmentedDataset(WithAttributes(**{name: value}), generator())
+    assert data.labels.tolist() == [0] * 9 + [1] * 9
+    assert data[-1][1] == 1
+
+
+def test_attributes_that_raise_or_are_methods():
+    class Raises(TensorDataset):
+        @property
+        def targets(self):
+            raise RuntimeError("not loaded")
+
+        classes = transform = targets
+
+        def labels(self):
+            return [0] * 12
+
+    data = AugmentedDataset(Raises(*tensors().tensors), generator())
+    assert data.labels.tolist() == [0] * 9 + [1] * 9
+
+
+@pytest.mark.parametrize("kind", [torch.as_tensor, np.asarray, lambda y: y.tolist()])
+def test_labels_in_a_column(kind):
+    column = kind(tensors().tensors[1][:, None])
+    data = AugmentedDataset(WithAttributes(labels=column), generator())
+    assert data.labels.tolist() == [0] * 9 + [1] * 9
+    data = AugmentedDataset(tensors(labels=lambda y: y[:, None]), generator())
+    assert data[-1][1].tolist() == [1]
+
+
+def test_one_hot_labels_come_from_the_target_transform_or_not_at_all():
+    def one_hot(label):
+        return torch.nn.functional.one_hot(torch.as_tensor(label), 2).float()
+
+    class Pairs(TensorDataset):
+        target_transform = staticmethod(one_hot)
+
+        def __getitem__(self, index):
+            image, label = super().__getitem__(index)
+            return image, self.target_transform(label)
+
+    data = AugmentedDataset(Pairs(*tensors().tensors), generator())
+    assert data[-1][1].tolist() == [0.0, 1.0]
+    with pytest.raises(
+        ValueError, match=r"if it is one-hot, give `dataset` the index, label.argmax\(\), and call"
+    ):
+        AugmentedDataset(tensors(labels=lambda y: one_hot(y)), generator())
+    with pytest.raises(ValueError, match="must have one label each, .* got Image"):
+        AugmentedDataset([(Image.new("L", (8, 8)), Image.new("L", (8, 8)))], generator())
+
+
+def test_classes_are_the_labels_of_the_generator_for_each_index():
+    for classes in (["dog", "cat"], np.array(["dog", "cat", "eel"])):
+        data = AugmentedDataset(tensors(), generator(["cat", "dog"]), classes=classes)
+        assert data.labels.tolist() == ["dog"] * 9 + ["cat"] * 9
+        assert data[-1][0].max() < 5
+        assert data[-1][1] == 1
+        assert data.classes is classes
+    data = AugmentedDataset(Labelled([1] * 4 + [2] * 2, [1, 2, 3]), generator((1, 2, 3)), classes=[0, 1, 2])
+    assert data.labels.tolist() == [1] * 4 + [2] * 4
+
+
+@pytest.mark.parametrize(
+    ("classes", "known", "message"),
+    [
+        ("cd", "cd", "`classes` must be the generator's label for each index of `dataset`, got 'cd'"),
+        (5, [0, 1], "`classes` must be the generator's label for each index of `dataset`, got 5"),
+        (["c"], ["c", "d"], "must be indices into its 1 entries, got 1"),
+        (["c", "e"], ["c", "d"], r"Labels of `classes` must be among \['c', 'd'\], got 'e'"),
+        (None, ["c", "d"], r"such as 0 may be indices of .* classes, \['c', 'd'\]: pass `classes`"),
+        (["c", "d"], [0, 1], r"labels of the generator, \[0, 1\], got \['c', 'd'\]: leave it out"),
+    ],
+)
+def test_wrong_classes(classes, known, message):
+    with pytest.raises(ValueError, match=message):
+        AugmentedDataset(tensors(), generator(list(known)), classes=classes)
+
+
+@pytest.mark.parametrize("rgb", [False, True])
+def test_medmnist(rgb, tmp_path):
+    medmnist = pytest.importorskip("medmnist")
+    arrays = {}
+    for split in ("train", "val", "test"):
+        n = medmnist.INFO["breastmnist"]["n_samples"][split]
+        arrays[f"{split}_images"] = np.zeros((n, 28, 28), np.uint8)
+        arrays[f"{split}_labels"] = (np.arange(n) < 9).astype(np.uint8)[:, None]
+    np.savez(tmp_path / "breastmnist.npz", **arrays)
+    for options in ({}, {"target_transform": lambda label: int(label[0])}, {"transform": v2.ToImage()}):
+        dataset = medmnist.BreastMNIST("val", root=tmp_path, as_rgb=rgb, **options)
+        data = AugmentedDataset(dataset, StripeGenerator([0, 1], (28, 28)))
+        assert np.bincount(data.labels).tolist() == [69, 69]
+        (image, label), (real, other) = data[-1], data[0]
+        assert (type(image), type(label)) == (type(real), type(other))
+        assert np.asarray(image).shape == np.asarray(real).shape
+        assert np.asarray(image).min() >= 250
+        if isinstance(label, np.ndarray):
+            assert (label.dtype, label.shape) == (other.dtype, other.shape)
+        assert label == other == 1
+
+
+def rows(transform=None, **columns):
+    """A data set of the package `datasets`, of dark images."""
+    datasets = pytest.importorskip("datasets")
+    columns = {"image": [Image.new("RGB", (10, 8))] * 5, "label": [0, 0, 0, 1, 1], **columns}
+    features = {name: datasets.Value("int64") for name in columns}
+    features |= {"image": datasets.Image(), "label": datasets.ClassLabel(names=["cat", "dog"])}
+    dataset = datasets.Dataset.from_dict(columns, features=datasets.Features(features))
+    return dataset if transform is None else dataset.with_transform(transform)
+
+
+def test_rows_of_dicts():
+    for dataset in (
+        rows(),
+        rows().with_format("torch"),
+        rows().with_format("numpy"),
+        Subset(rows(), range(5)),
+    ):
+        data = AugmentedDataset(dataset, generator())
+        assert data.labels.tolist() == [0, 0, 0, 1, 1, 1]
+        real, synthetic = data[4], data[-1]
+        assert list(synthetic) == ["image", "label"]
+        assert type(synthetic["label"]) is type(real["label"])
+        assert synthetic["label"] == real["label"] == 1
+        assert np.asarray(synthetic["image"]).shape == np.asarray(real["image"]).shape
+        assert np.asarray(synthetic["image"]).min() >= 250
+    names = rows().features["label"].names
+    assert AugmentedDataset(rows(), generator(["cat", "dog"]), classes=names).labels.tolist()[-1] == "dog"
+
+
+def test_rows_with_a_transform():
+    seen = []
+
+    def transform(batch):
+        seen.extend(type(batch["image"][0]).__mro__[-2] for _ in batch["label"])
+        images = [v2.functional.pil_to_tensor(image) / 255 for image in batch["image"]]
+        return {"pixel_values": torch.stack(images), "labels": torch.tensor(batch["label"])}
+
+    in_place = rows()
+    in_place.set_transform(transform)
+    wider = rows(number=[1, 2, 3, 4, 5]).with_transform(transform)
+    for dataset in (rows(transform), in_place, wider, Subset(rows(transform), [4, 0, 1])):
+        data = AugmentedDataset(dataset, generator())
+        synthetic = data[-1]
+        assert list(synthetic) == ["pixel_values", "labels"]
+        assert synthetic["labels"] == torch.tensor(1)
+        assert synthetic["pixel_values"].min() > 0.97
+        assert dataset[0]["pixel_values"].max() == 0
+        batch = next(iter(DataLoader(data, batch_size=len(data))))
+        assert batch["pixel_values"].shape == (len(data), 3, 8, 10)
+        assert batch["labels"].tolist() == data.labels.tolist()
     assert len(set(seen)) == 1
+    varied = AugmentedDataset(
+        rows(transform), Brighter([0, 1], (8, 10, 3)), counts=1, mode="vary", strength=51
+    )
+    assert varied[-1]["pixel_values"].unique().tolist() == pytest.approx([0.2])
+
+
+class Dicts(TensorDataset):
+    """Items are dicts, some of more than an image and a label; its transform may take all of a dict."""
+
+    def __init__(self, transform=None, whole=False, **others):
+        super().__init__(*tensors().tensors)
+        self.transform, self.whole, self.others = transform, whole, others
+
+    def __getitem__(self, index):
+        image, label = super().__getitem__(index)
+        if self.whole:
+            return self.transform({"image": image, "label": label, **self.others})
+        image = image if self.transform is None else self.transform(image)
+        return {"label": int(label), "x": image, **self.others}
+
+
+def test_dicts_of_an_image_and_a_label():
+    for transform in (None, v2.ToDtype(torch.float32, scale=True)):
+        data = AugmentedDataset(Dicts(transform), generator())
+        assert data[-1]["label"] == data[11]["label"] == 1
+        assert data[-1]["x"].dtype == data[0]["x"].dtype
+        assert data[-1]["x"].float().mean() > 0.97
+    data = AugmentedDataset(
+        Dicts(v2.ToDtype({torch.Tensor: torch.float32}, scale=True), whole=True), generator()
+    )
+    assert data[-1]["image"].min() > 0.97
+    assert data[-1]["label"] == 1
+
+
+@pytest.mark.parametrize(
+    ("dataset", "message"),
+    [
+        (Dicts(box=torch.zeros(4)), r"got dict of \['label', 'x', 'box'\] for item 0"),
+        (Dicts(mask=torch.zeros(8, 10)), r"got dict of \['label', 'x', 'mask'\] for item 0"),
+        (
+            Dicts(lambda d: {"image": d["image"], "label": d["label"]}, whole=True, mask=torch.zeros(8, 10)),
+            r"The `transform` of `dataset` must get one image, .* got 2 for item 0, in \(dict\)",
+        ),
+        ([(torch.zeros(3, 8, 10), 0, 1)] * 2, "got tuple of 3 for item 0"),
+    ],
+)
+def test_items_of_more_than_an_image_and_a_label(dataset, message):
+    with pytest.raises(ValueError, match=message):
+        AugmentedDataset(dataset, generator())
+
+
+@pytest.mark.parametrize(
+    "index",
+    [[0, -1], (0, 17), np.array([0, 17]), torch.tensor([0, 17]), slice(0, 18, 17), np.arange(18) % 17 == 0],
+)
+def test_several_indices_give_a_batch(index):
+    data = AugmentedDataset(tensors(), generator())
+    images, labels = data[index]
+    assert labels.tolist() == [0, 1]
+    assert images.shape == (2, 3, 8, 10)
+    assert torch.equal(images[1], data[17][0])
+    loader = DataLoader(data, sampler=BatchSampler(range(18), 6, drop_last=False), batch_size=None)
+    assert [tuple(images.shape) for images, _ in loader] == [(6, 3, 8, 10)] * 3
+    assert data[torch.tensor([17])][0].shape == (1, 3, 8, 10)
+
+
+@pytest.mark.parametrize("index", [-1, 17, np.int64(17), np.uint8(17), torch.tensor(17), np.array(-1)])
+def test_an_index_of_any_integer_type(index):
+    data = AugmentedDataset(tensors(), generator())
+    assert data[index][0].shape == (3, 8, 10)
+    assert data[index][1] == 1
+
+
+@pytest.mark.parametrize("index", [[0, 18], "image", 1.5, [], None, slice(0, 0), [True]])
+def test_what_is_no_index(index):
+    data = AugmentedDataset(tensors(), generator())
+    with pytest.raises(IndexError, match="[Aa]n index must|index 18"):
+        data[index]
+    pictures = AugmentedDataset(Attributed([], None, v2.functional.to_pil_image), generator())
+    with pytest.raises(TypeError, match="give `dataset` a transform to Tensors"):
+        pictures[[0, 1]]
+
+
+class Stream(IterableDataset):
+    def __iter__(self):
+        return iter(tensors())
+
+
+@pytest.mark.parametrize(
+    ("dataset", "message"),
+    [
+        (DataLoader(tensors()), "got DataLoader: pass its `dataset`"),
+        (Stream(), "items by index, got Stream, .* use GANAugment"),
+        (iter([]), "items by index, got list_iterator"),
+        (5, "must have a length and an item, got int"),
+        ({"train": tensors()}, "must have a length and an item, got dict"),
+        (ChainDataset([Stream()]), "items by index, got ChainDataset"),
+    ],
+)
+def test_what_is_no_data_set_of_indexed_items(dataset, message):
+    with pytest.raises(ValueError, match=message):
+        AugmentedDataset(dataset, generator())
 
 
 @pytest.mark.parametrize("careful", [True, False])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import operator
+from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
-from torch.utils.data import Dataset
+from torch import Tensor
+from torch.utils.data import Dataset, default_collate
 
 from ganaug.adapters.source import SourceDataset, variations_of
 from ganaug.data.containers import channels_first
@@ -22,19 +24,24 @@ class AugmentedDataset(Dataset):
     """Append synthetic images to a data set, such as one whose transform never sees a label.
 
     The real items stay what and where they were. The synthetic images are generated here, once. They go
-    through the ``transform`` and ``target_transform`` of the data set, or of what it is a ``Subset`` of,
-    in the form in which those get the real images. They are held in memory, in the dtype of the
-    generator. For more than fit, write them with `write_hdf5` and concatenate an `HDF5Dataset`.
+    through the ``transform`` or ``transforms`` of the data set, or of what it is a ``Subset`` of, in the
+    form in which that gets the real images: their kind, dtype and range. Their labels are those of real
+    items, of the same type. They are held in memory, in the dtype of the generator. For more than fit,
+    write them with `write_hdf5` and concatenate an `HDF5Dataset`.
+
+    An int as index gives an item; a list, an array, a mask or a slice gives a batch, as of a
+    ``TensorDataset``, for a DataLoader with ``batch_size=None`` and a ``BatchSampler``.
 
     Parameters
     ----------
     dataset : Dataset
-        Of (image, label), with a length: ``ImageFolder``, ``CIFAR10``, ``TensorDataset``, ...
-        Labels are taken from its ``targets`` or ``labels``, or else from its items.
+        Of (image, label), with a length: ``ImageFolder``, ``CIFAR10``, ``TensorDataset``, ... Or of dicts
+        of one image and one label, as data sets of the package ``datasets``. Labels are taken from its
+        ``targets`` or ``labels``, or else from its items. Before its transform, images are PIL images, or
+        ndarrays or Tensors of uint8 or of floats in [0, 1]. The generator's may not be enlarged.
     gan : ConditionalGenerator
         A fitted `ConditionalGAN`, a `QualityGate`, or anything with ``classes_`` and ``sample``.
-        If it knows classes by name and the data set by number, they are matched by the data set's
-        ``classes``.
+        If it knows classes by name and the data set by number, they are matched by `classes`.
     counts : "balance", int, dict of label to int, or Recommendation, default="balance"
         Synthetic images to add to each class. "balance": fill each class up to the largest.
     synthetic_share : float or dict of label to float, optional
@@ -47,6 +54,9 @@ class AugmentedDataset(Dataset):
         In mode "vary", how far a variation may go: 1 as far as ``sample``; see `ConditionalGAN.vary`.
     random_state : int, RandomState or None
         Of the synthetic images.
+    classes : sequence of labels, optional
+        The generator's label for each label of `dataset`, where those are indices. Default: the
+        ``classes`` of `dataset`, where the generator knows those.
 
     Attributes
     ----------
@@ -60,7 +70,7 @@ class AugmentedDataset(Dataset):
     sample_weight : ndarray of shape (n,)
         Weights by which every class is drawn equally often, for ``WeightedRandomSampler``.
     classes : sequence or None
-        That of `dataset`, if it has one.
+        The parameter, or that of `dataset`, if it has one.
 
     Raises
     ------
@@ -90,6 +100,7 @@ class AugmentedDataset(Dataset):
         mode: Literal["replace", "vary"] = "replace",
         strength: float = 1.0,
         random_state: int | np.random.RandomState | None = None,
+        classes: Sequence[Any] | None = None,
     ) -> None:
         check_generator(gan)
         check_mode(mode, strength, gan)
@@ -97,46 +108,74 @@ class AugmentedDataset(Dataset):
         # Transforms may draw random numbers: put the state back as the user had it.
         with fork_torch_rng():
             source = SourceDataset(dataset)
-            classes = gan.classes_
-            y_real = label_indices(source.to_generator_labels(classes), classes, "dataset")
+            known = gan.classes_
+            y_real = label_indices(source.to_generator_labels(known, classes), known, "dataset")
             present, first, n_real = np.unique(y_real, return_index=True, return_counts=True)
-            n_new = _to_add(counts, classes, present, n_real)
-            y_new = np.repeat(np.arange(len(classes)), n_new)
+            n_new = _to_add(counts, known, present, n_real)
+            y_new = np.repeat(np.arange(len(known)), n_new)
             if isinstance(counts, Recommendation) and synthetic_share is None:
                 synthetic_share = counts.synthetic_share
-            n_real_by_class = np.bincount(y_real, minlength=len(classes))
-            shares = _synthetic_shares(synthetic_share, classes, n_real_by_class, n_new)
-            self.labels = classes[np.concatenate([y_real, y_new])]
+            n_real_by_class = np.bincount(y_real, minlength=len(known))
+            shares = _synthetic_shares(synthetic_share, known, n_real_by_class, n_new)
+            self.labels = known[np.concatenate([y_real, y_new])]
             self.synthetic = np.arange(len(self.labels)) >= len(y_real)
             self.sample_weight = balanced_weights(self.labels, self.synthetic, shares)
-            self._synthetic_classes, self._source, self.classes = y_new, source, source.classes
+            self._synthetic_classes, self._source = y_new, source
+            self.classes = source.classes if classes is None else classes
             self._class_to_target = dict(zip(present.tolist(), source.targets[first].tolist(), strict=True))
             varied = np.full(len(y_new), -1)
             if mode == "vary":
                 for c in np.flatnonzero(n_new):
                     varied[y_new == c] = np.resize(np.flatnonzero(y_real == c), n_new[c])
             self.source = np.concatenate([np.arange(len(y_real)), varied])
+            if len(y_new):
+                source.check_form()
             self._synthetic_images = channels_first(
-                gan.sample(classes[y_new], random_state=random_state)
+                gan.sample(known[y_new], random_state=random_state)
                 if mode == "replace" or not len(y_new)
-                else variations_of(gan, source, varied, classes[y_new], strength, random_state)
+                else variations_of(gan, source, varied, known[y_new], strength, random_state)
             )
             if len(y_new):
-                source.check_compatible(self._synthetic_images[0])
+                source.check_compatible(self._synthetic_images[0], self._class_to_target[int(y_new[0])])
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, index: int) -> tuple[Any, Any]:
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"index {index} is out of range for {len(self)} items")
-        index = int(index) % len(self)
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, Tensor) and index.ndim:
+            index = index.numpy()  # a Tensor of one entry would pass for an int
+        try:
+            i = operator.index(index)
+        except TypeError:
+            return self._batch(index)
+        if not -len(self) <= i < len(self):
+            raise IndexError(f"index {i} is out of range for {len(self)} items")
+        i %= len(self)
         n_real = len(self) - len(self._synthetic_classes)
-        if index < n_real:
-            return self.dataset[index]
-        i = index - n_real
-        target = self._class_to_target[int(self._synthetic_classes[i])]
-        return self._source.image(self._synthetic_images[i]), self._source.label(target)
+        if i < n_real:
+            return self.dataset[i]
+        target = self._class_to_target[int(self._synthetic_classes[i - n_real])]
+        return self._source.item(self._synthetic_images[i - n_real], target)
+
+    def _batch(self, index: Any) -> Any:
+        """Return the items of a slice, or of a list, an array or a mask of indices, as one batch."""
+        try:
+            which = index if isinstance(index, slice) else np.asarray(index)
+            items = [self[i] for i in np.arange(len(self))[which].tolist()]
+        except IndexError as exc:
+            raise IndexError(
+                f"An index must be an int from {-len(self)} to {len(self) - 1}, or a slice, a list, an array"
+                f" or a mask of such, got {index!r}."
+            ) from exc
+        if not items:
+            raise IndexError(f"An index must lead to an item at least, got {index!r}.")
+        try:
+            return default_collate(items)
+        except TypeError as exc:
+            raise TypeError(
+                "Several indices give a batch, for which items must hold Tensors, arrays or numbers: give"
+                " `dataset` a transform to Tensors, or index one item at a time."
+            ) from exc
 
 
 def _to_add(counts: Any, classes: np.ndarray, present: np.ndarray, n_real: np.ndarray) -> np.ndarray:
