@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+import copy
+import importlib
 import json
 import os
 import pickle
+import random
+import sys
+import types
 
 import albumentations as A
 import numpy as np
@@ -128,7 +133,10 @@ def test_replay_is_exact(path):
         ({"bboxes": np.zeros((0, 4))}, "has no 'bboxes'"),
         ({"keypoints": np.zeros((1, 2))}, "has no 'keypoints'"),
         ({"label": 7}, r"among \[0, 1\], got 7"),
-        ({"image": np.zeros((9, 9, 3), np.uint8)}, r"shape, \(8, 9, 3\), got \(9, 9, 3\)"),
+        (
+            {"image": np.zeros((9, 9, 3), np.uint8)},
+            r"shape, \(8, 9, 3\), got \(9, 9, 3\): .* or fit .*size=\(9, 9\)",
+        ),
     ],
 )
 def test_what_is_refused(data, message, path):
@@ -167,9 +175,71 @@ def test_a_missing_label(path):
         A.Compose([GANReplace(path, p=1)])(image=black())
 
 
+@pytest.mark.parametrize("label", [np.array([1]), np.int64(1), torch.tensor([1]), [1], [[1]]])
+def test_labels_of_one_value(label, path):
+    assert GANReplace(path, p=1)(image=black(), label=label)["image"].min() >= 250
+
+
+def test_one_hot_labels_are_refused(path):
+    with pytest.raises(ValueError, match="`label` must be one label, got 2"):
+        GANReplace(path, p=1)(image=black(), label=np.array([0.0, 1.0]))
+
+
+def stream(transform, n=40):
+    """Return what a transform makes of `n` black images."""
+    return np.stack([transform(image=black(), label=1)["image"] for _ in range(n)])
+
+
+def test_a_seed_of_compose_governs(path):
+    def compose(seed):
+        return A.Compose([A.Sequential([GANReplace(path, p=0.5)], p=1), A.HorizontalFlip(p=0)], seed=seed)
+
+    torch.manual_seed(0)
+    first = stream(compose(7))
+    assert 5 < np.sum(first.max((1, 2, 3)) > 0) < 35
+    assert np.array_equal(stream(compose(7)), first)
+    assert not np.array_equal(stream(compose(8)), first)
+    assert not np.array_equal(stream(compose(None)), first)
+    again = compose(None)
+    again.set_random_seed(7)
+    assert np.array_equal(stream(again), first)
+    for copied in (copy.deepcopy, lambda c: pickle.loads(pickle.dumps(c))):
+        half = compose(7)
+        stream(half, 20)
+        assert np.array_equal(stream(copied(half), 20), first[20:])
+
+
+def test_a_seed_of_its_own_governs(path):
+    transform = GANReplace(path, p=0.5)
+    transform.set_random_seed(3)
+    first = stream(transform)
+    transform.set_random_seed(3)
+    assert np.array_equal(stream(transform), first)
+    transform.set_random_state(np.random.default_rng(3), random.Random(0))
+    assert np.array_equal(stream(transform), first)
+    state = torch.get_rng_state()
+    stream(transform)
+    assert torch.equal(torch.get_rng_state(), state)
+    transform.set_random_seed(None)
+    torch.manual_seed(0)
+    first = stream(transform)
+    torch.manual_seed(0)
+    assert np.array_equal(stream(transform), first)
+
+
+def test_a_seed_flips_no_image_because_it_replaces_it(path):
+    """albumentations gives all transforms of a pipeline the same seed."""
+    compose = A.Compose([GANReplace(path, p=0.5), A.HorizontalFlip(p=0.5)], seed=0, save_applied_params=True)
+    applied = [
+        [name for name, _ in compose(image=black(), label=1)["applied_transforms"]] for _ in range(200)
+    ]
+    both = sum(len(names) == 2 for names in applied)
+    assert 30 < both < 70
+
+
 class Replaced(Dataset):
-    def __init__(self, path):
-        self.transform = A.Compose([GANReplace(path, p=0.5)])
+    def __init__(self, path, seed=None):
+        self.transform = A.Compose([GANReplace(path, p=0.5)], seed=seed)
 
     def __len__(self):
         return 64
@@ -178,10 +248,11 @@ class Replaced(Dataset):
         return torch.from_numpy(self.transform(image=black(), label=1)["image"])
 
 
-def test_workers_and_epochs_differ_and_a_seed_repeats_them(path):
-    def epochs(seed):
+@pytest.mark.parametrize("own_seed", [None, 7])
+def test_workers_and_epochs_differ_and_a_seed_repeats_them(own_seed, path):
+    def epochs(seed, own_seed=own_seed):
         loader = DataLoader(
-            Replaced(path),
+            Replaced(path, own_seed),
             batch_size=16,
             num_workers=2,
             multiprocessing_context="fork",
@@ -193,3 +264,23 @@ def test_workers_and_epochs_differ_and_a_seed_repeats_them(path):
     assert not torch.equal(first[0], first[1])  # batches of different workers
     assert not torch.equal(first, second)
     assert all(torch.equal(a, b) for a, b in zip(epochs(0), (first, second), strict=True))
+    assert not torch.equal(epochs(0, 8)[0], first) or own_seed is None
+
+
+def test_without_albumentations(monkeypatch):
+    monkeypatch.delitem(sys.modules, "ganaug.album")
+    monkeypatch.setitem(sys.modules, "albumentations", None)
+    with pytest.raises(ImportError, match=r"ganaug\[albumentations\].*or albumentationsx 2.5.1 in its place"):
+        importlib.import_module("ganaug.album")
+
+
+def test_what_albumentationsx_calls(path, monkeypatch):
+    """It has other names for what samples parameters, and a pipeline does not call the transform itself."""
+    transform = GANReplace(path, p=1)
+    module = types.SimpleNamespace(SampledParams=lambda params: params)
+    monkeypatch.setitem(sys.modules, "albumentations.core.transform_params", module)
+    sampling = types.SimpleNamespace(random_generator=np.random.default_rng(0))
+    chosen = transform.sample_parameters({}, {"label": 1}, None, sampling)
+    assert transform.apply(black(), **chosen).min() >= 250
+    with pytest.raises(ValueError, match="has no 'mask'"):
+        transform.apply_in_invocation(None, image=black(), label=1, mask=black())

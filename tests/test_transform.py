@@ -11,6 +11,7 @@ import pytorch_lightning as lightning
 import torch
 from conftest import StripeGenerator
 from PIL import Image
+from torch.utils import _pytree as pytree
 from torch.utils.data import DataLoader, Dataset, TensorDataset, default_collate
 from torchvision import tv_tensors
 from torchvision.transforms import v2
@@ -98,15 +99,73 @@ def test_rates_as_recommended():
         {"image": torch.zeros(1, 8, 8), "label": 1},
         (torch.zeros(1, 8, 8), 1, "name"),
         ["name", torch.zeros(1, 8, 8), 1],
+        (torch.zeros(1, 8, 8), {"labels": 1, "id": 0}),
+        (torch.zeros(2, 1, 8, 8), {"id": torch.tensor([0, 0]), "LABELS": torch.tensor([1, 1])}),
+        {"FooLaBeLBar": 1, "x": torch.zeros(1, 8, 8)},
+        {"label_quality": 0, "label": 1, "x": torch.zeros(1, 8, 8)},
+        {"label": 0, "x": torch.zeros(1, 8, 8), "Labels": 1},
+        {"Target": 1, "x": torch.zeros(1, 8, 8)},
+        {3: "three", "__key__": "000", "png": torch.zeros(1, 8, 8), "cls": 1},
+        {"x": torch.zeros(1, 8, 8), "label": 1, "embedding": torch.zeros(1, 8, 8)},
+        ({"x": torch.zeros(1, 8, 8)}, 1),
+        (torch.zeros(2, 1, 8, 8), torch.tensor([[1], [1]])),
+        (torch.zeros(1, 8, 8), np.array([1])),
+        (torch.zeros(1, 8, 8), [1]),
     ],
 )
 def test_layouts(sample):
-    new = GANAugment(generator(), p=1.0)(sample)
-    assert type(new) is type(sample)
-    before = list(sample.values() if isinstance(sample, dict) else sample)
-    after = list(new.values() if isinstance(new, dict) else new)
-    for old, item in zip(before, after, strict=True):
-        assert item is old or (isinstance(item, torch.Tensor) and item.min() > 0.9)
+    """The first image is replaced; all else, labels included, is the very object that came in."""
+    leaves, spec = pytree.tree_flatten(sample)
+    augment = GANAugment(generator(), p=1.0)
+    again, spec_again = pytree.tree_flatten(augment(sample))
+    assert spec == spec_again
+    changed = [new for old, new in zip(leaves, again, strict=True) if old is not new]
+    assert [image.min() > 0.9 for image in changed] == [True]
+    if len(sample) == 2 and not isinstance(sample, dict):
+        assert augment(*sample)[1] is sample[1] or isinstance(sample[1], dict | list)
+
+
+@pytest.mark.parametrize("images", ["pil", "tv", "uint8"])
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_batches_that_are_lists(images, kind):
+    """What Hugging Face's `with_transform` hands over, and a `collate_fn` that only transposes."""
+    batch = kind(image_of(images) for _ in range(4))
+    augment = GANAugment(generator((8, 10, 3)), p={1: 1.0})
+    for sample in ({"image": batch, "label": [0, 1, 0, 1]}, (batch, (0, 1, 0, 1))):
+        new = augment(sample)
+        new_images = new["image"] if isinstance(sample, dict) else new[0]
+        assert type(new_images) is kind
+        assert [np.asarray(image).max() > 200 for image in new_images] == [False, True] * 2
+        assert {type(image) for image in new_images} == {type(batch[0])}
+        assert new_images[0] is batch[0]
+    with pytest.raises(ValueError, match="one label for each of 4 images, got 1"):
+        augment(batch, 1)
+    varying = GANAugment(Varying([0, 1], (8, 10, 3)), p=1.0, mode="vary")
+    with pytest.raises(ValueError, match="Without a pool .* call GANAugment with .* after collation"):
+        varying(batch, (0, 1, 0, 1))
+
+
+def test_rows_and_batches_of_hugging_face():
+    """In `with_transform` they are dicts of lists, in `map` mappings that are no dicts."""
+    datasets = pytest.importorskip("datasets")
+    datasets.disable_progress_bars()
+    columns = {"image": [image_of("pil")] * 4, "label": [0, 1, 0, 1], "name": list("abcd")}
+    features = datasets.Features(
+        {"image": datasets.Image(), "label": datasets.ClassLabel(2), "name": datasets.Value("string")}
+    )
+    rows = datasets.Dataset.from_dict(columns, features)
+    augment = GANAugment(generator((8, 10, 3)), p={1: 1.0})
+    expected = [False, True, False, True]
+    for new in (
+        rows.with_transform(augment),
+        rows.map(augment, load_from_cache_file=False, keep_in_memory=True),
+        rows.map(augment, batched=True, load_from_cache_file=False, keep_in_memory=True),
+    ):
+        assert [np.asarray(row["image"]).max() > 200 for row in new] == expected
+        assert new[:]["label"] == columns["label"]
+        assert new[:]["name"] == columns["name"]
+    tensors = rows.with_format("torch")[:]
+    assert augment(tensors)["image"].amax((1, 2, 3)).gt(200).tolist() == expected
 
 
 def test_labels_getter():
@@ -209,6 +268,17 @@ class TableGenerator:
         ({"strength": -1}, "`strength` must be a number from 0 up, got -1"),
         ({"labels_getter": "y"}, "`labels_getter` must be"),
         ({"classes": [0, 7]}, r"Labels of `classes` must be among \[0, 1\], got 7"),
+        (
+            {"classes": ["cat", "dog"]},
+            r"which knows \[0, 1\], got names, \['cat', 'dog'\]: leave `classes` out",
+        ),
+        ({"classes": 2}, "`classes` must be a sequence with the generator's label .* got 2"),
+        ({"classes": {0: "cat"}}, "`classes` must be a sequence .* got {0: 'cat'}"),
+        ({"classes": {0, 1}}, "`classes` must be a sequence"),
+        ({"classes": "01"}, "`classes` must be a sequence .* got '01'"),
+        ({"classes": StripeGenerator([0]).sample}, "`classes` must be a sequence .* got <bound method"),
+        ({"classes": [[0], [1]]}, "`classes` must be a sequence"),
+        ({"classes": np.array(1)}, "`classes` must be a sequence"),
         ({"pool_size": -1}, "`pool_size` must be 'auto' or an int .* got -1"),
         ({"pool_size": "many"}, "`pool_size` must be .* got 'many'"),
         ({"pool_size": np.array([1, 2])}, "`pool_size` must be .* got array"),
@@ -224,7 +294,14 @@ def test_bad_parameters(options, message):
     [
         ((torch.zeros(1, 8, 8),), "needs the label.*use AugmentedDataset"),
         ((torch.zeros(1, 8, 8), 3), r"among \[0, 1\], got 3"),
-        ((torch.zeros(1, 9, 8), 1), r"\(1, 8, 8\), got \(1, 9, 8\): put GANAugment after `Resize`"),
+        (
+            (torch.zeros(1, 9, 8), 1),
+            r"\(1, 8, 8\), got \(1, 9, 8\): put GANAugment after `Resize`, or fit the",
+        ),
+        ((torch.zeros(3, 9, 7), 1), r"of \(9, 7\), as `as_arrays\(..., size=\(9, 7\)\)` .* never resized"),
+        ((torch.zeros(1, 8, 8), Image.new("L", (8, 8))), "takes one image|needs the label"),
+        ((torch.zeros(1, 8, 8), {"id": 3}), "got a sample without one.*pass `labels_getter`"),
+        ((torch.zeros(1, 8, 8), torch.tensor([0.0, 1.0])), "one label for each of 1 images, got 2"),
         ((torch.zeros(3, 8, 8), 1), r"got \(3, 8, 8\): put GANAugment after `Grayscale`"),
         ((Image.new("RGB", (8, 8)), 1), r"got \(3, 8, 8\)"),
         ((torch.zeros(4, 1, 8, 8), torch.tensor([1, 1])), "one label for each of 4 images, got 2"),
@@ -245,12 +322,51 @@ def test_wrong_images_are_refused_even_where_none_is_replaced():
         GANAugment(generator(), p=0.0)(torch.zeros(1, 9, 8), 1)
 
 
-def test_masks_are_no_images():
-    mask = tv_tensors.Mask(torch.zeros(1, 8, 8))
+@pytest.mark.parametrize("p", [0.0, 1.0])
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (
+            tv_tensors.Mask(torch.zeros(1, 8, 8)),
+            "no Mask: GANAugment takes an image and its label, got a Mask",
+        ),
+        (tv_tensors.BoundingBoxes([[0, 0, 1, 1]], format="XYXY", canvas_size=(8, 8)), "no BoundingBoxes"),
+        (tv_tensors.KeyPoints([[0, 0]], canvas_size=(8, 8)), "no KeyPoints"),
+        (tv_tensors.Video(torch.zeros(2, 1, 8, 8)), "no Video"),
+        (tv_tensors.Image(torch.zeros(1, 8, 8)), "takes one image with its label, got 2 in one sample"),
+        (Image.new("L", (8, 8)), "got 2 in one sample"),
+        ([Image.new("L", (8, 8))], "got 2 in one sample"),
+        ({"deep": [tv_tensors.Mask(torch.zeros(1, 8, 8))]}, "no Mask"),
+    ],
+)
+def test_what_belongs_to_the_image_is_refused(p, other, message):
+    augment = GANAugment(generator(), p=p)
     image = tv_tensors.Image(torch.zeros(1, 8, 8))
-    new = GANAugment(generator(), p=1.0)({"mask": mask, "image": image, "label": 1})
-    assert new["mask"] is mask
-    assert new["image"].min() > 0.9
+    for sample in (
+        {"other": other, "image": image, "label": 1},
+        (image, 1, other),
+        (image, {"labels": 1}, other),
+    ):
+        with pytest.raises(ValueError, match=message):
+            augment(sample)
+
+
+@pytest.mark.parametrize("item", [tv_tensors.Mask, tv_tensors.Video])
+def test_masks_and_videos_are_no_images(item):
+    with pytest.raises(ValueError, match=f"no {item.__name__}"):
+        GANAugment(generator(), p=1.0)(item(torch.zeros(1, 1, 8, 8)), 1)
+    with pytest.raises(ValueError, match="no Mask"):
+        GANAugment(generator(), p=1.0)(tv_tensors.Mask(torch.zeros(1, 8, 8)), 1)  # of one image's shape
+
+
+def test_after_mixup_no_class_is_left():
+    images, labels = torch.zeros(4, 1, 8, 8), torch.tensor([0, 1, 0, 1])
+    augment, mix = GANAugment(generator(), p=1.0), v2.MixUp(num_classes=2)
+    with pytest.raises(ValueError, match=r"got shape \(4, 2\), as one-hot .* put GANAugment before `MixUp`"):
+        augment(*mix(images, labels))
+    with pytest.raises(ValueError, match="put GANAugment before `MixUp`"):
+        augment(images, {"labels": torch.eye(2)[labels].tolist()})
+    assert mix(*augment(images, labels))[1].shape == (4, 2)
 
 
 class Varying(StripeGenerator):
@@ -458,6 +574,8 @@ def test_labels_that_are_indices_into_classes(tmp_path):
     new, same = GANAugment(path, p=1.0, classes=data.classes)(images, labels)
     assert same is labels
     assert (new.float().mean((1, 2, 3)) - images.float().mean((1, 2, 3))).abs().max() < 3
+    for same in (np.array([2, 3]), torch.tensor([2, 3]), (2, 3), range(2, 4)):
+        assert GANAugment(path, classes=same)._class_index == {0: 1, 1: 2}
     named = GANAugment(generator(classes=("cat", "dog")), p={"dog": 1.0}, classes=["dog", "cat"])
     black = torch.zeros(1, 8, 8, dtype=torch.uint8)
     assert named(black, 0)[0].min() >= 250

@@ -199,10 +199,12 @@ class ImagePool:
         """Return a copy of one image (C, H, W) of class `c`, chosen by a number `u` in [0, 1)."""
         start, count = self._spans[c]
         # numpy copies a single image in half the time that torch takes.
-        image = torch.from_numpy(self._array()[self._order_array[start + int(u * count)]].copy())
+        image = self._array()[self._order_array[start + int(u * count)]]
         if image.ndim == 2:
-            return image[None]
-        return image.permute(2, 0, 1) if self._channels_last else image
+            image = image[None]
+        elif self._channels_last:
+            image = image.transpose(2, 0, 1)
+        return torch.from_numpy(image.copy())  # contiguous, as the images of a data set are
 
     def _to_channels_first(self, images: Tensor) -> Tensor:
         if self._channels_last:

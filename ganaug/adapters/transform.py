@@ -16,6 +16,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as tvf
 
+from ganaug.adapters.layouts import as_tree, find_labels, flatten, image_index, label_column
 from ganaug.adapters.pool import ImagePool, sample_template
 from ganaug.data.containers import channels_first, check_image_range, images_like
 from ganaug.data.labels import expand_probabilities, label_indices
@@ -25,7 +26,7 @@ from ganaug.selection.recommend import Recommendation
 
 # A call of the transform takes a few microseconds, so these are made once.
 CPU, SCALAR_LABEL_TYPES = torch.device("cpu"), (int, str)
-LABEL_KEYS = ("label", "labels", "target", "targets")
+IMAGE_TENSORS = (Tensor, tv_tensors.Image)  # these very types: masks and videos are Tensors too
 
 
 class GANAugment(v2.Transform):
@@ -33,7 +34,8 @@ class GANAugment(v2.Transform):
 
     Put it after ``Resize`` and before ``Normalize``. It needs the label: call it with
     ``(image, label)``, or on a whole batch ``(images, labels)``, for example in a DataLoader's
-    ``collate_fn``, as torchvision's own MixUp.
+    ``collate_fn``, as torchvision's own MixUp, and before that: what MixUp returns has no class. What belongs
+    to the image that came in, as a mask, boxes, a video or a second image, is refused beside it.
 
     The synthetic images come from a pool that the generator fills here once, and again at `refresh`. No
     network runs in a worker. Which image is taken is drawn from torch's global random state, as in
@@ -51,8 +53,9 @@ class GANAugment(v2.Transform):
         class equally often. If `p` differs between classes, a classifier learns to distinguish synthetic
         from real images and takes that for the class; docs/recipe.md has the measurements.
     labels_getter : "default" or callable, default="default"
-        How to find the labels in a sample. "default": the item after the image in a tuple or
-        list, or the value under "label", "labels", "target" or "targets" in a dict.
+        How to find the labels in a sample. "default": as torchvision does, the item after the image in a
+        tuple or list; in a dict, or in the dict that this item is, the value under "labels", else "label",
+        else the first key that contains "label"; then "target", "targets" or "cls", in any case of letters.
     mode : {"replace", "vary"}, default="replace"
         "replace": by another image of the class. "vary": by a variation of the image that came in. The
         generator's ``vary`` makes it during the call, so on batches only, outside of workers.
@@ -68,7 +71,8 @@ class GANAugment(v2.Transform):
         For filling the pool.
     classes : sequence of labels, optional
         The generator's label for each label of the loader, where those are indices: pass the data set's
-        own ``classes``, as those of `HDF5Dataset` and ``ImageFolder``.
+        own ``classes``, as those of `HDF5Dataset` and ``ImageFolder``. Leave it out where the generator knows
+        the indices themselves.
 
     Raises
     ------
@@ -127,6 +131,8 @@ class GANAugment(v2.Transform):
         if self._pool is not None:
             self._class_p[self._pool.counts == 0] = 0.0  # classes that a file leaves out
         self._class_p_list = self._class_p.tolist()
+        if classes is not None:
+            _check_classes(classes, self.classes_)
         # The labels that may come in, sorted, and the index in `classes_` of each.
         self._input_labels = self.classes_ if classes is None else np.arange(len(classes))
         self._input_classes = np.arange(len(self.classes_))
@@ -177,44 +183,32 @@ class GANAugment(v2.Transform):
             known = isinstance(label, SCALAR_LABEL_TYPES) and label in self._class_index
             if known and self._is_compatible(image):
                 return type(sample)((self._replace_one(image, self._class_index[label]), label))
-        labels = self._find_labels(sample)
-        leaves, spec = pytree.tree_flatten(sample)
-        where = _image_index([None if leaf is labels else leaf for leaf in leaves])
+        sample = as_tree(sample)
+        leaves, spec = flatten(sample)
+        labels = self.labels_getter(sample) if callable(self.labels_getter) else find_labels(sample)
+        where = image_index([None if leaf is labels else leaf for leaf in leaves])
         if where is None:
             raise ValueError(
                 "The sample has no image: expected a PIL image or a Tensor of at least 3 dimensions."
             )
-        classes = torch.from_numpy(self._input_classes[label_indices(labels, self._input_labels)])
+        column = label_column(labels)
+        classes = torch.from_numpy(self._input_classes[label_indices(column, self._input_labels)])
         leaves[where] = self._replace(leaves[where], classes)
         return pytree.tree_unflatten(leaves, spec)
 
-    def _find_labels(self, sample: Any) -> Any:
-        if callable(self.labels_getter):
-            return self.labels_getter(sample)
-        if isinstance(sample, Mapping):
-            for key in LABEL_KEYS:
-                if key in sample:
-                    return sample[key]
-        if isinstance(sample, tuple | list):
-            image = _image_index(sample)
-            if image is not None and image + 1 < len(sample):
-                return sample[image + 1]
-        raise ValueError(
-            "GANAugment needs the label beside the image, got a sample without one. Call it with"
-            " (image, label), or on batches in the DataLoader's `collate_fn`. Data sets such as ImageFolder"
-            " never show their `transform` the label: use AugmentedDataset there. For other layouts pass"
-            " `labels_getter`."
-        )
-
     def _replace(self, image: Any, classes: Tensor) -> Any:
-        single = isinstance(image, Image.Image) or image.ndim == 3
+        several = isinstance(image, list | tuple)
+        single = isinstance(image, Image.Image) or (not several and image.ndim == 3)
         n = 1 if single else len(image)
         if len(classes) != n:
             raise ValueError(
                 f"`labels` must have one label for each of {n} images, got {len(classes)}: an image is"
                 " (C, H, W), a batch (N, C, H, W)."
             )
-        self._check_image(image)
+        for item in image if several else (image,):
+            self._check_image(item)
+        if several:
+            return type(image)(map(self._replace_one, image, classes.tolist()))
         if single:
             return self._replace_one(image, int(classes[0]))
         chosen = torch.rand(n, dtype=torch.float64, device=CPU) < self._class_p[classes]
@@ -260,7 +254,7 @@ class GANAugment(v2.Transform):
         if isinstance(item, Image.Image):
             self._check_image(item)
             return True
-        if not (isinstance(item, Tensor) and item.shape == self._shape):
+        if not (type(item) in IMAGE_TENSORS and item.shape == self._shape):
             return False
         check_image_range(item, "GANAugment")
         return True
@@ -278,20 +272,31 @@ class GANAugment(v2.Transform):
             got = tuple(image.shape[-3:])
             check_image_range(image, "GANAugment")
         if got != wanted:
-            earlier = {1: "Grayscale", 3: "RGB"}.get(wanted[0]) if got[1:] == wanted[1:] else "Resize"
-            advice = f"put GANAugment after `{earlier}`" if earlier else "convert them"
+            earlier = {1: "Grayscale", 3: "RGB"}.get(wanted[0])
+            if got[1:] != wanted[1:]:
+                advice = (
+                    f"put GANAugment after `Resize`, or fit the generator on images of {got[1:]}, as"
+                    f" `as_arrays(..., size={got[1:]})` gives them; synthetic images are never resized"
+                )
+            else:
+                advice = f"put GANAugment after `{earlier}`" if earlier else "convert them"
             raise ValueError(
                 f"Images must have the synthetic ones' (channels, height, width), {wanted}, got {got}:"
                 f" {advice}."
             )
 
 
-def _image_index(items: Sequence[Any]) -> int | None:
-    """Return where the image is: as torchvision does, a plain Tensor counts if nothing else is one."""
-    for i, item in enumerate(items):
-        if isinstance(item, Image.Image | tv_tensors.Image):
-            return i
-    for i, item in enumerate(items):
-        if tvf.is_pure_tensor(item) and item.ndim in (3, 4):
-            return i
-    return None
+def _check_classes(classes: Any, known: np.ndarray) -> None:
+    """Raise ValueError unless `classes` is a sequence that may be the labels of a generator."""
+    values = classes.tolist() if hasattr(classes, "tolist") else classes
+    listed = isinstance(values, Sequence) and not isinstance(values, str | bytes)
+    if not listed or not all(isinstance(label, str | int | float | np.generic) for label in values):
+        raise ValueError(
+            "`classes` must be a sequence with the generator's label for each label of the loader, as"
+            f" `dataset.classes` is, or None, got {classes!r}."
+        )
+    if all(isinstance(label, str) for label in values) and known.dtype.kind in "biuf":
+        raise ValueError(
+            f"`classes` must be labels of the generator, which knows {known.tolist()[:10]}, got names,"
+            f" {list(values)[:10]}: leave `classes` out, as the loader's labels are the generator's own."
+        )
