@@ -10,25 +10,27 @@ from typing import Any
 import click
 import numpy as np
 
+from ganaug.cli_errors import OneLineErrors, on_interrupt
+from ganaug.cli_estimator import NUMBER_OR_TEXT, PATH, EstimatorCommand
 from ganaug.cli_options import (
-    NUMBER_OR_TEXT,
-    PATH,
-    EmptyGenerator,
-    EstimatorCommand,
-    OneLineErrors,
+    GO_ON,
+    announce_training,
     as_json,
+    complain,
     compression,
     deficit,
-    gan_and_data,
+    how_to_go_on_writing,
     layout,
-    noun,
+    load_gan,
+    mode,
     overwrite,
     read_real,
-    refuse_beside_model,
     resume_writing,
     say,
     size,
+    strict,
 )
+from ganaug.cli_resample import resample
 from ganaug.io import targets
 from ganaug.io.disk import atomic_write
 from ganaug.io.folders import check_source
@@ -84,6 +86,7 @@ def demo(seeds: int, steps: Any, classifier_steps: int, output: Path, as_json: b
 @click.argument("data", type=PATH)
 @click.option("-o", "--output", type=PATH, required=True, help="Folder for the model.")
 @size
+@mode
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint of a run that was stopped.")
 @click.option("--no-holdout", is_flag=True, help="Hold out no images for the report.")
 @overwrite
@@ -92,6 +95,7 @@ def fit(
     data: Path,
     output: Path,
     size: int | None,
+    mode: str | None,
     resume: bool,
     no_holdout: bool,
     overwrite: bool,
@@ -108,22 +112,30 @@ def fit(
     targets.check_model_target(data, output, parameters["log_dir"], resume=resume, overwrite=overwrite)
     from ganaug.data.containers import take
     from ganaug.data.holdout import holdout_mask
+    from ganaug.evaluation.problems import find_problems
     from ganaug.io.holdout_file import save_holdout
     from ganaug.model.gan import ConditionalGAN
 
     checkpoint = output / "checkpoint"
-    X, y = read_real(data, size)
+    X, y = read_real(data, size, mode=mode)
     held_out = np.zeros(len(y), bool) if no_holdout else holdout_mask(X, y)
-    X_held_out, X, y = take(X, held_out), take(X, ~held_out), y[~held_out]
+    unseen, X, y = (take(X, held_out), y[held_out]), take(X, ~held_out), y[~held_out]
     gan = ConditionalGAN(**parameters, verbose=not as_json)
     if checkpoint.exists() and not resume:
         targets.remove_checkpoint(checkpoint)
+    if not (as_json or resume):
+        announce_training(gan, X, y)
+    on_interrupt(lambda: GO_ON if checkpoint.exists() else None)
     gan.fit(X, y, checkpoint=checkpoint)
     gan.save(output)
     if held_out.any():
-        save_holdout(output, gan.digest(), X_held_out)
+        save_holdout(output, gan.digest(), unseen[0])
+    problems = find_problems(gan, X, y, *unseen)
+    if problems:
+        save_holdout(output, gan.digest(), unseen[0], problems)
     with suppress(BlockingIOError):  # another run goes on from these states, and will remove them
         targets.remove_checkpoint(checkpoint)
+    complain([f"{output}: {problem}" for problem in problems], strict=False)
     classes = dict(zip(gan.classes_.tolist(), gan.class_counts_.tolist(), strict=True))
     if as_json:
         named = {str(label): n for label, n in classes.items()}
@@ -147,6 +159,7 @@ def fit(
 @compression
 @resume_writing
 @overwrite
+@strict
 @as_json
 def generate(
     model: Path,
@@ -159,6 +172,7 @@ def generate(
     compression: str | None,
     resume: bool,
     overwrite: bool,
+    strict: bool,
     as_json: bool,
 ) -> None:
     """Write synthetic images of MODEL to an HDF5 file.
@@ -172,15 +186,15 @@ def generate(
         check_source(balance)
     targets.check_hdf5_target(output, [balance], overwrite, resume)
     from ganaug.io.writing import write_hdf5
-    from ganaug.model.gan import ConditionalGAN
 
-    gan = ConditionalGAN.load(model, device=device)
+    gan = load_gan(model, device, strict=strict)
     if balance is None:
         counts = dict.fromkeys(gan.classes_.tolist(), per_class or 0)
     else:
         counts = deficit(read_real(balance, gan=gan)[1], gan.classes_)
         if not any(counts.values()):
             raise ValueError(f"Each class of {balance} has as many as the largest: there is nothing to add.")
+    on_interrupt(lambda: how_to_go_on_writing(output))
     write_hdf5(
         gan,
         output,
@@ -199,85 +213,6 @@ def generate(
         say(f"Wrote {total} {gan.codec_.noun} to {output}.")
 
 
-@main.command(cls=EstimatorCommand)
-@click.argument("data", type=PATH)
-@click.option("-o", "--output", type=PATH, required=True, help="The HDF5 file to write.")
-@click.option("--model", type=PATH, help="A model that was fitted on DATA. Without it one is fitted now.")
-@click.option(
-    "--recommended", is_flag=True, help="Let cross-validation decide how many to add to each class, if any."
-)
-@size
-@layout
-@compression
-@resume_writing
-@overwrite
-@as_json
-def resample(
-    data: Path,
-    output: Path,
-    model: Path | None,
-    recommended: bool,
-    size: int | None,
-    layout: str,
-    compression: str | None,
-    resume: bool,
-    overwrite: bool,
-    as_json: bool,
-    **parameters: Any,
-) -> None:
-    """Write DATA, filled up to balance with synthetic images, to an HDF5 file.
-
-    Synthetic images pass a QualityGate, and the file says which they are. With --recommended,
-    cross-validation decides how many are added to each class, and the file also holds the weight of
-    each image. That takes several times as long.
-
-    A run that was stopped while it wrote goes on with --resume. Without --model its GAN is trained
-    anew, so --random-state has to be the same.
-    """
-    if model is not None:
-        refuse_beside_model(recommended)
-        targets.check_model(model)
-    elif resume and parameters["random_state"] is None:
-        raise click.UsageError("--resume needs the --model or the --random-state of the run to go on with.")
-    check_source(data)
-    targets.check_hdf5_target(output, [data], overwrite, resume)
-    from ganaug.io.writing import write_hdf5
-    from ganaug.selection.gate import QualityGate
-    from ganaug.selection.recommend import recommend_counts
-
-    gan, X, y = gan_and_data(data, model, size, {**parameters, "verbose": not as_json})
-    seed = parameters["random_state"]
-    classes = np.unique(y)
-    to_add: dict[Any, int] = deficit(y, classes)
-    sample_weight = reason = None
-    if recommended:
-        advice = recommend_counts(QualityGate(gan), X, y, random_state=seed, verbose=not as_json)
-        to_add, sample_weight, reason = advice.to_add, advice.sample_weight, advice.reason
-    # With nothing to add, nothing is trained.
-    generator: Any = QualityGate(gan).fit(X, y) if any(to_add.values()) else EmptyGenerator(classes)
-    write_hdf5(
-        generator,
-        output,
-        to_add,
-        real=(X, y),
-        sample_weight=sample_weight,
-        random_state=seed,
-        layout=layout,
-        compression=compression,
-        resume=resume,
-        overwrite=overwrite,
-        verbose=not as_json,
-    )
-    if as_json:
-        added = {str(label): n for label, n in to_add.items()}
-        click.echo(json.dumps({"file": str(output), "real": len(y), "added": added, "reason": reason}))
-        return
-    if reason is not None:
-        say(reason)
-    counts = ", ".join(f"{label}: {n}" for label, n in to_add.items())
-    say(f"Wrote {len(y)} {noun(X)} and {sum(to_add.values())} synthetic ones ({counts}) to {output}.")
-
-
 @main.command()
 @click.argument("model", type=PATH)
 @click.argument("data", type=PATH)
@@ -286,6 +221,7 @@ def resample(
 @click.option("--per-class", type=click.IntRange(min=10), default=500, help="Samples to draw of each class.")
 @click.option("--random-state", type=int, default=0)
 @overwrite
+@strict
 @as_json
 def report(
     model: Path,
@@ -295,6 +231,7 @@ def report(
     per_class: int,
     random_state: int,
     overwrite: bool,
+    strict: bool,
     as_json: bool,
 ) -> None:
     """Compare synthetic data of MODEL with DATA, which it was trained on, and write a page.
@@ -310,16 +247,17 @@ def report(
     from ganaug.data.containers import take
     from ganaug.evaluation.quality import quality_report
     from ganaug.io.holdout_file import load_holdout_mask
-    from ganaug.model.gan import ConditionalGAN
 
-    gan = ConditionalGAN.load(model)
+    gan = load_gan(model, "auto", strict=strict)
     X, y = read_real(data, gan=gan)
     held_out = load_holdout_mask(model, gan.digest(), X)
     unseen: tuple[Any, Any] = (take(X, held_out), y[held_out]) if held_out.any() else (None, None)
     if test is not None:
         unseen = read_real(test, gan=gan)
     X, y = take(X, ~held_out), y[~held_out]
-    quality = quality_report(gan, X, y, *unseen, per_class=per_class, random_state=random_state)
+    quality = quality_report(
+        gan, X, y, *unseen, per_class=per_class, random_state=random_state, verbose=not as_json
+    )
     targets.check_page_target(output, [data, test], overwrite)  # there may be another file by now
     with atomic_write(output.resolve()) as partial:
         quality.to_html(partial)
@@ -345,3 +283,6 @@ def export(file: Path, folder: Path, as_json: bool) -> None:
         click.echo(json.dumps({"folder": str(folder), "images": n}))
     else:
         say(f"Wrote {n} images to {folder}.")
+
+
+main.add_command(resample)

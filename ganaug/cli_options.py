@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import ast
+import os
 import warnings
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +12,28 @@ import numpy as np
 from click.core import ParameterSource
 
 from ganaug.io.disk import printable
+from ganaug.io.journal import sidecar_paths
 
 # Modules that need torch are imported inside the functions: neither `ganaug --help` nor an error in a path
 # need wait for it.
 
-# These parameters of `ConditionalGAN` have no place on a command line.
-NOT_OPTIONS = ("callbacks", "verbose")
+# A shorter training is over before its length could be told.
+MIN_STEPS_ANNOUNCED = 100
+TIMED_PER_CLASS = 64
+GO_ON = "To go on, run the same command with --resume."
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 overwrite = click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
 size = click.option("--size", type=click.IntRange(min=1), help="Resize images to this height and width.")
-PATH = click.Path(path_type=Path)
+mode = click.option(
+    "--mode",
+    type=click.Choice(["L", "RGB", "RGBA"]),
+    help="Make the images of a folder grey (L), colour, or colour with transparency; grey of 16 bits is"
+    " scaled to 8. Default: what all of them have.",
+)
+strict = click.option(
+    "--strict", is_flag=True, help="Write nothing, with exit code 1, where it would warn of bad samples."
+)
 resume_writing = click.option("--resume", is_flag=True, help="Go on where the same command was stopped.")
 layout = click.option(
     "--layout",
@@ -31,74 +42,6 @@ layout = click.option(
     help="`images`, channels last; or `imgs`, channels first, for loaders like BigGAN's.",
 )
 compression = click.option("--compression", type=click.Choice(["gzip", "lzf"]), help="Compress the file.")
-
-
-class OneLineErrors(click.Group):
-    """A group whose commands report errors of bad input in one line, with exit code 1."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command."""
-        format_before, warnings.formatwarning = warnings.formatwarning, _format_warning
-        try:
-            return super().invoke(ctx)
-        except (click.exceptions.Exit, click.Abort, click.ClickException):
-            raise
-        except (ValueError, TypeError, OSError, RuntimeError, MemoryError, ImportError) as exc:
-            raise click.ClickException(_one_line(exc)) from exc
-        finally:
-            warnings.formatwarning = format_before
-
-
-def _one_line(message: object) -> str:
-    return printable(" ".join(str(message).split()))
-
-
-def _format_warning(message: Warning | str, *_: Any, **__: Any) -> str:
-    return f"Warning: {_one_line(message)}\n"
-
-
-class EstimatorCommand(click.Command):
-    """A command with an option for each parameter of `ConditionalGAN`."""
-
-    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        """Return the command's own options and the estimator's."""
-        options: list[click.Parameter] = []
-        for name, default in estimator_defaults().items():
-            if name not in NOT_OPTIONS:
-                flag = "--" + name.replace("_", "-")
-                # Where the default is "auto" or None, a number may be given too.
-                option_type: Any = NUMBER_OR_TEXT if name != "log_dir" else PATH
-                if isinstance(default, int | float):
-                    option_type = type(default)
-                options.append(
-                    click.Option([flag, name], type=option_type, default=default, help="See ConditionalGAN.")
-                )
-        return [*super().get_params(ctx), *options]
-
-
-def estimator_defaults() -> dict[str, Any]:
-    """Return the parameters of `ConditionalGAN` and their defaults, from its source: to import it is slow."""
-    origin = find_spec("ganaug.model.gan").origin  # type: ignore[union-attr]
-    tree = ast.parse(Path(str(origin)).read_text(encoding="utf-8"))
-    (estimator,) = (n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == "ConditionalGAN")
-    (init,) = (n for n in estimator.body if isinstance(n, ast.FunctionDef) and n.name == "__init__")
-    pairs = zip(init.args.kwonlyargs, init.args.kw_defaults, strict=True)
-    return {argument.arg: ast.literal_eval(default) for argument, default in pairs if default is not None}
-
-
-class _NumberOrText(click.ParamType):
-    name = "number or text"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        for number in (int, float):
-            try:
-                return number(value)
-            except (TypeError, ValueError):
-                continue
-        return value
-
-
-NUMBER_OR_TEXT = _NumberOrText()
 
 
 def deficit(y: np.ndarray, classes: np.ndarray) -> dict[Any, int]:
@@ -123,21 +66,75 @@ class EmptyGenerator:
     def __repr__(self) -> str:
         return "none"
 
+    def problems(self) -> list[str]:
+        """Return what `WatchedGate.problems` does: nothing."""
+        return []
+
+
+class WatchedGate:
+    """A fitted `QualityGate` that counts how many of the samples it was asked for did not pass.
+
+    Parameters
+    ----------
+    gate : QualityGate
+    strict : bool
+        Raise ValueError as soon as one did not.
+    """
+
+    def __init__(self, gate: Any, *, strict: bool) -> None:
+        self.gate, self.strict = gate, strict
+        self.asked: dict[Any, int] = {}
+        self.missed: dict[Any, int] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.gate, name)
+
+    def __repr__(self) -> str:
+        return repr(self.gate)
+
+    def sample(self, labels: Any, random_state: Any = None) -> Any:
+        """Return what the gate does, which warns of each class by itself."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Class .* passed the gate")
+            samples = self.gate.sample(labels, random_state)
+        for label, found in self.gate.report_.items():
+            missed = found["fallback"]
+            self.asked[label] = self.asked.get(label, 0) + found["accepted"] + missed
+            self.missed[label] = self.missed.get(label, 0) + missed
+        if self.strict:
+            complain(self.problems(), strict=True)
+        return samples
+
+    def problems(self) -> list[str]:
+        """Return in one sentence which classes lack samples that passed."""
+        total, missed = sum(self.asked.values()), sum(self.missed.values())
+        if not missed:
+            return []
+        classes = ", ".join(
+            f"{c}: {self.asked[c] - n} of {self.asked[c]}" for c, n in self.missed.items() if n
+        )
+        return [
+            f"Only {total - missed} of {total} synthetic samples passed the gate ({classes}); the others are"
+            " the best of those that it rejected. Train longer, or add fewer."
+        ]
+
 
 def read_real(
-    data: Path, size: int | tuple[int, int] | None = None, gan: Any = None
+    data: Path, size: int | tuple[int, int] | None = None, gan: Any = None, mode: str | None = None
 ) -> tuple[Any, np.ndarray]:
     """Return real samples and labels; of a folder the labels are class names, not indices.
 
-    Images get the size and the channels of a fitted `gan`, if there is one. Synthetic images in a file that
-    has real ones too are left out: a GAN shall not learn from itself.
+    Images get the size and the channels of a fitted `gan`, if there is one, in place of `size` and `mode`.
+    Synthetic images in a file that has real ones too are left out: a GAN shall not learn from itself.
     """
     from ganaug.data.containers import take
     from ganaug.io.arrays import as_arrays
 
     if gan is not None and gan.codec_.name != "table":
         size = gan.codec_.shape[1:]
-    X, y = arrays = as_arrays(data, size=size)
+        if data.is_dir():
+            mode = {1: "L", 3: "RGB", 4: "RGBA"}[gan.codec_.shape[0]]
+    X, y = arrays = as_arrays(data, size=size, mode=mode)
     if isinstance(X, np.ndarray) and X.dtype.kind in "SU":
         raise ValueError(
             f"{data} holds a table of dtype {X.dtype}, whose columns are all strings: for columns of several"
@@ -152,8 +149,70 @@ def read_real(
     return X if gan is None else _with_channels(X, gan.codec_), y
 
 
+def load_gan(model: Path, device: str, *, strict: bool) -> Any:
+    """Return a saved model; say what speaks against it, if `ganaug fit` found anything.
+
+    Raises
+    ------
+    ValueError
+        If there is anything, and `strict` is True.
+    """
+    from ganaug.io.holdout_file import load_problems
+    from ganaug.model.gan import ConditionalGAN
+
+    gan = ConditionalGAN.load(model, device=device)
+    complain([f"{model}: {problem}" for problem in load_problems(model, gan.digest())], strict=strict)
+    return gan
+
+
+def complain(problems: list[str], *, strict: bool) -> None:
+    """Say on stderr what the problems are, each in one line; raise ValueError instead if `strict`."""
+    if problems and strict:
+        raise ValueError(f"{' '.join(problems)} Leave out --strict to write it nevertheless.")
+    for problem in problems:
+        click.echo(f"Warning: {printable(problem)}", err=True)
+
+
+def announce_training(gan: Any, X: Any, y: np.ndarray) -> None:
+    """Say on stderr how long it takes to fit `gan`, by a few of its steps; nothing of a short training."""
+    from ganaug.data.labels import encode_labels
+    from ganaug.evaluation.samples import LabeledSamples
+
+    gan.check_parameters()
+    if gan.steps != "auto" and gan.steps < MIN_STEPS_ANNOUNCED:
+        return
+    classes, labels = encode_labels(y)
+    # A step takes as long whatever the number of samples, but to check all of them several times does not.
+    few = LabeledSamples(X, labels).at_most(TIMED_PER_CLASS, len(classes), np.random.RandomState(0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of so few steps they say nothing
+        seconds = gan.expected_seconds(few.X, classes[few.y])
+    click.echo(f"Training takes about {_duration(seconds)} on this machine.", err=True)
+
+
+def _duration(seconds: float) -> str:
+    for unit, name in ((3600, "hours"), (60, "minutes")):
+        if seconds >= 1.5 * unit:
+            return f"{seconds / unit:.{1 if seconds < 10 * unit else 0}f} {name}"
+    return f"{max(1, round(seconds))} s"
+
+
+def how_to_go_on_writing(output: Path, *, can_resume: bool = True) -> str | None:
+    """Return how to go on with a file that was being written, if there is anything of it."""
+    if not os.path.lexists(sidecar_paths(output).journal):
+        return None
+    if can_resume:
+        return GO_ON
+    return "To start anew, run it with --overwrite; with --random-state it could go on."
+
+
 def gan_and_data(
-    data: Path, model: Path | None, size: int | None, parameters: dict[str, Any]
+    data: Path,
+    model: Path | None,
+    size: int | None,
+    mode: str | None,
+    parameters: dict[str, Any],
+    strict: bool,
 ) -> tuple[Any, Any, np.ndarray]:
     """Return a GAN and the real samples and labels of `data`: the saved `model`, or an unfitted GAN.
 
@@ -167,9 +226,9 @@ def gan_and_data(
 
     if model is None:
         gan = ConditionalGAN(**parameters)
-        X, y = read_real(data, size)
+        X, y = read_real(data, size, mode=mode)
     else:
-        gan = ConditionalGAN.load(model, device=parameters["device"])
+        gan = load_gan(model, parameters["device"], strict=strict)
         X, y = read_real(data, gan=gan)
         try:
             gan.codec_.check(X)
@@ -204,7 +263,7 @@ def refuse_beside_model(recommended: bool) -> None:
         raise click.UsageError("--recommended fits GANs of its own on parts of DATA: drop --model.")
     context = click.get_current_context()
     used = {"data", "output", "model", "recommended", "random_state", "device"}
-    used |= {"layout", "compression", "resume", "overwrite", "as_json"}
+    used |= {"layout", "compression", "resume", "overwrite", "strict", "as_json"}
     given = [
         "--" + name.replace("_", "-")
         for name in context.params

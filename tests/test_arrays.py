@@ -16,12 +16,12 @@ import pytest
 import scipy.sparse
 import torch
 from conftest import StripeGenerator
-from PIL import Image
+from PIL import ExifTags, Image
 from PIL.PngImagePlugin import PngImageFile
-from torch.utils.data import Dataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 from torchvision.datasets import FakeData, ImageFolder
 
-from ganaug import HDF5Dataset, write_hdf5
+from ganaug import GANAugment, HDF5Dataset, write_hdf5
 from ganaug.io.arrays import as_arrays
 
 
@@ -94,8 +94,65 @@ def test_colours_of_16_bits_are_refused(image_folder):
     header = struct.pack(">IIBBBBB", 12, 10, 16, 2, 0, 0, 0)
     parts = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows.tobytes())) + chunk(b"IEND", b"")
     (image_folder / "cat" / "deep.png").write_bytes(b"\x89PNG\r\n\x1a\n" + parts)
-    with pytest.raises(ValueError, match="must have 8 bits a channel, got PIL mode .*I;16"):
+    with pytest.raises(
+        ValueError,
+        match=r"cat/deep\.png has more than 8 bits a channel \(PIL mode I;16\).* pass mode='L' \(--mode L\)",
+    ):
         as_arrays(image_folder)
+    assert as_arrays(image_folder, mode="RGB")[0].shape == (7, 10, 12, 3)
+
+
+@pytest.mark.parametrize(("suffix", "mode"), [("png", "I;16"), ("tif", "I;16"), ("pgm", "I")])
+def test_grey_of_16_bits_is_scaled(suffix, mode, image_folder):
+    values = np.arange(120).reshape(10, 12) * 257 * 2
+    path = image_folder / "cat" / f"deep.{suffix}"
+    Image.fromarray(values.astype(np.uint16)).save(path)
+    with Image.open(path) as image:
+        assert image.mode == mode
+        deep = image.copy()
+    X, _ = as_arrays(image_folder, mode="L")
+    assert X.shape == (7, 10, 12, 1)
+    assert np.array_equal(X[3, :, :, 0], values // 257)
+    items = [(deep, 0), (Image.new("RGB", (12, 10), "white"), 1)]
+    with pytest.raises(ValueError, match="item 0 has more than 8 bits a channel"):
+        as_arrays(Items(items))
+    assert np.array_equal(as_arrays(Items(items), mode="L")[0][0, :, :, 0], values // 257)
+
+
+def test_pixels_without_a_known_range_are_named(image_folder):
+    Image.fromarray(np.full((10, 12), 0.5, np.float32)).save(image_folder / "cat" / "deep.tif")
+    with pytest.raises(
+        ValueError, match=r"deep\.tif can't be read .* float32 from 0\.5 to 0\.5 are not of 8 or 16"
+    ):
+        as_arrays(image_folder, mode="L")
+
+
+@pytest.mark.parametrize("source", [(np.zeros((2, 8, 8), np.uint8), [0, 1]), [(torch.zeros(1, 8, 8), 0)] * 3])
+def test_only_pil_images_have_a_mode(source):
+    with pytest.raises(
+        ValueError, match=r"`mode` \(--mode\) converts PIL images and image files, got 'L' for"
+    ):
+        as_arrays(source, mode="L")
+    with pytest.raises(ValueError, match="`mode` must be one of"):
+        as_arrays(source, mode="P")
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif"])
+def test_photographs_are_turned_as_they_are_seen(suffix, image_folder):
+    for path in image_folder.rglob("*.png"):
+        path.unlink()
+    seen = np.zeros((10, 12, 3), np.uint8)
+    seen[:5, :6] = 250
+    turned = {1: seen, 3: seen[::-1, ::-1], 6: np.rot90(seen), 8: np.rot90(seen, -1)}
+    exif = Image.Exif()
+    for orientation, pixels in turned.items():
+        exif[ExifTags.Base.Orientation] = orientation
+        for name in ("cat", "dog"):
+            path = image_folder / name / f"{orientation}.{suffix}"
+            Image.fromarray(np.ascontiguousarray(pixels)).save(path, exif=exif, quality=100)
+    X, _ = as_arrays(image_folder)
+    assert X.shape == (8, 10, 12, 3)
+    assert (np.abs(X.astype(int) - seen) < 30).mean() > 0.9
 
 
 def test_images_in_linked_folders_count(image_folder, tmp_path_factory):
@@ -111,15 +168,24 @@ def test_grey_folder_has_one_channel(image_folder):
     assert as_arrays(image_folder)[0].shape == (6, 10, 12, 1)
 
 
-def test_alpha_is_kept(image_folder):
-    path = image_folder / "cat" / "0.png"
-    Image.open(path).convert("RGBA").save(path)
+def test_alpha_is_kept_where_all_have_it(image_folder):
+    paths = sorted(image_folder.rglob("*.png"))
+    Image.open(paths[0]).convert("RGBA").save(paths[0])
+    Image.open(paths[1]).convert("LA").save(paths[1])
+    Image.open(paths[2]).convert("P").save(paths[2])
+    with pytest.warns(
+        UserWarning, match=r"2 of 6 images have transparency .* read as RGB\. Pass mode='RGBA'"
+    ):
+        assert as_arrays(image_folder)[0].shape == (6, 10, 12, 3)
+    assert as_arrays(image_folder, mode="RGBA")[0].shape == (6, 10, 12, 4)
+    for path in paths:
+        Image.open(path).convert("RGBA").save(path)
     assert as_arrays(image_folder)[0].shape == (6, 10, 12, 4)
 
 
 def test_folder_of_other_sizes(image_folder):
     Image.new("RGB", (20, 20)).save(image_folder / "dog" / "big.png")
-    with pytest.raises(ValueError, match=r"0\.png is 10 x 12.*big\.png is 20 x 20.*size="):
+    with pytest.raises(ValueError, match=r"0\.png is 10 x 12.*big\.png is 20 x 20.*Pass `size`"):
         as_arrays(image_folder)
     assert as_arrays(image_folder, size=16)[0].shape == (7, 16, 16, 3)
 
@@ -181,7 +247,7 @@ def test_datasets():
         ([], "empty"),
         ([torch.zeros(1, 8, 8)], r"Item 0 .* must be \(image, label\)"),
         ([("path.png", 0)], "Item 0 .* got str"),
-        ([(torch.zeros(1, 8, 8), 0), (torch.zeros(1, 8, 9), 1)], "item 1 is 8 x 9.*size="),
+        ([(torch.zeros(1, 8, 8), 0), (torch.zeros(1, 8, 9), 1)], "item 1 is 8 x 9.*Pass `size`"),
         ([(np.zeros((8, 8)), 0), (torch.zeros(1, 8, 9), 1)], "all be of one kind"),
         ([(np.zeros((8, 8)), None)], "missing labels, the first at row 0"),
     ],
@@ -254,7 +320,7 @@ def test_bad_sizes(size):
 
 
 def test_a_sparse_matrix_is_refused_by_name():
-    with pytest.raises(ValueError, match="`X` must be dense, got csr_matrix"):
+    with pytest.raises(ValueError, match="`X` must be dense, got .*csr_matrix"):
         as_arrays((scipy.sparse.csr_matrix(np.eye(4)), [0, 0, 1, 1]))
 
 
@@ -289,8 +355,9 @@ def test_photographs_are_resized_one_by_one():
             self.alive.append(weakref.ref(image))
             return image, i % 2
 
-    X, _ = as_arrays(Photographs(), size=8)
-    assert X.shape == (10, 8, 8, 4)
+    with pytest.warns(UserWarning, match="2 of 10 images have transparency"):
+        X, _ = as_arrays(Photographs(), size=8)
+    assert X.shape == (10, 8, 8, 3)
 
 
 @pytest.mark.parametrize(
@@ -331,3 +398,62 @@ def test_whatever_an_image_reader_raises_names_the_file(image_folder, monkeypatc
     monkeypatch.setattr(PngImageFile, "verify", verify)
     with pytest.raises(ValueError, match="0.png can't be read as an image"):
         as_arrays(image_folder)
+
+
+def test_lists_of_images_of_several_sizes():
+    arrays = [np.full((8, 8), 3, np.uint8), np.full((9, 8), 3, np.uint8)]
+    with pytest.raises(
+        ValueError, match=r"Images differ in size: item 0 is 8 x 8, item 1 is 9 x 8\. Pass `size`"
+    ):
+        as_arrays((arrays, [0, 1]))
+    assert (as_arrays((arrays, [0, 1]), size=8)[0] == np.full((2, 8, 8), 3)).all()
+    images = [Image.new("RGB", (8, 10)), Image.new("L", (9, 10))]
+    with pytest.raises(ValueError, match="item 0 is 10 x 8, item 1 is 10 x 9"):
+        as_arrays((images, [0, 1]))
+    assert as_arrays((images, [0, 1]), size=8)[0].shape == (2, 8, 8, 3)
+    assert as_arrays((images, [0, 1]), size=8, mode="L")[0].shape == (2, 8, 8, 1)
+    tensors = [torch.zeros(3, 8, 8), torch.zeros(3, 9, 8)]
+    assert as_arrays((tensors, [0, 1]), size=8)[0].shape == (2, 3, 8, 8)
+    assert as_arrays((tensors[:1] * 2, [0, 1]))[0].shape == (2, 3, 8, 8)
+
+
+def test_a_list_of_two_items_is_no_pair_of_arrays():
+    X, y = as_arrays([(np.zeros((8, 8), np.uint8), "a"), (np.ones((8, 8), np.uint8), "b")])
+    assert X.shape == (2, 8, 8)
+    assert y.tolist() == ["a", "b"]
+
+
+def test_what_has_no_index_is_refused_in_words():
+    class Stream(IterableDataset):
+        def __iter__(self):
+            return iter([(torch.zeros(1, 8, 8), 0)])
+
+    class Counted(Stream):
+        def __len__(self):
+            return 1
+
+    for source in (Stream(), Counted(), iter(Stream())):
+        with pytest.raises(TypeError, match=r"which has no index: pass list\(\.\.\.\) of it"):
+            as_arrays(source)
+    with pytest.raises(TypeError, match="got DataLoader: pass its `dataset`"):
+        as_arrays(DataLoader(TensorDataset(torch.zeros(4, 1, 8, 8), torch.arange(4))))
+    with pytest.raises(
+        ValueError, match=r"got dict with the keys \['image', 'label'\]: pass as_arrays the pair"
+    ):
+        as_arrays([{"image": np.zeros((8, 8)), "label": 0}] * 3)
+
+
+@pytest.mark.parametrize("value", [3, {"a": 0}, len, "ab"])
+def test_what_is_called_classes_may_be_something_else(value):
+    items = Items([(np.zeros((8, 8), np.uint8), 0), (np.ones((8, 8), np.uint8), 1)], value)
+    items.synthetic = value
+    arrays = as_arrays(items)
+    assert arrays.class_names is None
+    assert arrays.synthetic is None
+
+
+@pytest.mark.parametrize("read", [as_arrays, HDF5Dataset, GANAugment])
+def test_a_model_is_no_data(read, fitted, tmp_path):
+    fitted.save(tmp_path / "m")
+    with pytest.raises(ValueError, match=r"m is a model, not samples.*use ConditionalGAN\.load\(path\)"):
+        read(tmp_path / "m")

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 
+import click
 import h5py
 import numpy as np
 import pytest
@@ -15,7 +16,8 @@ from PIL import Image, ImageOps
 
 from ganaug import ConditionalGAN, as_arrays
 from ganaug.cli import main
-from ganaug.cli_options import estimator_defaults
+from ganaug.cli_errors import in_flags
+from ganaug.cli_estimator import estimator_parameters
 from ganaug.io.disk import locked
 from ganaug.io.targets import remove_checkpoint
 from ganaug.selection.candidates import Candidate
@@ -98,7 +100,7 @@ def test_resample_as_recommended(tmp_path, image_folder, stripes, monkeypatch):
     monkeypatch.setattr("ganaug.selection.recommend.recommend_counts", lambda *_, **__: advice)
     result = run("resample", tmp_path / "d.npz", "-o", file, "--recommended", "--overwrite", *SMALL)
     assert result.exit_code == 0, result.output
-    assert result.output.startswith("Add.")
+    assert result.stdout.startswith("Add.")
     with h5py.File(file) as written:
         labels, synthetic, weights = (written[name][:] for name in ("labels", "synthetic", "weights"))
     assert np.bincount(labels).tolist() == (2 * np.bincount(y)).tolist()
@@ -147,7 +149,9 @@ def test_resume(tmp_path, stripes, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(ConditionalGAN, "save", stop)
-        assert run(*fit).exit_code == 1
+        stopped = run(*fit)
+    assert stopped.exit_code == 130
+    assert stopped.output == "\nStopped. To go on, run the same command with --resume.\n"
     result = run(*fit)
     assert result.exit_code == 1
     assert "pass --resume" in result.output
@@ -184,11 +188,13 @@ def test_a_stopped_run_is_found_before_anything_is_trained(tmp_path, image_folde
 
     with monkeypatch.context() as patch:
         patch.setattr("ganaug.io.writing.rename_new", stop)
-        assert run(*command).exit_code == 1
+        result = run(*command)
+        assert result.exit_code == 130
+        assert "Stopped. To go on, run the same command with --resume." in result.output
     monkeypatch.setattr(ConditionalGAN, "fit", None)
     result = run(*command)
     assert result.exit_code == 1
-    assert "stopped after 6 rows: pass resume=True (--resume)" in result.output
+    assert "stopped after 6 rows: pass --resume to go on, or --overwrite to start anew." in result.output
 
 
 def test_what_a_file_says_of_its_generator(tmp_path, image_folder):
@@ -244,7 +250,7 @@ def test_writing_is_resumed(tmp_path, fitted, monkeypatch):
         patch.setattr("ganaug.io.writing.SYNC_SECONDS", 0)
         patch.setattr(ConditionalGAN, "sample", breaks)
         assert "no space left" in run(*command, "-o", tmp_path / "x.h5").output
-    assert "pass resume=True (--resume)" in run(*command, "-o", tmp_path / "x.h5").output
+    assert "pass --resume" in run(*command, "-o", tmp_path / "x.h5").output
     assert run(*command, "-o", tmp_path / "x.h5", "--resume").exit_code == 0
     assert (tmp_path / "x.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
     with h5py.File(tmp_path / "x.h5") as file:
@@ -269,8 +275,8 @@ def test_images_are_brought_to_the_channels_of_a_model(tmp_path, image_folder):
         shutil.copytree(image_folder, folder)
     for path in test.rglob("*.png"):
         ImageOps.invert(Image.open(path)).save(path)
-    path = train / "cat" / "0.png"
-    Image.open(path).convert("RGBA").save(path)
+    for path in train.rglob("*.png"):
+        Image.open(path).convert("RGBA").save(path)
     report = tmp_path / "report.html"
     commands = [
         ("fit", train, "-o", model, "--size", 8, *SMALL),
@@ -309,10 +315,17 @@ def test_demo(tmp_path):
 
 
 def test_options_come_from_the_estimator():
-    output = run("fit", "--help").output
+    output = " ".join(run("fit", "--help").output.split())
     for flag in ("--steps", "--learning-rate", "--conditioning", "--architecture", "--device"):
         assert flag in output
     assert "--callbacks" not in output
+    assert 'Updates of each network. "auto": 600, 1,500 for images with a side under 16 pixels' in output
+    assert "See ConditionalGAN" not in output
+    params = main.commands["fit"].get_params(click.Context(main.commands["fit"]))
+    options = [param for param in params if isinstance(param, click.Option)]
+    assert all(option.help for option in options)
+    assert not any("callable" in option.help or "`" in option.help for option in options)
+    assert all('"auto"' in option.help for option in options if option.default == "auto")
 
 
 @pytest.mark.parametrize(
@@ -321,13 +334,17 @@ def test_options_come_from_the_estimator():
         (["fit", "{}/none", "-o", "{}/m"], 1, "No such file or folder"),
         (["fit", "{}", "-o", "{}/m"], 1, "no image was found"),
         (["fit", "{}/pets", "-o", "{}/m", "--loss", "hing"], 1, "Did you mean 'hinge'?"),
-        (["fit", "{}/pets", "-o", "{}/m", "--steps", "x"], 1, "`steps` must be 'auto' or an int"),
-        (["generate", "{}/none", "-o", "{}/x.h5", "--per-class", "3"], 1, "no config.json"),
+        (["fit", "{}/pets", "-o", "{}/m", "--steps", "x"], 1, "Error: --steps must be 'auto' or an int"),
+        (["generate", "{}/none", "-o", "{}/x.h5", "--per-class", "3"], 1, "No such folder"),
         (["generate", "{}/none", "-o", "{}/x.h5"], 2, "either --per-class N or --balance DATA"),
         (["demo", "-o", "{}/none"], 1, "not a folder"),
         (["report", "{}/none", "{}/pets", "-o", "{}/pets"], 1, "is a folder: name a file"),
         (["fit", "{}/strings.npz", "-o", "{}/m"], 1, "dtype <U1, whose columns are all strings"),
-        (["fit", "{}/flat.npz", "-o", "{}/m", "--size", "8"], 1, "(--size) is for images, got (8, 8)"),
+        (
+            ["fit", "{}/flat.npz", "-o", "{}/m", "--size", "8"],
+            1,
+            "flat.npz: --size is for images, got (8,",
+        ),
     ],
 )
 def test_errors_are_one_line(arguments, code, message, image_folder, tmp_path):
@@ -359,7 +376,8 @@ def npz(tmp_path, stripes):
 
 def test_options_are_those_of_the_estimator():
     parameters = inspect.signature(ConditionalGAN).parameters
-    assert estimator_defaults() == {name: parameter.default for name, parameter in parameters.items()}
+    found = {name: parameter.default for name, parameter in estimator_parameters().items()}
+    assert found == {name: parameter.default for name, parameter in parameters.items()}
 
 
 @pytest.mark.parametrize(
@@ -368,6 +386,11 @@ def test_options_are_those_of_the_estimator():
         ["fit", "none", "-o", "m"],
         ["fit", "d.npz", "-o", "d.npz"],
         ["generate", "none", "-o", "x.h5", "--per-class", "3"],
+        ["generate", "d.npz", "-o", "x.h5", "--per-class", "3"],
+        ["resample", "d.npz", "-o", "x.txt"],
+        ["resample", "d.npz", "-o", "x.h5", "--model", "none"],
+        ["report", "none", "d.npz"],
+        ["report", "none", "none"],
         ["resample", "d.npz", "-o", "d.npz", "--overwrite"],
         ["resample", "none", "-o", "x.h5"],
         ["report", "m", "d.npz", "-o", "d.npz"],
@@ -468,16 +491,21 @@ def test_only_hdf5_files_are_replaced_by_one(npz, tmp_path, fitted):
     fitted.save(tmp_path / "m")
     shutil.copy(npz, tmp_path / "other.npz")
     before = kept(tmp_path)
-    for name in ("other.npz", "m/config.json"):
+    (tmp_path / "notes.h5").write_text("mine")
+    before = kept(tmp_path)
+    messages = {"notes.h5": "--overwrite replaces HDF5 files only"}
+    for name in ("other.npz", "m/config.json", "x.txt", "x"):
+        messages[name] = f"{name} must end in .h5, .hdf5 or .hdf"
+    for name, message in messages.items():
         result = run("generate", tmp_path / "m", "-o", tmp_path / name, "--per-class", 4, "--overwrite")
-        assert "replaces HDF5 files only" in result.output
+        assert message in result.output
     assert kept(tmp_path) == before
     for number, word in ((1, ["--per-class", 4]), (2, ["--balance", tmp_path / "x.h5", "--overwrite"])):
         result = run("generate", tmp_path / "m", "-o", tmp_path / "x.h5", *word)
         assert result.exit_code == number - 1
     assert "x.h5 is what the command reads" in result.output
-    os.mkfifo(tmp_path / "pipe")
-    result = run("generate", tmp_path / "m", "-o", tmp_path / "pipe", "--per-class", 4, "--overwrite")
+    os.mkfifo(tmp_path / "pipe.h5")
+    result = run("generate", tmp_path / "m", "-o", tmp_path / "pipe.h5", "--per-class", 4, "--overwrite")
     assert "not a regular file" in result.output
 
 
@@ -556,3 +584,125 @@ def test_a_table_from_file_to_file(tmp_path):
     assert set(labels) == {"b"}
     run("resample", tmp_path / "data.npz", "-o", tmp_path / "both.h5", "--steps", 2, "--random-state", 0)
     assert np.array_equal(as_arrays(tmp_path / "both.h5")[0][:60], X)
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        (
+            "x.h5 exists: pass overwrite=True (--overwrite) to replace it.",
+            "x.h5 exists: pass --overwrite to replace it.",
+        ),
+        ("Lower `learning_rate`.", "Lower --learning-rate."),
+        ("`y` must hold at least 2 classes.", "The labels of DATA must hold at least 2 classes."),
+        ("x.npz must hold arrays `X` and `y`.", "x.npz must hold arrays `X` and `y`."),
+        (
+            "`loss` must be 'auto', one of ['a'] or a callable, got 'b'.",
+            "--loss must be 'auto', one of ['a'], got 'b'.",
+        ),
+        ("Pass `size` of as_arrays (--size) to resize them.", "Pass --size to resize them."),
+        ("Pass mode='L' (--mode L).", "Pass --mode L."),
+        ("Resize with as_arrays(source, size=32).", "Resize with --size 32."),
+        ("Use `ganaug generate`, or in Python use ConditionalGAN.load(path).", "Use `ganaug generate`."),
+    ],
+)
+def test_messages_speak_of_flags(message, words):
+    assert in_flags(message, main.commands["fit"]) == words
+
+
+def test_a_model_is_no_data(tmp_path, fitted, npz):
+    fitted.save(tmp_path / "m")
+    commands = [
+        ("export", tmp_path / "m", "--to", tmp_path / "png"),
+        ("fit", tmp_path / "m", "-o", tmp_path / "n"),
+        ("report", tmp_path / "m", tmp_path / "m", "-o", tmp_path / "r.html"),
+        ("generate", tmp_path / "m", "-o", tmp_path / "x.h5", "--balance", tmp_path / "m"),
+    ]
+    for command in commands:
+        result = run(*command)
+        assert result.exit_code == 1
+        assert (
+            "m is a model, not samples: write samples of it to a file with `ganaug generate`."
+            in result.output
+        )
+    result = run("generate", npz, "-o", tmp_path / "x.h5", "--per-class", 3)
+    assert "d.npz is a file: name the folder that `ganaug fit` wrote" in result.output
+
+
+def test_a_folder_with_an_image_of_16_bits(image_folder, tmp_path):
+    for path in image_folder.rglob("*.png"):
+        Image.open(path).convert("L").save(path)
+    Image.fromarray(np.full((10, 12), 200 * 257, np.uint16)).save(image_folder / "dog" / "deep.png")
+    model = tmp_path / "m"
+    result = run("fit", image_folder, "-o", model, "--size", 8, *SMALL)
+    assert result.exit_code == 1
+    assert "dog/deep.png has more than 8 bits a channel" in result.output
+    assert "pass --mode L to scale 16 bits to 8" in result.output
+    result = run("fit", image_folder, "-o", model, "--size", 8, "--mode", "L", *SMALL)
+    assert result.exit_code == 0, result.output
+    # With a model, images become what its own are.
+    result = run("resample", image_folder, "-o", tmp_path / "x.h5", "--model", model, "--random-state", 0)
+    assert result.exit_code == 0, result.output
+    X, y = as_arrays(tmp_path / "x.h5")
+    assert X.shape[1:] == (8, 8, 1)
+    assert set(X[:7][y[:7] == "dog"].ravel()) == {200, 201, 202}
+    result = run("resample", image_folder, "-o", tmp_path / "y.h5", "--model", model, "--mode", "L")
+    assert "drop --mode, or --model" in result.output
+
+
+def test_fit_says_how_long_it_takes(npz, tmp_path, monkeypatch):
+    expected = []
+
+    def seconds(self, X, y):
+        expected.append(len(y))
+        return 200
+
+    monkeypatch.setattr(ConditionalGAN, "expected_seconds", seconds)
+    monkeypatch.setattr("ganaug.cli_options.TIMED_PER_CLASS", 6)
+    fit = ("fit", npz, "--overwrite", "--base-channels", 4, "-o")
+    for steps, flags, words in ((100, [], True), (100, ["--json"], False), (99, [], False)):
+        result = run(*fit, tmp_path / "m", "--steps", steps, *flags)
+        assert result.exit_code == 0, result.output
+        assert ("Training takes about 3.3 minutes on this machine." in result.stderr) == words
+    assert expected == [17]  # of 40, 15 and 5 images
+
+
+class TestGate:
+    """`resample` where the gate lets too few samples through."""
+
+    @pytest.fixture(autouse=True)
+    def copies(self, monkeypatch, npz):
+        def sample(self, labels, random_state=None):
+            with np.load(npz) as data:
+                return data["X"][[np.flatnonzero(data["y"] == label)[0] for label in labels]]
+
+        monkeypatch.setattr("ganaug.selection.gate.CLASSIFIER_STEPS", 5)
+        monkeypatch.setattr(ConditionalGAN, "sample", sample)
+
+    def test_one_line(self, npz, tmp_path):
+        result = run("resample", npz, "-o", tmp_path / "x.h5", *SMALL)
+        assert result.exit_code == 0, result.output
+        (line,) = result.stderr.splitlines()
+        assert line.startswith(
+            "Warning: Only 0 of 60 synthetic samples passed the gate (1: 0 of 25, 2: 0 of 35)"
+        )
+
+    def test_strict(self, npz, tmp_path):
+        before = names(tmp_path)
+        result = run("resample", npz, "-o", tmp_path / "x.h5", "--strict", *SMALL)
+        assert result.exit_code == 1
+        (line,) = result.stderr.splitlines()
+        assert line.startswith("Error: Only 0 of 60 synthetic samples passed the gate")
+        assert names(tmp_path) == before
+
+
+def test_ctrl_c_where_nothing_can_go_on(npz, tmp_path, fitted, monkeypatch):
+    fitted.save(tmp_path / "m")
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ConditionalGAN, "load", stop)
+    result = run("generate", tmp_path / "m", "-o", tmp_path / "x.h5", "--per-class", 2)
+    assert result.exit_code == 130
+    assert result.stderr == "\nStopped.\n"

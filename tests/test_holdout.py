@@ -14,7 +14,9 @@ from ganaug import ConditionalGAN
 from ganaug.cli import main
 from ganaug.data.holdout import holdout_mask, sample_digests
 from ganaug.data.tables import TableCodec
-from ganaug.io.holdout_file import HOLDOUT_FILE, load_holdout_mask
+from ganaug.evaluation.problems import find_problems
+from ganaug.io.holdout_file import HOLDOUT_FILE, load_holdout_mask, load_problems
+from ganaug.training.monitor import MIN_LOGS
 
 SMALL = ["--steps", "2", "--base-channels", "4", "--latent-dim", "4", "--random-state", "0"]
 
@@ -90,7 +92,7 @@ def test_the_report_finds_what_fit_set_aside(images, tmp_path, monkeypatch):
     X, y = images
     data, model = tmp_path / "d.npz", tmp_path / "m"
     np.savez(data, X=X, y=y)
-    fitted = json.loads(run("fit", data, "-o", model, *SMALL, "--json").output)
+    fitted = json.loads(run("fit", data, "-o", model, *SMALL, "--json").stdout)
     assert fitted == {"model": str(model), "classes": {"0": 234, "1": 180, "2": 199}, "held_out": 46}
     gan = ConditionalGAN.load(model)
     mask = load_holdout_mask(model, gan.digest(), X)
@@ -98,7 +100,7 @@ def test_the_report_finds_what_fit_set_aside(images, tmp_path, monkeypatch):
     assert not set(sample_digests(X[mask])) & set(sample_digests(gan.members_[0].X))
 
     arguments = ("report", model, data, "-o", tmp_path / "r.html", "--per-class", 20, "--json")
-    report = json.loads(run(*arguments).output)
+    report = json.loads(run(*arguments).stdout)
     assert report["counts"] == {"0": 234, "1": 180, "2": 199}
     measured = [report["per_class"][label]["memorization"]["value"] is not None for label in "012"]
     assert measured == [True, True, False]
@@ -109,7 +111,7 @@ def test_the_report_finds_what_fit_set_aside(images, tmp_path, monkeypatch):
     np.savez(data, X=X, y=y)
     # Another model in the same folder knows nothing of it.
     ConditionalGAN(steps=1, base_channels=4, latent_dim=4, random_state=1).fit(X, y).save(model)
-    report = json.loads(run(*arguments).output)
+    report = json.loads(run(*arguments).stdout)
     assert report["counts"] == {"0": 260, "1": 200, "2": 199}
     assert report["overall"]["memorization"]["value"] is None
 
@@ -129,3 +131,82 @@ def test_a_damaged_file_is_named(images, tmp_path):
     result = run("report", tmp_path / "m", tmp_path / "d.npz", "-o", tmp_path / "r.html")
     assert result.exit_code == 1
     assert f"{HOLDOUT_FILE} can't be read: delete it, or train anew" in result.output
+
+
+def test_what_fit_knows_of_its_model_is_said(images, tmp_path, monkeypatch):
+    """Nothing of a good one; of one that hands out copies, each command says it."""
+    X, y = images
+    data, model, file = tmp_path / "d.npz", tmp_path / "m", tmp_path / "x.h5"
+    np.savez(data, X=X, y=y)
+
+    def copies(self, labels, random_state=None):
+        held_in = self.members_[0]
+        return held_in.X[[np.flatnonzero(np.asarray(held_in.labels) == label)[0] for label in labels]]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ConditionalGAN, "sample", copies)
+        result = run("fit", data, "-o", model, *SMALL)
+    words = f"{model}: 100 % of its samples are memorised: closer to a training sample than 95 % of held-out"
+    assert f"Warning: {words}" in result.stderr
+    digest = ConditionalGAN.load(model).digest()
+    assert len(load_problems(model, digest)) == 1
+    assert load_problems(model, "0" * 64) == []
+    assert load_holdout_mask(model, digest, X).sum() == 46
+
+    monkeypatch.setattr("ganaug.evaluation.quality.CLASSIFIER_STEPS", 5)
+    monkeypatch.setattr("ganaug.selection.gate.CLASSIFIER_STEPS", 5)
+    commands = [
+        ("generate", model, "-o", file, "--per-class", 2),
+        ("resample", data, "--model", model, "-o", file, "--random-state", 0),
+        ("report", model, data, "-o", tmp_path / "r.html", "--per-class", 10),
+    ]
+    for command in commands:
+        strict = run(*command, "--strict")
+        assert strict.exit_code == 1
+        assert strict.stderr.startswith(f"Error: {words}")
+        assert not file.exists() and not (tmp_path / "r.html").exists()
+    for command in commands:
+        result = run(*command, "--overwrite")
+        assert result.exit_code == 0, result.output
+        assert f"Warning: {words}" in result.stderr
+
+    ConditionalGAN(steps=1, base_channels=4, latent_dim=4).fit(X, y).save(
+        model
+    )  # of another one nothing is known
+    assert run("generate", model, "-o", file, "--per-class", 2, "--strict", "--overwrite").exit_code == 0
+
+
+def test_problems_of_a_generator(images):
+    X, y = images
+    held_out = holdout_mask(X, y)
+    split = X[~held_out], y[~held_out], X[held_out], y[held_out]
+
+    class Generator:
+        classes_ = np.array([0, 1, 2])
+
+        def __init__(self, copied, diversity=1.0, logs=MIN_LOGS):
+            self.copied = copied
+            self.history_ = [{"member": 0, "min_class_diversity": diversity}] * logs
+
+        def sample(self, labels, random_state=None):
+            rng = np.random.RandomState(random_state)
+            new = rng.randint(0, 255, (len(labels), 8, 8)).astype(np.uint8)
+            return np.where((labels == self.copied)[:, None, None], split[0][split[1] == labels[0]][0], new)
+
+    assert find_problems(Generator(None), *split) == []
+    (of_one,) = find_problems(Generator(1), *split)
+    assert of_one.startswith("most of its samples of class 1 (100 %) are memorised")
+    assert find_problems(Generator(2), *split) == []  # of which too few are held out
+    (collapsed,) = find_problems(Generator(None, diversity=0.1), *split)
+    assert collapsed.startswith("mode collapse in training")
+    assert find_problems(Generator(None, diversity=0.1, logs=MIN_LOGS - 1), *split) == []
+    none = X[:0], y[:0]
+    assert find_problems(Generator(1), X, y, *none) == []
+
+
+@pytest.mark.parametrize("problems", ["copies", [1], [""], ["x" * 1001], {"a": 1}, [["x"]]])
+def test_sentences_of_a_stranger_are_checked(problems, tmp_path):
+    content = {"model": "0" * 64, "rows": [], "problems": problems}
+    (tmp_path / HOLDOUT_FILE).write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="can't be read: delete it, or train anew.*sentences"):
+        load_problems(tmp_path, "0" * 64)

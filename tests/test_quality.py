@@ -384,3 +384,26 @@ def test_the_command(digits, tmp_path, monkeypatch):
     assert result.exit_code == 0, result.output
     assert json.loads(result.output)["overall"]["tstr"]["value"] > 0
     assert (tmp_path / "page.html").exists()
+
+
+@pytest.mark.parametrize("verbose", [True, False])
+def test_progress_is_shown_on_request(verbose, monkeypatch):
+    bars = []
+
+    class Bar:
+        def __init__(self, *, total, desc, disable):
+            bars.append((total, disable))
+
+        def update(self):
+            bars.append(1)
+
+        def close(self):
+            bars.append("closed")
+
+    monkeypatch.setattr("ganaug.evaluation.quality.tqdm", Bar)
+    X, y = np.random.default_rng(0).normal(size=(80, 3)), np.arange(80) % 2
+    quality_report((X[:40], y[:40]), X[40:], y[40:], verbose=verbose)
+    (total, disable), *updates, end = bars
+    assert disable is (None if verbose else True)  # None: shown on terminals only
+    assert total == len(updates)
+    assert end == "closed"

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from sklearn.base import clone
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from ganaug.data.containers import as_container
 from ganaug.data.labels import as_random_state, check_labels, encode_labels
@@ -83,6 +84,7 @@ def quality_report(
     per_class: int = 500,
     features: Features | None = None,
     random_state: int | np.random.RandomState | None = 0,
+    verbose: bool = False,
 ) -> QualityReport:
     """Compare synthetic samples with those a generator was trained on, and with held-out ones.
 
@@ -104,6 +106,8 @@ def quality_report(
         small classifier trained on `X` and `y`, so nothing is downloaded; of tables the encoded
         columns.
     random_state : int, RandomState or None, default=0
+    verbose : bool, default=False
+        Show a progress bar, on terminals only.
 
     Returns
     -------
@@ -151,8 +155,7 @@ def quality_report(
     >>> print(report["verdict"][0])
     Do not use it: 100 % of them are memorised: closer to a training sample than 95 % of held-out samples.
     """
-    if isinstance(per_class, bool) or not isinstance(per_class, int | np.integer) or per_class < 2:
-        raise ValueError(f"`per_class` must be an integer from 2 up, got {per_class!r}.")
+    _check_per_class(per_class)
     rng = as_random_state(random_state)
     X = as_container(X)
     y = check_labels(y, len(X))
@@ -161,18 +164,15 @@ def quality_report(
     neighbours = Neighbours(X)
     codec: Any = neighbours.codec
     held_out = check_held_out(X_test, y_test, X, classes, codec)
+    bar = tqdm(desc="report", total=n_classes + 4, disable=None if verbose else True)
     compared, generator = synthetic_samples(synthetic, classes, per_class, rng)
     reference = train.at_most(per_class, n_classes, rng)
     model = _classifier(X, codec, rng)
-    real_classifier = None
-    if features is None and X.ndim == 2:
-        features = partial(codec.encode, strict=False)
-    elif features is None:
-        real_classifier = clone(model).fit(X, labels)
-        features = real_classifier.features
+    bar.update()
+    features, real_classifier = _features(features, model, X, labels, codec)
+    bar.update()
     real, fake = _extract(features, reference), _extract(features, compared)
     noise = _extract(features, LabeledSamples(noise_like(X, len(compared), rng), compared.y))
-
     measurable = np.flatnonzero(np.bincount(held_out.y, minlength=n_classes) >= MIN_HELD_OUT)
     points = neighbours.by_class(X, labels)
     # Its draws are its own, so that all other numbers of a seed are the same with and without it.
@@ -182,11 +182,13 @@ def quality_report(
         found[label] = compare_distributions(real.of_class(c), fake.of_class(c), noise.of_class(c), rng)
         new = held_out.of_class(c) if c in measurable else None
         found[label]["memorization"] = memorization(neighbours, points[c], compared.of_class(c), new, rng)
+        bar.update()
     matched = match_class_frequencies(compared.y, reference.y)
     overall = compare_distributions(real.X, fake.X, noise.X, rng, matched=matched)
     for name in ("diversity", "memorization"):
         overall[name] = average_entries([entries[name] for entries in found.values()])
     overall |= _add_scores(found, membership(train, compared, held_out, own_rng))
+    bar.update()
     if len(measurable):
         tested = held_out.take(np.isin(held_out.y, measurable))
         real_classifier = real_classifier or clone(model).fit(X, labels)
@@ -194,12 +196,30 @@ def quality_report(
         averages = _add_scores(found, scores)
         # A mean over majority classes, which can spare held-out samples, hides what minorities gain.
         overall |= averages if len(measurable) == n_classes else {"trts": averages["trts"]}
+    bar.update()
+    bar.close()
     counts = dict(zip(found, np.bincount(labels).tolist(), strict=True))
-    report = QualityReport(
-        verdict=verdict(overall, found, counts), overall=overall, per_class=found, counts=counts
-    )
+    words = verdict(overall, found, counts)
+    report = QualityReport(verdict=words, overall=overall, per_class=found, counts=counts)
     report.samples = ReportedSamples(classes, train, compared, real, fake, generator)
     return report
+
+
+def _check_per_class(per_class: Any) -> None:
+    if isinstance(per_class, bool) or not isinstance(per_class, int | np.integer) or per_class < 2:
+        raise ValueError(f"`per_class` must be an integer from 2 up, got {per_class!r}.")
+
+
+def _features(
+    features: Features | None, model: Any, X: Any, labels: np.ndarray, codec: Any
+) -> tuple[Features, Any]:
+    """Return the features to measure in, and the fitted classifier that they are of, if any."""
+    if features is not None:
+        return features, None
+    if X.ndim == 2:
+        return partial(codec.encode, strict=False), None
+    classifier = clone(model).fit(X, labels)
+    return classifier.features, classifier
 
 
 def _add_scores(

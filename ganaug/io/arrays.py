@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,17 +13,25 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms.v2 import functional as tvf
+from torch.utils.data import DataLoader, IterableDataset
 
-from ganaug.data.containers import as_container, is_dataframe, is_image_dtype
+from ganaug.data.containers import as_container, is_dataframe
 from ganaug.data.labels import check_labels
 from ganaug.io import hdf5
 from ganaug.io.disk import printable
 from ganaug.io.folders import ImageFolder, check_source
+from ganaug.io.image_files import (
+    MODES,
+    common_mode,
+    convert_image,
+    image_mode,
+    load_image,
+    read_header,
+    resize_images,
+)
 
 # In a folder of `export_images`, the names of synthetic images begin with it.
 SYNTHETIC_NAME = "synthetic-"
-RESIZE_BLOCK = 1024  # images resized at once
 
 
 class Arrays(tuple):
@@ -55,23 +62,27 @@ class Arrays(tuple):
         return pair
 
 
-def as_arrays(source: Any, size: int | tuple[int, int] | None = None) -> Arrays:
+def as_arrays(source: Any, size: int | tuple[int, int] | None = None, *, mode: str | None = None) -> Arrays:
     """Return the samples and labels of `source` as two arrays.
 
     Parameters
     ----------
     source : (X, y), torch Dataset, or path
         As arrays, X is an ndarray (N, H, W, C) or (N, H, W), a Tensor (N, C, H, W), or a table: an
-        ndarray (N, n_features) or a pandas DataFrame. y is of length N.
+        ndarray (N, n_features) or a pandas DataFrame. X may be a list of images, PIL images among
+        them. y is of length N.
 
         A torch Dataset yields (image, label). The image is a PIL image, an ndarray or a Tensor.
 
         A path leads to a folder with one folder of images for each class, to an HDF5 file that
         `write_hdf5` wrote, or to an ``.npz`` file with arrays ``X`` and ``y`` (or ``X_train`` and
         ``y_train``). Each real folder is read once, by whatever links lead to it; names that begin with a
-        dot are skipped, with one warning.
+        dot are skipped, with one warning. Photographs are turned as their EXIF orientation says.
     size : int or (int, int), optional
         Resize images to this height and width, in pixels. Default: as they are.
+    mode : {"L", "RGB", "RGBA"}, optional
+        Make the images of files, or PIL images, grey, colour, or colour with alpha. Grey of 16 bits is
+        scaled to 8. Default: grey if all are grey, with alpha if all have it, else colour.
 
     Returns
     -------
@@ -93,6 +104,11 @@ def as_arrays(source: Any, size: int | tuple[int, int] | None = None) -> Arrays:
     TypeError
         If `source` is none of the kinds above.
 
+    Warns
+    -----
+    UserWarning
+        If some images have transparency and others have none: then it is dropped.
+
     Examples
     --------
     >>> import numpy as np
@@ -102,23 +118,75 @@ def as_arrays(source: Any, size: int | tuple[int, int] | None = None) -> Arrays:
     ((2, 14, 14), dtype('uint8'), ['cat', 'dog'])
     """
     height_width = _height_width(size)
+    if mode is not None and mode not in MODES:
+        raise ValueError(f"`mode` must be one of {MODES} or None, got {mode!r}.")
     if isinstance(source, str | os.PathLike):
-        return _from_path(Path(source), height_width)
-    if isinstance(source, tuple | list) and len(source) == 2:
+        return _from_path(Path(source), height_width, mode)
+    if isinstance(source, tuple | list) and len(source) == 2 and not _are_items(source):
         X, y = source
-        X = as_container(X)
+        X = _images_or_container(X, height_width, mode)
         if X.ndim == 0:
             raise ValueError(f"`X` must be an array, a Tensor or a DataFrame of samples, got {source[0]!r}.")
         y = check_labels(y, len(X))
-        names, synthetic = getattr(source, "class_names", None), getattr(source, "synthetic", None)
-        return Arrays(_resize(X, height_width), y, names, synthetic)
+        return Arrays(resize_images(X, height_width), y, _class_names(source), _synthetic(source, len(X)))
     table = is_dataframe(source) or isinstance(source, Mapping)
-    if hasattr(source, "__getitem__") and hasattr(source, "__len__") and not table:
-        return _from_dataset(source, height_width)
+    indexed = hasattr(source, "__getitem__") and not isinstance(source, IterableDataset)
+    if indexed and hasattr(source, "__len__") and not table:
+        return _from_dataset(source, height_width, mode)
     raise TypeError(
         "`source` must be (X, y), a torch Dataset of (image, label), or the path of a folder of class"
-        f" folders, an HDF5 file or an .npz file, got {type(source).__name__}."
+        f" folders, an HDF5 file or an .npz file, got {type(source).__name__}{_advice(source)}."
     )
+
+
+def _advice(source: Any) -> str:
+    """Return what to pass in place of a source that has its items in another form."""
+    if isinstance(source, DataLoader):
+        return ": pass its `dataset`, whose items are single images"
+    if hasattr(source, "__iter__") and not is_dataframe(source) and not isinstance(source, Mapping):
+        return (
+            ", which has no index: pass list(...) of it, or list(itertools.islice(..., n)) of the first n"
+            " items"
+        )
+    return ""
+
+
+def _is_image(value: Any) -> bool:
+    return isinstance(value, Image.Image) or (isinstance(value, np.ndarray | Tensor) and value.ndim >= 2)
+
+
+def _are_items(source: Any) -> bool:
+    """Return whether a pair is a list of two items (image, label), and not (X, y)."""
+    return isinstance(source, list) and all(
+        isinstance(item, tuple) and len(item) == 2 and _is_image(item[0]) for item in source
+    )
+
+
+def _images_or_container(X: Any, size: tuple[int, int] | None, mode: str | None) -> Any:
+    """Return `X` as a container; the images of a list, which may differ in size and kind, as one array."""
+    if isinstance(X, list | tuple) and X and all(map(_is_image, X)):
+        kinds = {(image.size, image.mode) if isinstance(image, Image.Image) else image.shape for image in X}
+        if len(kinds) > 1 or mode is not None or (isinstance(X[0], Tensor) and X[0].ndim == 3):
+            return _stack([_convert_item(image, size, mode, f"item {i}") for i, image in enumerate(X)], mode)
+    _refuse_mode(mode, "arrays")
+    return as_container(X)
+
+
+def _refuse_mode(mode: str | None, what: str) -> None:
+    if mode is not None:
+        raise ValueError(f"`mode` (--mode) converts PIL images and image files, got {mode!r} for {what}.")
+
+
+def _class_names(source: Any) -> Any:
+    """Return the class names of a data set; what is called so may also be a number, a dict or a method."""
+    names = getattr(source, "classes", None)
+    names = getattr(source, "class_names", names)
+    return names if isinstance(names, list | tuple | np.ndarray) else None
+
+
+def _synthetic(source: Any, n: int) -> np.ndarray | None:
+    synthetic = getattr(source, "synthetic", None)
+    return synthetic if isinstance(synthetic, np.ndarray) and synthetic.shape == (n,) else None
 
 
 def _height_width(size: int | tuple[int, int] | None) -> tuple[int, int] | None:
@@ -130,44 +198,18 @@ def _height_width(size: int | tuple[int, int] | None) -> tuple[int, int] | None:
     return int(pair[0]), int(pair[1])
 
 
-def _resize(X: Any, size: tuple[int, int] | None) -> Any:
-    if size is None:
-        return X
-    if X.ndim not in (3, 4):
-        raise ValueError(
-            f"`size` (--size) is for images, got {size} for `X` of shape {tuple(X.shape)}: leave it out, or"
-            " reshape `X` to (N, H, W) or (N, H, W, C)."
-        )
-    channels_last = X.ndim == 4 and not isinstance(X, Tensor)
-    images = X if isinstance(X, Tensor) else torch.from_numpy(np.ascontiguousarray(X))
-    if not is_image_dtype(images):
-        raise ValueError(f"`X` must be images of uint8 or floats to be resized, got {X.dtype}: convert them.")
-    images = images.permute(0, 3, 1, 2) if channels_last else images
-    images = images[:, None] if X.ndim == 3 else images
-    if tuple(images.shape[2:]) == size:
-        return X
-    images = torch.cat([_resize_tensor(block, size) for block in images.split(RESIZE_BLOCK)])
-    images = images[:, 0] if X.ndim == 3 else images
-    images = images.permute(0, 2, 3, 1) if channels_last else images
-    return images if isinstance(X, Tensor) else np.ascontiguousarray(images.numpy())
-
-
-def _resize_tensor(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize (..., C, H, W); rounding may not carry floats out of the range they had."""
-    return tvf.resize(images, list(size), antialias=True).clamp(images.min(), images.max())
-
-
-def _from_path(path: Path, size: tuple[int, int] | None) -> Arrays:
+def _from_path(path: Path, size: tuple[int, int] | None, mode: str | None) -> Arrays:
     try:
         found = check_source(path)
         if found is not None:
-            return _from_folder(path, found, size)
+            return _from_folder(path, found, size, mode)
+        _refuse_mode(mode, f"the file {printable(path)}")
         synthetic = None
-        if path.suffix == ".npz" and not h5py.is_hdf5(path):
+        if path.suffix.lower() == ".npz" and not h5py.is_hdf5(path):
             X, y = _read_npz(path)
         else:
             X, y, synthetic = hdf5.read_arrays(path)
-        return Arrays(_resize(X, size), check_labels(y, len(X)), synthetic=synthetic)
+        return Arrays(resize_images(X, size), check_labels(y, len(X)), synthetic=synthetic)
     except ValueError as exc:
         if printable(path) in str(exc):
             raise
@@ -191,53 +233,18 @@ def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
-def _from_folder(folder: Path, found: ImageFolder, size: tuple[int, int] | None) -> Arrays:
+def _from_folder(folder: Path, found: ImageFolder, size: tuple[int, int] | None, mode: str | None) -> Arrays:
     if found.skipped:
         warnings.warn(f"{printable(folder)}: skipped {found.skipped}.", stacklevel=4)
-    headers = [_header(path) for path in found.files]
+    headers = [read_header(path) for path in found.files]
+    names = [printable(path) for path in found.files]
     if size is None:
-        _check_same_size([shape for shape, _ in headers], [printable(path) for path in found.files])
-    mode = _common_mode([mode for _, mode in headers])
-    images = (np.asarray(_load(path, mode, size)) for path in found.files)
+        _check_same_size([shape for shape, _ in headers], names)
+    common = mode or common_mode([own for _, own in headers], names)
+    images = (np.asarray(load_image(path, common, size)) for path in found.files)
     synthetic = np.array([path.name.startswith(SYNTHETIC_NAME) for path in found.files])
     labels = np.array(found.labels, dtype=np.int64)
     return Arrays(_preallocate_and_stack(images, len(found.files)), labels, found.names, synthetic)
-
-
-def _header(path: Path) -> tuple[tuple[int, int], str]:
-    try:
-        with Image.open(path) as image:
-            mode = _mode(image)
-            shape = (image.height, image.width)
-            image.verify()  # loading does not look at the checksums of a PNG file
-            return shape, mode
-    except Exception as exc:  # Pillow raises whatever its parsers run into
-        raise ValueError(f"{printable(path)} can't be read as an image.") from exc
-
-
-def _load(path: Path, mode: str, size: tuple[int, int] | None) -> Image.Image:
-    try:
-        with Image.open(path) as image:
-            return _convert_and_resize(image, mode, size)
-    except Exception as exc:
-        raise ValueError(f"{printable(path)} can't be read as an image: {exc}") from exc
-
-
-def _convert_and_resize(image: Image.Image, mode: str, size: tuple[int, int] | None) -> Image.Image:
-    image = image.convert(mode)
-    return image if size is None else image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
-
-
-def _common_mode(modes: Sequence[str]) -> str:
-    """Return the PIL mode that holds images of all `modes` without loss: grey, colour, or with alpha."""
-    found = set(modes)
-    if any(mode.startswith(("I", "F")) for mode in found):
-        raise ValueError(
-            f"Images must have 8 bits a channel, got PIL mode {sorted(found)}: convert them first."
-        )
-    if found & {"RGBA", "LA", "PA"}:
-        return "RGBA"
-    return "L" if found <= {"L", "1"} else "RGB"
 
 
 def _check_same_size(sizes: Sequence[tuple[int, int]], names: Sequence[str]) -> None:
@@ -245,7 +252,7 @@ def _check_same_size(sizes: Sequence[tuple[int, int]], names: Sequence[str]) -> 
         if size != sizes[0]:
             raise ValueError(
                 f"Images differ in size: {names[0]} is {sizes[0][0]} x {sizes[0][1]}, {name} is"
-                f" {size[0]} x {size[1]}. Pass `size=` (as --size on the command line) to resize them all."
+                f" {size[0]} x {size[1]}. Pass `size` of as_arrays (--size) to resize them all."
             )
 
 
@@ -259,13 +266,17 @@ def _preallocate_and_stack(images: Iterator[Any], n: int) -> np.ndarray:
     return X if X.ndim == 4 else X[..., None]
 
 
-def _from_dataset(dataset: Any, size: tuple[int, int] | None) -> Arrays:
+def _from_dataset(dataset: Any, size: tuple[int, int] | None, mode: str | None) -> Arrays:
     images: list[Any] = []
     labels = []
     for i in range(len(dataset)):
         item = dataset[i]
         if not isinstance(item, tuple | list) or len(item) != 2:
-            raise ValueError(f"Item {i} of the data set must be (image, label), got {type(item).__name__}.")
+            keys = f" with the keys {list(item)}" if isinstance(item, Mapping) else ""
+            raise ValueError(
+                f"Item {i} of the data set must be (image, label), got {type(item).__name__}{keys}: pass"
+                " as_arrays the pair (X, y), or a list of (image, label)."
+            )
         image, label = item
         if not isinstance(image, Image.Image | np.ndarray | Tensor):
             raise ValueError(
@@ -276,26 +287,30 @@ def _from_dataset(dataset: Any, size: tuple[int, int] | None) -> Arrays:
             raise ValueError(
                 f"Item {i} of the data set must have one label, got an array of shape {tuple(label.shape)}."
             )
-        images.append(_resize_item(image, size))
+        images.append(_convert_item(image, size, mode, f"item {i}"))
         labels.append(label.item() if isinstance(label, Tensor | np.generic | np.ndarray) else label)
     if not images:
         raise ValueError("The data set is empty.")
     y = check_labels(labels, len(images))
-    names, synthetic = getattr(dataset, "classes", None), getattr(dataset, "synthetic", None)
-    return Arrays(_stack(images, size), y, names, synthetic)
+    names = _class_names(dataset)
+    return Arrays(_stack(images, mode), y, names, _synthetic(dataset, len(y)))
 
 
-def _resize_item(image: Any, size: tuple[int, int] | None) -> Any:
+def _convert_item(image: Any, size: tuple[int, int] | None, mode: str | None, name: str) -> Any:
     """Return an image, resized as soon as it is read: photographs take far more memory than small images."""
-    if size is None:
-        return image
     if isinstance(image, Image.Image):
-        return _convert_and_resize(image, _common_mode([_mode(image)]), size)
-    return _resize(image[None], size)[0]
+        if size is None and mode is None:
+            return image
+        try:
+            return convert_image(image, mode or common_mode([image_mode(image)], [name]), size)
+        except ValueError as exc:
+            raise ValueError(f"The image of {name} can't be converted: {exc}") from exc
+    _refuse_mode(mode, f"{name}, of type {type(image).__name__}")
+    return image if size is None else resize_images(image[None], size)[0]
 
 
-def _stack(images: list[Any], size: tuple[int, int] | None) -> Any:
-    """Stack images of one type (PIL, ndarray or Tensor), which were resized if `size` is given."""
+def _stack(images: list[Any], mode: str | None) -> Any:
+    """Stack images of one type (PIL, ndarray or Tensor)."""
     items = [f"item {i}" for i in range(len(images))]
     types = {
         kind for image in images for kind in (Image.Image, Tensor, np.ndarray) if isinstance(image, kind)
@@ -303,9 +318,8 @@ def _stack(images: list[Any], size: tuple[int, int] | None) -> Any:
     if len(types) > 1:
         raise ValueError("The images of a data set must all be of one kind: PIL images, ndarrays or Tensors.")
     if types == {Image.Image}:
-        if size is None:
-            _check_same_size([(image.height, image.width) for image in images], items)
-        mode = _common_mode([_mode(image) for image in images])
+        _check_same_size([(image.height, image.width) for image in images], items)
+        mode = mode or common_mode([image_mode(image) for image in images], items)
         return _preallocate_and_stack((np.asarray(image.convert(mode)) for image in images), len(images))
     tensors = types == {Tensor}
     _check_same_size([tuple(image.shape[-2:] if tensors else image.shape[:2]) for image in images], items)
@@ -316,10 +330,3 @@ def _stack(images: list[Any], size: tuple[int, int] | None) -> Any:
                 f" {image.dtype} {tuple(image.shape)}."
             )
     return torch.stack([image.as_subclass(Tensor) for image in images]) if tensors else np.stack(images)
-
-
-def _mode(image: Image.Image) -> str:
-    """Return an image's mode: for a palette with transparency RGBA, for colours of 16 bits I;16."""
-    if re.search(";16[BLN]", str(getattr(image, "tile", ""))):  # PIL says RGB, and would keep 8 bits
-        return "I;16"
-    return "RGBA" if image.mode == "P" and "transparency" in image.info else image.mode

@@ -14,7 +14,10 @@ from ganaug.io.disk import printable
 
 # Those that torchvision reads; named here, so that a folder can be looked at before torch is imported.
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
-DATA_SUFFIXES = (".h5", ".hdf5", ".npz")
+HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf")
+DATA_SUFFIXES = (*HDF5_SUFFIXES, ".npz")
+# The files of a saved model.
+MODEL_FILES = ("config.json", "model.safetensors")
 
 
 @dataclass
@@ -60,15 +63,26 @@ def check_source(path: Path) -> ImageFolder | None:
     """
     if not path.exists():
         raise FileNotFoundError(f"No such file or folder: {printable(path)}")
+    refuse_model(path)
     if path.is_dir():
         return find_images(path)
     if not path.is_file():  # to open a named pipe would wait for a writer
         raise ValueError(f"{printable(path)} is neither a folder nor a regular file.")
-    if path.suffix not in DATA_SUFFIXES and not h5py.is_hdf5(path):
+    if path.suffix.lower() not in DATA_SUFFIXES and not h5py.is_hdf5(path):
         raise ValueError(
-            f"{printable(path)}: expected a folder of class folders, or a file ending in .h5, .hdf5 or .npz."
+            f"{printable(path)}: expected a folder of class folders, or a file ending in"
+            f" {', '.join(DATA_SUFFIXES[:-1])} or {DATA_SUFFIXES[-1]}."
         )
     return None
+
+
+def refuse_model(path: Path) -> None:
+    """Raise ValueError if a saved model is at a path, where samples were to be read."""
+    if all((path / name).is_file() for name in MODEL_FILES):
+        raise ValueError(
+            f"{printable(path)} is a model, not samples: write samples of it to a file with `ganaug"
+            " generate`, or in Python use ConditionalGAN.load(path)."
+        )
 
 
 def find_images(root: Path) -> ImageFolder:

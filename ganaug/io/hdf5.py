@@ -28,10 +28,10 @@ from torch.utils.data import Dataset
 from ganaug.io import hdf5_checks as checks
 from ganaug.io import hdf5_samples as reading
 from ganaug.io.disk import check_regular, printable
+from ganaug.io.folders import refuse_model
 from ganaug.io.mapping import WatchedFile
 from ganaug.io.records import DataFrameSchema
 
-SUFFIXES = (".h5", ".hdf5")
 LAYOUTS = {"nhwc": "images", "nchw": "imgs", "table": "rows"}  # "imgs" is what BigGAN's loaders read
 COLUMNS = "columns"
 LABELS, CLASSES, SYNTHETIC, WEIGHTS = "labels", "classes", "synthetic", "weights"
@@ -83,6 +83,7 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
         If it is damaged, or not of the format described at the top of this module.
     """
     check_regular(path)
+    refuse_model(path)
     with checks.errors_named(path), h5py.File(path, "r") as file:
         yield file
 

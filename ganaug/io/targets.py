@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ganaug.io import journal
 from ganaug.io.disk import locked
-from ganaug.io.folders import check_source, identity
+from ganaug.io.folders import HDF5_SUFFIXES, MODEL_FILES, check_source, identity
 
 # What a command may replace begins so; the expressions are searched in the first kilobyte of a file.
 HDF5_START, PNG_START = rb"\A\x89HDF\r\n\x1a\n", rb"\A\x89PNG\r\n\x1a\n"
@@ -27,7 +27,11 @@ DEMO_FILES = {"digits-synthetic.h5": HDF5_START, "digits-synthetic.png": PNG_STA
 
 def check_model(folder: Path) -> None:
     """Raise FileNotFoundError if `folder` holds no model."""
-    for name in list(MODEL_STARTS)[:2]:
+    if not folder.exists():
+        raise FileNotFoundError(f"No such folder: {folder}")
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} is a file: name the folder that `ganaug fit` wrote.")
+    for name in MODEL_FILES:
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder} is not a saved model: it has no {name}.")
 
@@ -86,7 +90,12 @@ def _check_place(output: Path, inputs: Sequence[Path | None]) -> None:
 
 
 def check_hdf5_target(output: Path, inputs: Sequence[Path | None], overwrite: bool, resume: bool) -> None:
-    """Raise OSError unless an HDF5 file can be written to `output`, over another one at most."""
+    """Raise OSError or ValueError unless an HDF5 file can be written to `output`, over another at most."""
+    if not output.is_dir() and output.suffix.lower() not in HDF5_SUFFIXES:
+        raise ValueError(
+            f"{output} must end in {', '.join(HDF5_SUFFIXES[:-1])} or {HDF5_SUFFIXES[-1]}: what is written is"
+            " an HDF5 file."
+        )
     _check_place(output, inputs)
     journal.check_target(output, overwrite, resume)
 
