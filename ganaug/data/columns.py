@@ -299,6 +299,9 @@ def numbers_from_scores(column: Column, scores: np.ndarray) -> np.ndarray:
     numbers = np.interp(scores, bounds.ravel(), np.repeat(column.values, 2))
     if column.decimals is None:
         return numbers
+    # Of large numbers rounding may change the last digit: the extremes stay those that were seen.
+    least, greatest = column.values[0], column.values[-1]
+    extreme = [numbers <= least, numbers >= greatest]
     if column.resolution > 1:
         # Multiples of the resolution are counted from the first knot, in whole units: beside a large
         # number a small one would lose its last decimals.
@@ -306,7 +309,7 @@ def numbers_from_scores(column: Column, scores: np.ndarray) -> np.ndarray:
         first = round(column.values[0] * scale)
         n_steps = ((numbers * scale - first) / column.resolution).round()
         numbers = (first + column.resolution * n_steps) / scale
-    return numbers.round(column.decimals)
+    return np.select(extreme, [least, greatest], numbers.round(column.decimals).clip(least, greatest))
 
 
 def cast_integers(column: Column, numbers: np.ndarray) -> np.ndarray:
