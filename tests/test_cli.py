@@ -428,9 +428,9 @@ def test_only_own_files_of_a_checkpoint_are_removed(tmp_path):
     for name in (
         "state-0.pt",
         "state-11.pt",
-        "state-1.pt.partial",
+        ".state-1.pt.new",
         "seed",
-        "seed.partial",
+        ".seed.new",
         "state-x.pt",
         "a",
     ):

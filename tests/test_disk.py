@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import multiprocessing
 import os
+import stat
 import threading
 
 import pytest
@@ -92,7 +93,7 @@ def test_a_lock_keeps_threads_and_processes_away(tmp_path):
         thread = threading.Thread(target=enter)
         thread.start()
         thread.join()
-    assert found == [f"{path} is in use by another run."] * 2
+    assert found == [f"{path} is in use by another run, which holds {tmp_path / '.x.lock'}."] * 2
     enter()
     assert found[2:] == ["in"]
 
@@ -129,3 +130,44 @@ def test_space_is_set_aside_where_the_system_can(number, refused, tmp_path, monk
             return
         with pytest.raises(OSError, match=r"No room for x, which takes 1\.0 MiB: free some\."):
             preallocate(file.fileno(), 2**20, "x", ": free some")
+
+
+def test_other_files_beside_one_that_is_written_stay(tmp_path):
+    (tmp_path / "x.partial").write_text("mine")
+    (tmp_path / ".x.new").symlink_to(tmp_path / "x.partial")  # left by nobody knows whom
+    with atomic_write(tmp_path / "x") as partial:
+        partial.write_text("new")
+    assert (tmp_path / "x.partial").read_text() == "mine"
+    assert (tmp_path / "x").read_text() == "new"
+
+
+def test_a_file_system_that_cannot_sync_folders(tmp_path, monkeypatch):
+    real = os.fsync
+
+    def fsync(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with atomic_write(tmp_path / "x") as partial:
+        partial.write_text("new")
+    rename_new(tmp_path / "x", tmp_path / "y")
+    assert (tmp_path / "y").read_text() == "new"
+
+
+def test_all_users_of_a_folder_may_lock(tmp_path):
+    before = os.umask(0o022)
+    try:
+        with locked(tmp_path / "x"):
+            assert stat.S_IMODE((tmp_path / ".x.lock").stat().st_mode) == 0o666
+    finally:
+        os.umask(before)
+
+
+def test_a_lock_that_cannot_be_is_named(tmp_path, monkeypatch):
+    (tmp_path / ".x.lock").mkdir()
+    with pytest.raises(OSError, match=r"x can't be locked") as caught, locked(tmp_path / "x"):
+        pass
+    assert ".x.lock" in str(caught.value)
+    assert not isinstance(caught.value, BlockingIOError)

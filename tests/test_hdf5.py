@@ -153,3 +153,20 @@ def test_parts_that_do_not_fit_together(tmp_path):
             change(file)
         with pytest.raises(ValueError, match=message):
             HDF5Dataset(path)
+
+
+def test_alike_images_compress_as_far_as_gzip_can(tmp_path):
+    gan = FlatGenerator()
+    write_hdf5(gan, tmp_path / "x.h5", 3000, compression="gzip", random_state=0)
+    X, _ = as_arrays(tmp_path / "x.h5")
+    assert X.shape == (6000, 64, 64, 3)
+    assert write_hdf5(gan, tmp_path / "x.h5", 3000, compression="gzip", random_state=0, resume=True)
+
+
+class FlatGenerator:
+    """A generator whose images are all alike, and black."""
+
+    classes_ = np.arange(2)
+
+    def sample(self, labels, random_state=None):
+        return np.zeros((len(labels), 64, 64, 3), np.uint8)

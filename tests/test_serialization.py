@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import resource
@@ -269,13 +270,14 @@ def test_labels_are_those_of_the_classes(model, labels, message):
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
-@pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
+@pytest.mark.parametrize("kind", ["pipe", "folder", "link to a pipe"])
 def test_what_is_no_regular_file_is_not_waited_for(model, name, kind, tmp_path):
     (model / name).rename(tmp_path / "elsewhere")
-    if kind == "link":
-        (model / name).symlink_to(tmp_path / "elsewhere")
-    elif kind == "pipe":
+    if kind == "pipe":
         os.mkfifo(model / name)
+    elif kind == "link to a pipe":
+        os.mkfifo(tmp_path / "pipe")
+        (model / name).symlink_to(tmp_path / "pipe")
     else:
         (model / name).mkdir()
     refused(model, f"{name} must be a regular file")
@@ -332,12 +334,13 @@ def test_an_architecture_of_the_users_own_is_still_read(stripes, tmp_path, monke
 
 def test_save_and_fit_are_locked_against_other_runs(stripes, tmp_path, monkeypatch):
     gan = small().fit(*stripes)
+    (tmp_path / "m").mkdir()
     with (
-        disk.locked(tmp_path / "m"),
-        pytest.raises(BlockingIOError, match="m is in use by another run"),
+        disk.locked(tmp_path / "m" / "config.json"),
+        pytest.raises(BlockingIOError, match=r"m/config\.json is in use by another run"),
     ):
         gan.save(tmp_path / "m")
-    assert not list((tmp_path / "m").iterdir())
+    assert [path.name for path in (tmp_path / "m").iterdir()] == [".config.json.lock"]
     with (
         disk.locked(tmp_path / "c"),
         pytest.raises(BlockingIOError, match="c is in use by another run"),
@@ -365,7 +368,7 @@ def test_all_files_are_synced_before_they_are_renamed(stripes, tmp_path, monkeyp
     gan = small(architecture="dcgan").fit(*stripes, checkpoint=tmp_path / "c")
     gan.save(tmp_path / "m")
     save_holdout(tmp_path / "m", gan.digest(), stripes[0])
-    names = {path.name.removesuffix(".partial") for path in synced}
+    names = {path.name.removeprefix(".").removesuffix(".new") for path in synced}
     assert names == {"seed", "state-0.pt", "config.json", "model.safetensors", HOLDOUT_FILE, "c", "m"}
 
 
@@ -487,3 +490,28 @@ def test_codecs_of_images_come_back(shape, tensor):
     codec = ImageCodec.fit(X)
     again = ImageCodec.from_config(json.loads(json.dumps(codec.to_config())))
     assert vars(again) == vars(codec)
+
+
+def test_an_error_in_save_keeps_the_old_model(model, stripes, monkeypatch):
+    old = ConditionalGAN.load(model).digest()
+    other = small(random_state=1).fit(*stripes)
+    names = {path.name for path in model.iterdir()}
+
+    def replace(self, target):
+        raise OSError(errno.EIO, "Input/output error", str(target))
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="Input/output"):
+        patch.setattr(type(model), "replace", replace)
+        other.save(model)
+    assert ConditionalGAN.load(model).digest() == old
+    assert {path.name for path in model.iterdir()} - {".config.json.lock"} == names
+    other.save(model)
+    assert ConditionalGAN.load(model).digest() == other.digest()
+
+
+def test_a_model_whose_files_are_links_to_files_is_read(model, tmp_path):
+    (tmp_path / "store").mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (model / name).rename(tmp_path / "store" / name)
+        (model / name).symlink_to(tmp_path / "store" / name)
+    assert ConditionalGAN.load(model).classes_.tolist()

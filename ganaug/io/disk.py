@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -34,23 +34,26 @@ def check_regular(path: Path) -> None:
 
 
 def read_regular(path: Path, max_size: int) -> bytes:
-    """Return the content of a file, of `max_size` bytes at most.
+    """Return the content of a file, or of the one that a link leads to, of `max_size` bytes at most.
 
     Raises
     ------
     FileNotFoundError
         If there is none.
     ValueError
-        If it is larger, or not a regular file: a link may lead anywhere, and a pipe would be waited for.
+        If it is larger, or not a regular file: a pipe would be waited for.
     """
-    if not stat.S_ISREG(path.lstat().st_mode):
-        raise ValueError(f"{path} must be a regular file, not a link, a folder or a pipe.")
-    # Another file may have come to its place since.
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    if path.is_dir():  # which some systems refuse to open
+        raise ValueError(f"{printable(path)} must be a regular file, got a folder.")
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > max_size:
-            raise ValueError(f"{path} must be a file of {max_size} bytes at most, got {status.st_size}.")
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError(f"{printable(path)} must be a regular file.")
+        if status.st_size > max_size:
+            raise ValueError(
+                f"{printable(path)} must be a file of {max_size} bytes at most, got {status.st_size}."
+            )
         return file.read(max_size)
 
 
@@ -74,8 +77,19 @@ def preallocate(descriptor: int, size: int, name: str, advice: str = "") -> None
 
 
 def sync(path: Path) -> None:
-    """Have the system put a file, or the names in a folder, on the disk before anything that comes after."""
-    descriptor = os.open(path, os.O_RDONLY)
+    """Have the system put a file, or the names in a folder, on the disk before anything that comes after.
+
+    Folders are synced where the system can do that: some file systems can't, and Windows.
+    """
+    if path.is_dir():
+        with suppress(OSError):
+            _fsync(path, os.O_RDONLY)
+    else:
+        _fsync(path, os.O_RDWR)  # Windows takes no other
+
+
+def _fsync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
     try:
         os.fsync(descriptor)
     finally:
@@ -110,14 +124,15 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
     So `path` holds either the whole new file, or what was there before; after a loss of power, too.
     """
-    partial = path.with_name(path.name + ".partial")
+    partial = path.with_name(f".{path.name}.new")  # hidden names of this kind are ours, as those of locks are
+    partial.unlink(missing_ok=True)
     try:
         yield partial
         sync(partial)
         partial.replace(path)
-        sync(path.parent)
     finally:
         partial.unlink(missing_ok=True)
+    sync(path.parent)
 
 
 @contextmanager
@@ -131,12 +146,19 @@ def locked(path: Path) -> Iterator[None]:
     ------
     BlockingIOError
         If another run, or another thread, holds it.
+    OSError
+        If there can be no lock: its folder can't be written to, or its file system has none.
     """
-    lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=0, thread_local=False)
+    name = path.with_name(f".{path.name}.lock")
+    # All users of a folder may lock. A file that exists is no lock by itself: it would outlive its process.
+    lock = FileLock(name, timeout=0, mode=0o666, thread_local=False, fallback_to_soft=False)
     try:
         lock.acquire()
     except Timeout as exc:
-        raise BlockingIOError(f"{path} is in use by another run.") from exc
+        raise BlockingIOError(f"{printable(path)} is in use by another run, which holds {name}.") from exc
+    except (OSError, NotImplementedError) as exc:
+        number = getattr(exc, "errno", None) or errno.ENOTSUP
+        raise OSError(number, f"{printable(path)} can't be locked: {exc}", str(name)) from exc
     try:
         yield
     finally:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -323,17 +323,19 @@ class HDF5Dataset(Dataset):
 
     def _open(self, part: int) -> Callable[[], reading.Samples]:
         path = self.paths[part]
-        for watched in self._watched[part : part + 1]:  # HDF5 may show what it read before a change
-            watched.check()
+        if self._watched:  # HDF5 may show what it read before a change
+            self._watched[part].check()
         check_regular(path)
-        with checks.errors_named(path):
-            file = h5py.File(path, "r")
-            digest, images = file_digest(file), checked_samples(file)
-        shape = (int(self._starts[part + 1] - self._starts[part]), *self._kind[1])
-        if (digest, images.dtype, images.shape) != (self._digests[part], self._kind[0], shape):
-            file.close()
-            raise ValueError(f"{printable(path)} was replaced since: make a new HDF5Dataset.")
-        return reading.watch_samples(file, images, path)
+        with ExitStack() as stack:
+            with checks.errors_named(path):
+                file = stack.enter_context(h5py.File(path, "r"))
+                digest, images = file_digest(file), checked_samples(file)
+            shape = (int(self._starts[part + 1] - self._starts[part]), *self._kind[1])
+            if (digest, images.dtype, images.shape) != (self._digests[part], self._kind[0], shape):
+                raise ValueError(f"{printable(path)} was replaced since: make a new HDF5Dataset.")
+            samples = reading.watch_samples(file, images, path)
+            stack.pop_all()  # they hold the file now, or have closed it
+        return samples
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_files": {}, "_watched": []}  # elsewhere, a copy of a file will do

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ganaug.io.disk import locked, preallocate, sync
+from ganaug.io.disk import atomic_write, locked, preallocate, sync
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 MAX_BYTES = 2**28  # of a journal; no real one comes near
@@ -136,7 +136,7 @@ def read_journal(path: Path) -> WriterState | None:
         for file in working:
             if file.exists():
                 raise FileExistsError(
-                    f"{file} is of no run that could go on, as {journal} is missing: move it away."
+                    f"{file} was not left by a run of ganaug, as {journal} is missing: move it away."
                     " overwrite=True (--overwrite) replaces only what a run has left."
                 )
         return None
@@ -249,18 +249,9 @@ class Journal:
     def _create(self, state: WriterState) -> None:
         entry = _entry(state)
         size = len(entry) + self._space
-        # Hidden names of this kind are ours, as that of a lock is.
-        new = self.path.with_name(f".{self.path.name}.new")
-        new.unlink(missing_ok=True)
-        try:
-            with new.open("xb") as file:
-                preallocate(file.fileno(), 2 * size, str(self.path))
-                file.write(entry.ljust(2 * size, b"\0"))
-            sync(new)
-            new.replace(self.path)
-        finally:
-            new.unlink(missing_ok=True)
-        sync(self.path.parent)
+        with atomic_write(self.path) as new, new.open("xb") as file:
+            preallocate(file.fileno(), 2 * size, str(self.path))
+            file.write(entry.ljust(2 * size, b"\0"))
         self._size, self._newer, self.blocks = size, 0, state.blocks
 
 

@@ -20,7 +20,7 @@ MODEL_STARTS = {
     "model.safetensors": rb'\A(?s:.{8})\{"\d+\.',
     "holdout.json": rb'\A\{\s*"model": "[0-9a-f]{64}"',
 }
-CHECKPOINT_FILES = r"(state-\d+\.pt|seed)(\.partial)?"
+CHECKPOINT_FILES = r"(state-\d+\.pt|seed)|\.(state-\d+\.pt|seed)\.new"
 MAX_DEMO_BYTES = 2**24
 DEMO_FILES = {"digits-synthetic.h5": HDF5_START, "digits-synthetic.png": PNG_START}
 

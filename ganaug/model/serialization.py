@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import reprlib
-import stat
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from ganaug.data.tables import TableCodec
-from ganaug.io.disk import atomic_write, locked, read_regular
+from ganaug.io.disk import atomic_write, locked, printable, read_regular
 from ganaug.model.config import MAX_CONFIG_SIZE, check_config, classes_from_config
 from ganaug.model.estimator import set_feature_names
 from ganaug.model.fitting import (
@@ -130,7 +129,7 @@ def write_model(folder: Path, config: dict[str, Any], tensors: dict[str, Tensor]
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     with (
-        locked(folder),
+        locked(folder / CONFIG_FILE),  # in the folder, as the one above it may not be writable
         atomic_write(folder / CONFIG_FILE) as partial_config,
         atomic_write(folder / WEIGHTS_FILE) as partial_weights,
     ):
@@ -139,12 +138,12 @@ def write_model(folder: Path, config: dict[str, Any], tensors: dict[str, Tensor]
 
 
 def check_model(folder: Path) -> None:
-    """Raise FileNotFoundError if `folder` holds no model, ValueError if its files are links or pipes."""
+    """Raise FileNotFoundError if `folder` holds no model, ValueError if its files are pipes or folders."""
     for name in (CONFIG_FILE, WEIGHTS_FILE):
         if not os.path.lexists(folder / name):
             raise FileNotFoundError(f"{folder} is not a saved model: it has no {name}.")
-        if not stat.S_ISREG((folder / name).lstat().st_mode):
-            raise ValueError(f"{folder / name} must be a regular file, not a link, a folder or a pipe.")
+        if not (folder / name).is_file():
+            raise ValueError(f"{printable(folder / name)} must be a regular file.")
 
 
 def read_config(folder: Path) -> dict[str, Any]:
