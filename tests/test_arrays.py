@@ -457,3 +457,9 @@ def test_a_model_is_no_data(read, fitted, tmp_path):
     fitted.save(tmp_path / "m")
     with pytest.raises(ValueError, match=r"m is a model, not samples.*use ConditionalGAN\.load\(path\)"):
         read(tmp_path / "m")
+
+
+def test_palettes_become_colours():
+    colours = Image.new("RGB", (8, 8), (200, 30, 90))
+    palette = [colours.convert("P", palette=Image.Palette.ADAPTIVE)] * 2
+    assert np.array_equal(as_arrays((palette, [0, 1]))[0], np.array([colours, colours]))

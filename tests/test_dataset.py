@@ -13,6 +13,7 @@ from torch.utils.data import (
     ChainDataset,
     ConcatDataset,
     DataLoader,
+    Dataset,
     IterableDataset,
     Subset,
     TensorDataset,
@@ -24,7 +25,7 @@ from torchvision import tv_tensors
 from torchvision.datasets import ImageFolder, OxfordIIITPet, VisionDataset
 from torchvision.transforms import v2
 
-from ganaug import AugmentedDataset, ConditionalGAN, HDF5Dataset, write_hdf5
+from ganaug import AugmentedDataset, ConditionalGAN, HDF5Dataset, as_arrays, write_hdf5
 from ganaug.selection.candidates import Candidate
 from ganaug.selection.recommend import Recommendation
 
@@ -952,3 +953,39 @@ def test_a_data_set_that_does_more_with_what_its_transform_returns(image_folder)
     folder = Batched(image_folder, v2.Compose([v2.Resize((8, 10)), v2.PILToTensor()]))
     data = AugmentedDataset(folder, generator(["cat", "dog"]), 1)
     assert data[-1][0].shape == data[0][0].shape == (3, 8, 10)
+
+
+def test_a_data_set_that_kept_some_items_before():
+    class Cached(Dataset):
+        def __init__(self):
+            self.transform = v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32, scale=True)])
+            self.kept = {}
+
+        def __len__(self):
+            return 12
+
+        def __getitem__(self, index):
+            if index not in self.kept:
+                level = 20 * index + 10
+                self.kept[index] = self.transform(Image.new("L", (8, 8), level)), index % 2
+            return self.kept[index]
+
+    X = np.repeat(np.arange(10, 250, 20, dtype=np.uint8), 64).reshape(12, 8, 8)
+    gan = ConditionalGAN(steps=1, random_state=0).fit(X, np.arange(12) % 2)
+    data = Cached()
+    data[0], data[3]  # as a user does who looks at some first
+    augmented = AugmentedDataset(data, gan, counts=3, random_state=0)
+    for image, _ in (augmented[0], augmented[-1], augmented[-4]):
+        assert (image.dtype, tuple(image.shape)) == (torch.float32, (1, 8, 8))
+        assert 0 <= image.min() <= image.max() <= 1
+
+
+def test_names_of_classes_are_those_before_the_target_transform(tmp_path):
+    for i, name in enumerate("abc" * 3):
+        (tmp_path / name).mkdir(exist_ok=True)
+        Image.new("L", (8, 8), 20 * i + 10).save(tmp_path / name / f"{i}.png")
+    X, y = as_arrays(tmp_path)
+    gan = ConditionalGAN(steps=1, random_state=0).fit(X, np.array(list("abc"))[y])
+    folder = ImageFolder(tmp_path, transform=v2.Grayscale(), target_transform=lambda y: int(y == 2))
+    augmented = AugmentedDataset(folder, gan, counts=1, random_state=0)
+    assert [label for _, label in (augmented[-3], augmented[-2], augmented[-1])] == [0, 0, 1]

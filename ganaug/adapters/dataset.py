@@ -105,7 +105,7 @@ class AugmentedDataset(Dataset):
         check_generator(gan)
         check_mode(mode, strength, gan)
         self.dataset = dataset
-        # Transforms may draw random numbers: put the state back as the user had it.
+        # Transforms may draw random numbers: put torch's state back as the user had it.
         with fork_torch_rng():
             source = SourceDataset(dataset)
             known = gan.classes_

@@ -13,17 +13,12 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional as tvf
 
-from ganaug.data.containers import MAX_OVERSHOOT
+from ganaug.data.containers import MAX_OVERSHOOT, is_image
 
 PIL_MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # by number of channels
 PALETTE_MODES = ("P", "PA")  # which colours are made of; generators are fitted on the colours
 DEEP_MODES = ("I", "F", "LAB")  # PIL modes that begin so do not hold 8-bit levels of grey or colour
 CHANNELS = tuple(PIL_MODES)
-
-
-def is_image(value: Any) -> bool:
-    """Return whether a value is an image: a PIL image, or an ndarray or Tensor of 2 dimensions or more."""
-    return isinstance(value, Image.Image) or (isinstance(value, Tensor | np.ndarray) and value.ndim >= 2)
 
 
 def image_places(value: Any) -> Iterator[tuple[Any, ...]]:
@@ -77,7 +72,8 @@ def describe(image: Any) -> str:
     if isinstance(image, Image.Image):
         return f"PIL {image.mode} {image.height} x {image.width}"
     if isinstance(image, Tensor | np.ndarray):
-        return f"{type(image).__name__} {tuple(image.shape)} {str(image.dtype).removeprefix('torch.')}"
+        name = "ndarray" if isinstance(image, np.ndarray) else type(image).__name__
+        return f"{name} {tuple(image.shape)} {str(image.dtype).removeprefix('torch.')}"
     if isinstance(image, tuple | list):
         return f"({', '.join(describe(part) for part in image)})"
     return type(image).__name__
@@ -174,8 +170,9 @@ class RawImages:
         beyond = not (-MAX_OVERSHOOT <= self._low and self._high <= 1 + MAX_OVERSHOOT)
         if self._dtype != torch.uint8 and beyond and 0 not in self._shape:
             raise ValueError(
-                "`dataset` must hold images in [0, 1], if they are floats, or normalise them in its own"
-                f" `transform`, got values from {self._low:.3g} to {self._high:.3g} before it."
+                "`dataset` must hold images in [0, 1], if they are floats, got values from"
+                f" {self._low:.3g} to {self._high:.3g} before its own `transform`: scale them, or make them"
+                " uint8, and normalise them in the transform, which it must not have called already."
             )
 
     def imitate(self, image: Tensor) -> Any:
@@ -184,7 +181,7 @@ class RawImages:
             return self._imitate_pil(image)
         if len(self._shape) == 3 and len(image) == 1:
             channels = self._shape[-1 if self._channels_last else 0]
-            image = image.expand(channels if channels in CHANNELS[:2] else 1, -1, -1)
+            image = image.expand(3 if channels == 3 else 1, -1, -1)
         image = tvf.to_dtype(image.clone(), self._dtype, scale=True)
         image = image[0] if len(self._shape) == 2 and len(image) == 1 else image
         image = image.permute(1, 2, 0).contiguous() if self._channels_last else image

@@ -59,8 +59,8 @@ def image_index(items: Any) -> int | None:
     if len(explicit) > 1:
         raise ValueError(
             f"GANAugment takes one image with its label, got {len(explicit)} in one sample: a synthetic image"
-            " can stand in for only one of them. Leave the others out, or put GANAugment before what makes"
-            " several views of an image."
+            " can stand in for only one of them. Leave the others out; if they are views of one image, put"
+            " GANAugment before what makes them."
         )
     if explicit:
         return explicit[0]

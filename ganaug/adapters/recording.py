@@ -13,7 +13,8 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import Subset
 
-from ganaug.adapters.forms import at, image_places, is_image, replaced, same_image
+from ganaug.adapters.forms import at, image_places, replaced, same_image
+from ganaug.data.containers import is_image
 
 # Attributes of data sets: torchvision's, which others have taken over.
 HOOKS = ("transform", "transforms", "target_transform")
@@ -91,15 +92,23 @@ class Recording:
         self._undo: list[tuple[str, Any, Any]] = []
         self._rows: Any = None
 
+    @property
+    def has_transform(self) -> bool:
+        """Whether the data set has a transform of images, which it may have called before."""
+        return any(name != "target_transform" for name, _, _ in self._undo)
+
     def __enter__(self) -> Recording:
         if _has_row_transform(self._base):
             row_format = self._base.format
             transform = partial(_transform_row, row_format["format_kwargs"]["transform"])
             recorder = _Recorder("transform", transform, self._calls)
-            self._rows = self._base.with_transform(
-                lambda rows: _as_rows(recorder({key: values[0] for key, values in rows.items()})),
+            self._rows = copy.copy(self._base)
+            self._rows.set_format(
+                "custom",
+                transform=lambda rows: _as_rows(recorder({key: values[0] for key, values in rows.items()})),
                 columns=row_format["columns"],
                 output_all_columns=row_format["output_all_columns"],
+                new_fingerprint="ganaug",  # without one, `datasets` warns that it can't hash a lambda
             )
             return self
         own = getattr(self._base, "__dict__", {})

@@ -43,6 +43,8 @@ class SourceDataset:
         # From after the target_transform where `targets` are from before it, and the other way round.
         self._other_labels: dict[Any, Any] = {}
         self._raw = RawImages()
+        # Items that the data set kept from before, with their transforms behind them.
+        self._kept: list[tuple[Template, int, Any]] = []
         # The first item with an image of each form, and the sides of that image.
         self._images: dict[str, tuple[int, tuple[int, int] | None]] = {}
         self._recording = Recording(dataset)
@@ -56,15 +58,30 @@ class SourceDataset:
             else:
                 self.templates, self._other_labels = {}, {}
                 self.targets = self._labels_of_items(len(dataset))
+        self._add_kept()
 
     def _read(self, index: int) -> tuple[Template, Any]:
         """Return how an item is made and its label before ``target_transform``, and note its image."""
         if index == 0 and self._first is not None:
             return self._first  # a data set may keep what its transform returned, and not call it again
         template, raw, image, label = self._recording.read(index)
-        self._raw.add(index, raw)
+        if template.call is None and self._recording.has_transform:
+            self._kept.append((template, index, raw))
+        else:
+            self._raw.add(index, raw)
         self._images.setdefault(describe(image), (index, sides(image)))
         return template, label
+
+    def _add_kept(self) -> None:
+        """Have synthetic items like those that were kept go through the transform as all others do."""
+        read = [*self.templates.values(), *([self._first[0]] if self._first is not None else [])]
+        called = next((template for template in read if template.call is not None), None)
+        for template, index, raw in self._kept:
+            if called is None:
+                self._raw.add(index, raw)
+            else:
+                template.call, template.given_place = called.call, called.given_place
+                template.returned_place = called.returned_place
 
     def _add(self, target: Any, template: Template, other_label: Any) -> None:
         """Note how items with a target are made, if none was before, and their other label."""
@@ -131,13 +148,16 @@ class SourceDataset:
             return self._named(classes, names)
         # as_arrays takes labels from after the target_transform.
         others = as_array([self._other_labels[target] for target in self.targets.tolist()])
-        possible = [self._known_labels(labels, classes) for labels in (self.targets, others)]
-        known = [labels for labels in possible if labels is not None]
+        found = self._known_labels(self.targets, classes)
+        known = [] if found is None else [found]
+        if not np.array_equal(others, self.targets) and _all_among(others, classes):
+            known.append(others)
         if len(known) == 2 and not np.array_equal(known[0], known[1]):
+            where = np.flatnonzero(known[0] != known[1])[0]
             raise ValueError(
                 "Labels of `dataset` may be classes of the generator before its `target_transform` and after"
-                f" it, such as {known[0].tolist()[0]!r} and {known[1].tolist()[0]!r}: drop that transform, or"
-                " pass `classes`, the generator's label for each index."
+                f" it, such as {known[0].tolist()[where]!r} and {known[1].tolist()[where]!r}: drop that"
+                " transform, or pass `classes`, the generator's label for each index."
             )
         if known:
             return known[0]
@@ -300,7 +320,7 @@ def _one_label(label: Any) -> Any:
             raise ValueError(
                 f"Items of `dataset` must have one label each, got one of shape {array.shape}: if it is"
                 " one-hot, give `dataset` the index, label.argmax(), and call"
-                " torch.nn.functional.one_hot on each batch."
+                " torch.nn.functional.one_hot on each batch. An item has one class here."
             )
         return array.item()
     if isinstance(label, np.generic):

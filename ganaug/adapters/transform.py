@@ -25,7 +25,7 @@ from ganaug.data.weights import DEFAULT_SYNTHETIC_SHARE
 from ganaug.selection.recommend import Recommendation
 
 # A call of the transform takes a few microseconds, so these are made once.
-CPU, SCALAR_LABEL_TYPES = torch.device("cpu"), (int, str)
+CPU, SCALAR_LABEL_TYPES = torch.device("cpu"), (int, str, np.integer)
 IMAGE_TENSORS = (Tensor, tv_tensors.Image)  # these very types: masks and videos are Tensors too
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 import torch
+from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as tvf
 
@@ -101,6 +102,11 @@ def channels_first(images: Any) -> Tensor:
         return images if images.ndim == 4 else images[:, None]
     images = torch.from_numpy(images)
     return images.permute(0, 3, 1, 2).contiguous() if images.ndim == 4 else images[:, None]
+
+
+def is_image(value: Any) -> bool:
+    """Return whether a value is an image: a PIL image, or an ndarray or Tensor of 2 dimensions or more."""
+    return isinstance(value, Image.Image) or (isinstance(value, Tensor | np.ndarray) and value.ndim >= 2)
 
 
 def is_image_dtype(image: Tensor) -> bool:

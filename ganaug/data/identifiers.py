@@ -31,9 +31,9 @@ def warn_of_identifiers(X: Any) -> None:
     for data in iter_columns(X) if len(X) >= MIN_ROWS else ():
         if _is_identifier(data):
             warnings.warn(
-                f"Column {data.name!r} of `X` looks like an identifier: its integers all differ, and number"
-                " the rows. It is learned like any other number. If it only names the rows, drop it before"
-                f" fit: {data.how_to_drop}.",
+                f"Column {data.name!r} of `X` looks like an identifier: its integers all differ, and"
+                " are in order or without gaps. It is learned like any other number. If it only names the"
+                f" rows, drop it before fit: {data.how_to_drop}.",
                 stacklevel=5,  # at the call of `fit`
             )
 

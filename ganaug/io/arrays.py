@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
-from ganaug.data.containers import as_container, is_dataframe
+from ganaug.data.containers import as_container, is_dataframe, is_image
 from ganaug.data.labels import check_labels
 from ganaug.io import hdf5
 from ganaug.io.disk import printable
@@ -151,22 +151,19 @@ def _advice(source: Any) -> str:
     return ""
 
 
-def _is_image(value: Any) -> bool:
-    return isinstance(value, Image.Image) or (isinstance(value, np.ndarray | Tensor) and value.ndim >= 2)
-
-
 def _are_items(source: Any) -> bool:
     """Return whether a pair is a list of two items (image, label), and not (X, y)."""
     return isinstance(source, list) and all(
-        isinstance(item, tuple) and len(item) == 2 and _is_image(item[0]) for item in source
+        isinstance(item, tuple) and len(item) == 2 and is_image(item[0]) for item in source
     )
 
 
 def _images_or_container(X: Any, size: tuple[int, int] | None, mode: str | None) -> Any:
     """Return `X` as a container; the images of a list, which may differ in size and kind, as one array."""
-    if isinstance(X, list | tuple) and X and all(map(_is_image, X)):
+    if isinstance(X, list | tuple) and X and all(map(is_image, X)):
         kinds = {(image.size, image.mode) if isinstance(image, Image.Image) else image.shape for image in X}
-        if len(kinds) > 1 or mode is not None or (isinstance(X[0], Tensor) and X[0].ndim == 3):
+        indirect = any(isinstance(image, Image.Image) and image.mode not in MODES for image in X)
+        if len(kinds) > 1 or indirect or mode is not None or (isinstance(X[0], Tensor) and X[0].ndim == 3):
             return _stack([_convert_item(image, size, mode, f"item {i}") for i, image in enumerate(X)], mode)
     _refuse_mode(mode, "arrays")
     return as_container(X)
