@@ -49,7 +49,7 @@ def export_images(path: str | Path, folder: str | Path) -> int:
         raise FileExistsError(f"{printable(folder)} exists: name a new folder.")
     names = [str(label) for label in data.classes]
     for name in names:
-        if name in ("", ".", "..") or set(name) & set('/\\:*?"<>|\0') or len(set(names)) < len(names):
+        if name in ("", ".", "..") or set(name) & set('/\\:*?"<>|\0'):
             raise ValueError(f"Class {name!r} can't be the name of a folder.")
     image = data[0][0]
     if image.dtype.itemsize != 1 or image.ndim != 3 or image.shape[0] not in (1, 3, 4):

@@ -13,7 +13,7 @@ from ganaug.io.disk import locked
 from ganaug.io.folders import HDF5_SUFFIXES, MODEL_FILES, check_source, identity
 
 # What a command may replace begins so; the expressions are searched in the first kilobyte of a file.
-HDF5_START, PNG_START = rb"\A\x89HDF\r\n\x1a\n", rb"\A\x89PNG\r\n\x1a\n"
+HDF5_START, PNG_START = rb"\A" + re.escape(journal.HDF5_SIGNATURE), rb"\A\x89PNG\r\n\x1a\n"
 PAGE_START = rb"<title>ganaug report</title>"
 MODEL_STARTS = {
     "config.json": rb'"ganaug": "',

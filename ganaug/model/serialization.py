@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ganaug.data.tables import TableCodec
 from ganaug.io.disk import atomic_write, locked, printable, read_regular
+from ganaug.io.folders import MODEL_FILES
 from ganaug.model.config import MAX_CONFIG_SIZE, check_config, classes_from_config
 from ganaug.model.estimator import set_feature_names
 from ganaug.model.fitting import (
@@ -31,7 +32,7 @@ from ganaug.model.generator import TrainedGenerator, n_members_per_architecture
 from ganaug.model.parameters import CODECS, NOT_SAVED, AnyCodec, lookup_architectures, resolve
 from ganaug.networks import Architecture
 
-CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
+CONFIG_FILE, WEIGHTS_FILE = MODEL_FILES
 FORMAT_VERSION = 6
 # Tensors of the data, which generators of several architectures have in common: written once.
 SHARED_TENSORS = ("labels", "rows")
@@ -139,7 +140,7 @@ def write_model(folder: Path, config: dict[str, Any], tensors: dict[str, Tensor]
 
 def check_model(folder: Path) -> None:
     """Raise FileNotFoundError if `folder` holds no model, ValueError if its files are pipes or folders."""
-    for name in (CONFIG_FILE, WEIGHTS_FILE):
+    for name in MODEL_FILES:
         if not os.path.lexists(folder / name):
             raise FileNotFoundError(f"{folder} is not a saved model: it has no {name}.")
         if not (folder / name).is_file():
