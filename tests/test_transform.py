@@ -18,7 +18,7 @@ from torchvision.transforms import v2
 
 from ganaug import ConditionalGAN, GANAugment, HDF5Dataset, write_hdf5
 from ganaug.selection.candidates import Candidate
-from ganaug.selection.recommend import Recommendation
+from ganaug.selection.recommendation import Recommendation
 
 
 class Shades(Dataset):
@@ -595,3 +595,23 @@ def test_a_pickle_holds_no_real_image(tmp_path):
     assert new[labels == 1].min() >= 250
     assert new[labels == 0].max() < 5
     assert augment(images[0], 1)[0].min() >= 250
+
+
+@pytest.mark.parametrize(
+    ("smallest", "expected"), [(2, 0.8), (150, 0.8), (325, 0.4), (500, 0.0), (9000, 0.0)]
+)
+def test_the_share_falls_to_none_where_real_images_are_enough(smallest, expected):
+    class Trained(StripeGenerator):
+        class_counts_ = np.array([10_000, smallest])
+
+    class Gate(StripeGenerator):
+        gan_ = Trained([0, 1])
+
+    for generator in (Trained([0, 1]), Gate([0, 1])):
+        augment = GANAugment(generator, pool_size=4)
+        X, y = torch.full((4000, 1, 8, 8), 77, dtype=torch.uint8), torch.arange(4000) % 2
+        replaced = (augment(X, y)[0] != X).flatten(1).any(1)
+        for label in (0, 1):
+            assert float(replaced[y == label].float().mean()) == pytest.approx(expected, abs=0.04)
+    # Of what doesn't say how many there were, as a file, it stays.
+    assert GANAugment(StripeGenerator([0, 1]), pool_size=4)._class_p.tolist() == [0.8, 0.8]

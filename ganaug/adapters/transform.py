@@ -20,9 +20,9 @@ from ganaug.adapters.layouts import as_tree, find_labels, flatten, image_index, 
 from ganaug.adapters.pool import ImagePool, sample_template
 from ganaug.data.containers import channels_first, check_image_range, images_like
 from ganaug.data.labels import expand_probabilities, label_indices
-from ganaug.data.protocol import ConditionalGenerator, check_generator, check_mode
-from ganaug.data.weights import DEFAULT_SYNTHETIC_SHARE
-from ganaug.selection.recommend import Recommendation
+from ganaug.data.protocol import ConditionalGenerator, check_generator, check_mode, training_counts
+from ganaug.data.weights import DEFAULT_SYNTHETIC_SHARE, automatic_shares
+from ganaug.selection.recommendation import Recommendation
 
 # A call of the transform takes a few microseconds, so these are made once.
 CPU, SCALAR_LABEL_TYPES = torch.device("cpu"), (int, str, np.integer)
@@ -48,10 +48,12 @@ class GANAugment(v2.Transform):
         of `write_hdf5`, whose synthetic images are the pool; images of classes of which it has none are
         not replaced. Synthetic images must have the height, width and channels of those that come in.
     p : "auto", float in [0, 1], dict of label to float, or Recommendation, default="auto"
-        How often an image is replaced. "auto": 0.8 in every class. A `Recommendation` of
-        `recommend_counts` gives each class its synthetic share, for a loader that draws every
-        class equally often. If `p` differs between classes, a classifier learns to distinguish synthetic
-        from real images and takes that for the class; docs/recipe.md has the measurements.
+        How often an image is replaced. "auto": the same in every class, by how many images of the smallest
+        one a `ConditionalGAN` was trained on: 0.8 up to 150, 0 from 500 on, in between less the more there
+        are. Of other generators and of files: 0.8. A `Recommendation` of `recommend_counts` gives each
+        class its synthetic share, for a loader that draws every class equally often. If `p` differs between
+        classes, a classifier learns to distinguish synthetic from real images and takes that for the class;
+        docs/recipe.md has the measurements.
     labels_getter : "default" or callable, default="default"
         How to find the labels in a sample. "default": as torchvision does, the item after the image in a
         tuple or list; in a dict, or in the dict that this item is, the value under "labels", else "label",
@@ -124,7 +126,8 @@ class GANAugment(v2.Transform):
         check_mode(mode, strength, self._gan)
         self.classes_ = (self._pool or self._gan).classes_
         class_p: Any = p.synthetic_share if isinstance(p, Recommendation) else p
-        class_p = DEFAULT_SYNTHETIC_SHARE if isinstance(class_p, str) and class_p == "auto" else class_p
+        if isinstance(class_p, str) and class_p == "auto":
+            class_p = _automatic_p(self._gan)
         self._class_p = torch.from_numpy(np.array(expand_probabilities(class_p, self.classes_, "p")))
         if mode == "replace" and size != 0 and self._gan is not None:
             self._pool = ImagePool.from_generator(self._gan, (self._class_p > 0).numpy(), size, random_state)
@@ -284,6 +287,13 @@ class GANAugment(v2.Transform):
                 f"Images must have the synthetic ones' (channels, height, width), {wanted}, got {got}:"
                 f" {advice}."
             )
+
+
+def _automatic_p(gan: Any) -> dict[Any, float] | float:
+    counts = None if gan is None else training_counts(gan)
+    if counts is None:
+        return DEFAULT_SYNTHETIC_SHARE
+    return dict(zip(gan.classes_.tolist(), automatic_shares(np.asarray(counts)).tolist(), strict=True))
 
 
 def _check_classes(classes: Any, known: np.ndarray) -> None:

@@ -46,3 +46,13 @@ def check_generator(gan: Any) -> None:
             "`gan` must be a fitted ConditionalGAN or QualityGate, or have `classes_` and `sample`, got"
             f" {gan!r}."
         )
+
+
+def training_counts(gan: Any) -> np.ndarray | None:
+    """Return how many samples of each class a generator was trained on, or None if it doesn't say.
+
+    Of a gate, what its generator was.
+    """
+    while not hasattr(gan, "class_counts_") and hasattr(gan, "gan_"):
+        gan = gan.gan_
+    return getattr(gan, "class_counts_", None)

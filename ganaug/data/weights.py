@@ -1,4 +1,4 @@
-"""Class-balanced sample weights, with a given share of each class for synthetic samples."""
+"""How often samples are drawn: shares of synthetic ones, even class sizes, and class-balanced weights."""
 
 from __future__ import annotations
 
@@ -7,8 +7,75 @@ from typing import Any
 
 import numpy as np
 
-# It did best in benchmarks/README.md.
+# It did best in benchmarks/README.md, where the smallest class is poor.
 DEFAULT_SYNTHETIC_SHARE = 0.8
+# Up to the first number of images of the smallest class it is taken whole, from the second on nothing of it.
+FEW_IMAGES, ENOUGH_IMAGES = 150, 500
+
+
+def even_counts(counts: np.ndarray, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return what makes all classes equally large, with a given share of synthetic samples in each.
+
+    Where only poor classes have synthetic samples, a classifier takes whatever shows that a sample is
+    synthetic for the mark of those classes. So real samples are repeated where a class has too few.
+
+    Parameters
+    ----------
+    counts : ndarray of shape (n_classes,), int
+        Real samples. A class that has none gets none.
+    shares : ndarray of shape (n_classes,)
+        In [0, 1).
+
+    Returns
+    -------
+    n_repeated, n_synthetic : ndarray of shape (n_classes,), int
+        How many real samples of each class are to be repeated, and how many synthetic ones added.
+
+    Examples
+    --------
+    >>> even_counts(np.array([40, 10]), np.array([0.5, 0.5]))
+    (array([ 0, 30]), array([40, 40]))
+    """
+    total = round((counts / (1 - shares)).max())
+    n_synthetic = np.where(counts > 0, np.minimum(np.rint(shares * total).astype(int), total - counts), 0)
+    return np.where(counts > 0, total - n_synthetic - counts, 0), n_synthetic
+
+
+def in_turns(labels: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Return so many indices into `labels` of each class, its own in turns; class by class.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n,)
+        Class indices.
+    counts : ndarray of shape (n_classes,), int
+    """
+    return np.concatenate([np.resize(np.flatnonzero(labels == c), n) for c, n in enumerate(counts)])
+
+
+def filling_shares(counts: np.ndarray) -> np.ndarray:
+    """Return the shares by which `even_counts` fills every class up to the largest, and repeats nothing."""
+    return 1 - counts / counts.max()
+
+
+def automatic_shares(counts: np.ndarray) -> np.ndarray:
+    """Return the share of each class's draws that is to be synthetic, by how many real images there are.
+
+    It is 0.8 if the smallest class has 150 images or fewer, 0 if it has 500 or more, and falls evenly
+    between the two. It is the same in all classes; see `even_counts`.
+
+    Parameters
+    ----------
+    counts : ndarray of shape (n_classes,), int
+        Real images of each class. Those of which there are none don't count, and get 0.
+
+    Returns
+    -------
+    ndarray of shape (n_classes,)
+    """
+    smallest = counts[counts > 0].min(initial=ENOUGH_IMAGES)
+    share = np.interp(smallest, (FEW_IMAGES, ENOUGH_IMAGES), (DEFAULT_SYNTHETIC_SHARE, 0.0))
+    return np.where(counts > 0, share, 0.0)
 
 
 def balanced_weights(y: np.ndarray, synthetic: np.ndarray, share: Mapping[Any, float]) -> np.ndarray:
