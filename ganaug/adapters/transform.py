@@ -18,10 +18,11 @@ from torchvision.transforms.v2 import functional as tvf
 
 from ganaug.adapters.layouts import as_tree, find_labels, flatten, image_index, label_column
 from ganaug.adapters.pool import ImagePool, sample_template
+from ganaug.adapters.rates import automatic_p
 from ganaug.data.containers import channels_first, check_image_range, images_like
 from ganaug.data.labels import expand_probabilities, label_indices
-from ganaug.data.protocol import ConditionalGenerator, check_generator, check_mode, training_counts
-from ganaug.data.weights import DEFAULT_SYNTHETIC_SHARE, automatic_shares
+from ganaug.data.protocol import ConditionalGenerator, check_generator, check_mode
+from ganaug.data.weights import DEFAULT_SYNTHETIC_SHARE
 from ganaug.selection.recommendation import Recommendation
 
 # A call of the transform takes a few microseconds, so these are made once.
@@ -127,7 +128,7 @@ class GANAugment(v2.Transform):
         self.classes_ = (self._pool or self._gan).classes_
         class_p: Any = p.synthetic_share if isinstance(p, Recommendation) else p
         if isinstance(class_p, str) and class_p == "auto":
-            class_p = _automatic_p(self._gan)
+            class_p = DEFAULT_SYNTHETIC_SHARE if self._gan is None else automatic_p(self._gan)
         self._class_p = torch.from_numpy(np.array(expand_probabilities(class_p, self.classes_, "p")))
         if mode == "replace" and size != 0 and self._gan is not None:
             self._pool = ImagePool.from_generator(self._gan, (self._class_p > 0).numpy(), size, random_state)
@@ -287,13 +288,6 @@ class GANAugment(v2.Transform):
                 f"Images must have the synthetic ones' (channels, height, width), {wanted}, got {got}:"
                 f" {advice}."
             )
-
-
-def _automatic_p(gan: Any) -> dict[Any, float] | float:
-    counts = None if gan is None else training_counts(gan)
-    if counts is None:
-        return DEFAULT_SYNTHETIC_SHARE
-    return dict(zip(gan.classes_.tolist(), automatic_shares(np.asarray(counts)).tolist(), strict=True))
 
 
 def _check_classes(classes: Any, known: np.ndarray) -> None:
