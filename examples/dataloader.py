@@ -1,34 +1,34 @@
-"""Synthetic images in a DataLoader: each batch trades some real images for synthetic ones."""
+"""A DataLoader of real and synthetic images: small classes a little more often, images mixed in pairs."""
 
 import argparse
-from functools import partial
 
+import numpy as np
 import torch
 from sklearn.datasets import load_digits
-from torch.utils.data import DataLoader, TensorDataset, WeightedRandomSampler, default_collate
-from torchvision.transforms import v2
+from torch import nn
 
-from ganaug import ConditionalGAN, GANAugment
-
-
-def collate(transform, items):
-    return transform(*default_collate(items))
+from ganaug import ConditionalGAN, augmented_loader
 
 
 def main(steps: int | str) -> None:
     digits = load_digits()
-    keep = (digits.target != 9) | (torch.arange(len(digits.target)).numpy() % 10 == 0)  # few nines
-    images = torch.from_numpy(digits.images[keep] / 16).float()[:, None]
-    labels = torch.from_numpy(digits.target[keep])
-
+    rare = (digits.target == 9) & (np.arange(len(digits.target)) % 10 != 0)  # few nines are kept
+    train = ~rare & (np.arange(len(digits.target)) < 900)
+    images, labels = (digits.images[train] / 16).astype(np.float32), digits.target[train]
     gan = ConditionalGAN(steps=steps, random_state=0, verbose=True).fit(images, labels)
-    augment = v2.Compose([GANAugment(gan), v2.Normalize(mean=[0.3], std=[0.35])])
+    loader = augmented_loader((images, labels), gan, batch_size=64)
 
-    data, weights = TensorDataset(images, labels), 1 / labels.bincount()[labels]
-    balanced = WeightedRandomSampler(weights.tolist(), num_samples=len(labels))  # classes equally often
-    loader = DataLoader(data, batch_size=64, sampler=balanced, collate_fn=partial(collate, augment))
-    for batch, batch_labels in loader:
-        print(tuple(batch.shape), batch_labels.bincount(minlength=10).tolist())
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    for _ in range(10):
+        for batch, soft_labels in loader:
+            loss = nn.functional.cross_entropy(model(batch), soft_labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    unseen = torch.from_numpy(digits.images[900:] / 16).float()
+    right = model(unseen).argmax(1) == torch.from_numpy(digits.target[900:])
+    print(f"{right.float().mean():.1%} of the digits that were not trained on are recognised")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ganaug.adapters.dataset import AugmentedDataset
+    from ganaug.adapters.loader import augmented_loader
     from ganaug.adapters.resample import GANOverSampler
     from ganaug.adapters.transform import GANAugment
     from ganaug.evaluation.quality import quality_report
@@ -31,6 +32,7 @@ _MODULES = {
     "PENALTIES": "training.losses",
     "QualityGate": "selection.gate",
     "as_arrays": "io.arrays",
+    "augmented_loader": "adapters.loader",
     "quality_report": "evaluation.quality",
     "recommend_counts": "selection.recommend",
     "write_hdf5": "io.writing",
@@ -47,6 +49,7 @@ __all__ = [
     "HDF5Dataset",
     "QualityGate",
     "as_arrays",
+    "augmented_loader",
     "quality_report",
     "recommend_counts",
     "write_hdf5",
