@@ -27,7 +27,7 @@ from torchvision.transforms import v2
 
 from ganaug import AugmentedDataset, ConditionalGAN, HDF5Dataset, as_arrays, write_hdf5
 from ganaug.selection.candidates import Candidate
-from ganaug.selection.recommend import Recommendation
+from ganaug.selection.recommendation import Recommendation
 
 N_REAL = [9, 3]
 
@@ -38,13 +38,18 @@ def tensors(kind=lambda X: X, labels=lambda y: y):
     return TensorDataset(kind(X), labels(torch.arange(2).repeat_interleave(torch.tensor(N_REAL))))
 
 
+def filled(dataset, gan, counts="balance", *arguments, **options):
+    """An AugmentedDataset that is filled up: only the small class has synthetic images."""
+    return AugmentedDataset(dataset, gan, counts, *arguments, **options)
+
+
 def generator(classes=(0, 1)):
     return StripeGenerator(classes, (8, 10, 3))
 
 
 def test_real_items_first_then_what_lacks_to_balance():
     real = tensors()
-    data = AugmentedDataset(real, generator(), random_state=0)
+    data = filled(real, generator(), random_state=0)
     assert len(data) == 18
     assert data.synthetic.tolist() == [False] * 12 + [True] * 6
     assert data.labels.tolist() == [0] * 9 + [1] * 9
@@ -59,18 +64,49 @@ def test_real_items_first_then_what_lacks_to_balance():
 
 
 @pytest.mark.parametrize(
+    ("share", "size", "n_synthetic"), [(None, 45, 36), (0.5, 18, 9), (0, 9, 0), ({1: 0.5}, 9, [0, 4])]
+)
+def test_by_default_all_classes_are_even_and_have_the_same_share(share, size, n_synthetic, monkeypatch):
+    monkeypatch.setattr("ganaug.adapters.pool.MIN_PER_CLASS", 2)
+    monkeypatch.setattr("ganaug.adapters.pool.DEFAULT_PER_CLASS", 10)
+    real = tensors()
+    data = AugmentedDataset(real, generator(), synthetic_share=share)
+    assert np.bincount(data.labels).tolist() == [size, size]
+    n_synthetic = n_synthetic if isinstance(n_synthetic, list) else [n_synthetic, n_synthetic]
+    assert np.bincount(data.labels[data.synthetic], minlength=2).tolist() == n_synthetic
+    assert data.sample_weight == pytest.approx(np.full(2 * size, sum(N_REAL) / (2 * size)))
+    # Real items first, then those that are repeated, in turns.
+    assert data.source[: sum(N_REAL)].tolist() == list(range(sum(N_REAL)))
+    repeats = np.bincount(data.source[~data.synthetic & (data.labels == 1)])[-3:]
+    assert repeats.max() - repeats.min() <= 1
+    for i in np.flatnonzero(~data.synthetic):
+        image, label = data[i]
+        assert image.max() == 0
+        assert label == data.labels[i]
+    synthetic = [data[i][0] for i in np.flatnonzero(data.synthetic & (data.labels == 1))]
+    assert all(image.min() >= 250 for image in synthetic)
+    # No more are generated than a pool holds.
+    assert len({image.numpy().tobytes() for image in synthetic}) == min(10, len(synthetic))
+
+
+def test_all_synthetic_is_not_even():
+    with pytest.raises(ValueError, match="below 1"):
+        AugmentedDataset(tensors(), generator(), synthetic_share=1.0)
+
+
+@pytest.mark.parametrize(
     ("counts", "n_new"),
     [(4, [4, 4]), ({1: 7}, [0, 7]), ("balance", [0, 6]), (0, [0, 0]), ({0: 0}, [0, 0])],
 )
 def test_counts(counts, n_new):
-    data = AugmentedDataset(tensors(), generator(), counts)
+    data = filled(tensors(), generator(), counts)
     assert np.bincount(data.labels[data.synthetic], minlength=2).tolist() == n_new
     assert len(list(data)) == sum(N_REAL) + sum(n_new)
 
 
 def test_weights_draw_classes_evenly_and_synthetic_rows_by_their_share():
     for share, expected in ((None, [0.0, 6 / 9]), (0.25, [0.0, 0.25]), ({1: 0.9}, [0.0, 0.9])):
-        data = AugmentedDataset(tensors(), generator(), synthetic_share=share)
+        data = filled(tensors(), generator(), synthetic_share=share)
         weight = data.sample_weight / data.sample_weight.sum()
         for label in (0, 1):
             assert weight[data.labels == label].sum() == pytest.approx(0.5)
@@ -82,7 +118,7 @@ def test_weights_draw_classes_evenly_and_synthetic_rows_by_their_share():
 
 def test_as_recommended():
     advice = Recommendation(np.array([0, 1]), np.array(N_REAL), Candidate("2x", 0.8), [], "", 1.0)
-    data = AugmentedDataset(tensors(), generator(), advice)
+    data = filled(tensors(), generator(), advice)
     assert np.bincount(data.labels[data.synthetic]).tolist() == [18, 6]
     weight = data.sample_weight / data.sample_weight.sum()
     assert weight[data.synthetic].sum() == pytest.approx(0.8)
@@ -95,7 +131,7 @@ def test_synthetic_items_are_of_the_kind_of_real_ones(kind):
             image, label = super().__getitem__(i)
             return kind(image), int(label)
 
-    data = AugmentedDataset(Pairs(*tensors().tensors), generator())
+    data = filled(Pairs(*tensors().tensors), generator())
     (real, label), (synthetic, other) = data[0], data[-1]
     assert type(synthetic) is type(real)
     assert synthetic.dtype == real.dtype
@@ -114,13 +150,13 @@ def test_an_image_folder_with_its_transforms(classes, image_folder):
         v2.Compose([v2.Resize((8, 10)), v2.ToImage(), v2.ToDtype(torch.float32, scale=True)]),
         target_transform=lambda label: label + 10,
     )
-    data = AugmentedDataset(folder, generator(classes), 3)
+    data = filled(folder, generator(classes), 3)
     assert data.labels.tolist() == [classes[i] for i in (0, 0, 0, 1, 1, 0, 0, 0, 1, 1, 1)]
     image, label = data[10]
     assert isinstance(image, tv_tensors.Image)
     assert image.min() > 0.95
     assert label == 11
-    assert AugmentedDataset(ImageFolder(image_folder), generator(classes), 0)[0][0].size == (12, 10)
+    assert filled(ImageFolder(image_folder), generator(classes), 0)[0][0].size == (12, 10)
 
 
 def test_a_subset_shares_the_transforms_of_what_it_is_of(image_folder):
@@ -129,7 +165,7 @@ def test_a_subset_shares_the_transforms_of_what_it_is_of(image_folder):
     )
     folder = ImageFolder(image_folder, transform, target_transform=lambda label: label + 10)
     for part in (Subset(folder, [1, 4, 5]), Subset(Subset(folder, [0, 1, 4, 5]), [1, 2, 3])):
-        data = AugmentedDataset(part, generator(["cat", "dog"]))
+        data = filled(part, generator(["cat", "dog"]))
         assert data.labels.tolist() == ["cat", "dog", "dog", "cat"]
         assert data[3][0].max() < -1.9  # black, normalised
         assert data[3][1] == data[0][1] == 10
@@ -143,22 +179,22 @@ def test_labels_of_items_are_not_changed_again():
             image, label = super().__getitem__(i)
             return image, self.target_transform(int(label))
 
-    data = AugmentedDataset(Items(*tensors().tensors), generator((10, 11)))
+    data = filled(Items(*tensors().tensors), generator((10, 11)))
     assert data[-1][1] == 11
 
 
 def test_grey_and_flat_images(image_folder):
     folder = ImageFolder(image_folder, v2.Compose([v2.Resize((8, 10)), v2.PILToTensor()]))
-    data = AugmentedDataset(folder, StripeGenerator([0, 1], (8, 10)), 1)
+    data = filled(folder, StripeGenerator([0, 1], (8, 10)), 1)
     assert data[-1][0].shape == data[0][0].shape == (3, 8, 10)
     flat = TensorDataset(torch.zeros(12, 8, 10, dtype=torch.uint8), tensors().tensors[1])
-    assert AugmentedDataset(flat, StripeGenerator([0, 1], (8, 10)))[-1][0].shape == (8, 10)
+    assert filled(flat, StripeGenerator([0, 1], (8, 10)))[-1][0].shape == (8, 10)
 
 
 def test_a_file_of_synthetic_images(tmp_path):
     write_hdf5(generator((1, 2)), tmp_path / "x.h5", {1: 4, 2: 2}, random_state=0)
     file = HDF5Dataset(tmp_path / "x.h5", transform=lambda image: image.float() / 255)
-    data = AugmentedDataset(file, generator((0, 1, 2)))
+    data = filled(file, generator((0, 1, 2)))
     assert sorted(data.labels.tolist()) == [1] * 4 + [2] * 4
     image, label = data[-1]
     assert image.dtype == torch.float32
@@ -169,7 +205,7 @@ def test_a_file_of_synthetic_images(tmp_path):
 def test_labels_of_a_file_are_those_of_the_generator(dtype, tmp_path):
     """Not its class indices, whatever the integers."""
     write_hdf5(generator(np.array([1, 2, 3], dtype)), tmp_path / "x.h5", {2: 4, 3: 2}, random_state=0)
-    data = AugmentedDataset(HDF5Dataset(tmp_path / "x.h5"), generator(np.array([1, 2, 3], dtype)))
+    data = filled(HDF5Dataset(tmp_path / "x.h5"), generator(np.array([1, 2, 3], dtype)))
     assert sorted(data.labels.tolist()) == [2] * 4 + [3] * 4
     levels = [float(data[i][0].float().mean()) for i in range(len(data))]
     assert levels == pytest.approx([125 * (label - 1) for label in data.labels.tolist()], abs=5)
@@ -182,12 +218,12 @@ def test_global_random_state_is_left_alone():
             return super().__getitem__(i)
 
     before = torch.get_rng_state()
-    AugmentedDataset(Random(*tensors().tensors), generator())
+    filled(Random(*tensors().tensors), generator())
     assert torch.equal(before, torch.get_rng_state())
 
 
 def test_in_workers_splits_and_concatenations():
-    data = AugmentedDataset(tensors(), generator())
+    data = filled(tensors(), generator())
     first, rest = random_split(data, [10, 8], generator=torch.Generator().manual_seed(0))
     both = ConcatDataset([first, rest, pickle.loads(pickle.dumps(data))])
     loader = DataLoader(both, batch_size=9, num_workers=2)
@@ -229,7 +265,7 @@ def test_in_workers_splits_and_concatenations():
 )
 def test_bad_parameters(options, message):
     with pytest.raises(ValueError, match=message):
-        AugmentedDataset(**{"dataset": tensors(), "gan": generator((0, 1, 2)), **options})
+        filled(**{"dataset": tensors(), "gan": generator((0, 1, 2)), **options})
 
 
 class Brighter(StripeGenerator):
@@ -245,7 +281,7 @@ class Brighter(StripeGenerator):
 def test_variations_of_a_folder(image_folder):
     data = ImageFolder(image_folder, transform=v2.Compose([v2.Resize((8, 8)), v2.ToImage()]))
     subset = Subset(data, [5, 0, 1, 4])
-    augmented = AugmentedDataset(
+    augmented = filled(
         subset, Brighter(["cat", "dog"], (8, 8, 3)), counts={"cat": 3, "dog": 1}, mode="vary", strength=7
     )
     assert augmented.source.tolist() == [0, 1, 2, 3, 1, 2, 1, 0]
@@ -259,14 +295,11 @@ def test_variations_of_a_folder(image_folder):
 
 def test_variations_of_tensors_of_another_kind():
     X, y = torch.full((6, 1, 8, 8), 0.2), torch.tensor([0, 1] * 3)
-    data = AugmentedDataset(TensorDataset(X, y), Brighter([0, 1]), counts=2, mode="vary", strength=51)
+    data = filled(TensorDataset(X, y), Brighter([0, 1]), counts=2, mode="vary", strength=51)
     assert data.source[6:].tolist() == [0, 2, 1, 3]
     assert data[-1][0].dtype == torch.float32
     assert data[-1][0].unique().tolist() == pytest.approx([0.4])
-    assert (
-        AugmentedDataset(TensorDataset(X, y), StripeGenerator([0, 1]), counts=2).source[6:].tolist()
-        == [-1] * 4
-    )
+    assert filled(TensorDataset(X, y), StripeGenerator([0, 1]), counts=2).source[6:].tolist() == [-1] * 4
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float64])
@@ -275,14 +308,14 @@ def test_variations_of_arrays_behind_a_transform(dtype, channels):
     scale = 255 if dtype == np.uint8 else 1
     dataset = Attributed([], torch.as_tensor, lambda _: np.full((8, 8, *channels), 0.2 * scale, dtype))
     gan = Brighter([0, 1], (8, 8, *channels))
-    data = AugmentedDataset(dataset, gan, counts=1, mode="vary", strength=51)
+    data = filled(dataset, gan, counts=1, mode="vary", strength=51)
     assert data[-1][0].shape == (8, 8, *channels)
     assert (data[-1][0] / scale).unique().tolist() == pytest.approx([0.4])
 
 
 def test_a_gan_varies_a_data_set(fitted, stripes):
     X, y = torch.from_numpy(stripes[0])[:, None], torch.from_numpy(stripes[1])
-    data = AugmentedDataset(TensorDataset(X, y), fitted, counts="balance", mode="vary", random_state=0)
+    data = filled(TensorDataset(X, y), fitted, counts="balance", mode="vary", random_state=0)
     assert np.bincount(data.labels).tolist() == [40, 40, 40]
     assert data[-1][0].dtype == torch.uint8
     assert data[-1][0].shape == (1, 8, 8)
@@ -298,7 +331,7 @@ class Labelled(TensorDataset):
 
 @pytest.mark.parametrize("targets", [[1] * 4 + [3] * 2, [0] * 4 + [2] * 2])
 def test_labels_that_are_classes_or_indices_into_them(targets):
-    data = AugmentedDataset(Labelled(targets, [1, 2, 3]), generator((1, 2, 3)))
+    data = filled(Labelled(targets, [1, 2, 3]), generator((1, 2, 3)))
     assert data.labels.tolist() == [1] * 4 + [3] * 4
     assert data[-1][1] == targets[-1]
     assert data[-1][0].min() >= 250
@@ -308,25 +341,25 @@ def test_labels_that_may_be_either():
     with pytest.raises(
         ValueError, match=r"such as 1 may be classes of the generator, \[1, 2, 3\], or indices"
     ):
-        AugmentedDataset(Labelled([1] * 4 + [2] * 2, [1, 2, 3]), generator((1, 2, 3)))
+        filled(Labelled([1] * 4 + [2] * 2, [1, 2, 3]), generator((1, 2, 3)))
 
 
 def test_a_generator_that_was_fitted_on_the_indices_of_a_file(tmp_path):
     write_hdf5(generator((8, 9)), tmp_path / "x.h5", {8: 4, 9: 2}, random_state=0)
-    data = AugmentedDataset(HDF5Dataset(tmp_path / "x.h5"), generator((0, 1)))
+    data = filled(HDF5Dataset(tmp_path / "x.h5"), generator((0, 1)))
     assert data.labels.tolist().count(1) == 4
     assert data[-1][0].min() >= 250
     assert data[-1][1] == 1
 
 
 def test_labels_have_the_shape_of_real_ones():
-    data = AugmentedDataset(tensors(labels=lambda y: y[:, None].float()), generator())
+    data = filled(tensors(labels=lambda y: y[:, None].float()), generator())
     assert default_collate([data[0], data[-1]])[1].tolist() == [[0.0], [1.0]]
 
 
 def test_around_another():
-    inner = AugmentedDataset(Labelled([0] * 6 + [1] * 4, ["cat", "dog"]), generator(("cat", "dog")))
-    outer = AugmentedDataset(inner, generator(("cat", "dog")), 5)
+    inner = filled(Labelled([0] * 6 + [1] * 4, ["cat", "dog"]), generator(("cat", "dog")))
+    outer = filled(inner, generator(("cat", "dog")), 5)
     assert [int(outer[i][1]) for i in (0, 11, 12, -1)] == [0, 1, 0, 1]
     assert len(outer) == 22
 
@@ -350,7 +383,7 @@ class Attributed(TensorDataset):
 )
 @pytest.mark.parametrize("kind", [int, torch.as_tensor])
 def test_labels_are_those_of_the_items(labels, kind):
-    data = AugmentedDataset(Attributed(labels, label=kind), generator())
+    data = filled(Attributed(labels, label=kind), generator())
     assert data.labels.tolist() == [data[i][1] for i in range(len(data))] == [0] * 9 + [1] * 9
 
 
@@ -383,7 +416,7 @@ def test_a_transform_gets_what_it_gets_from_the_data_set(kind, white):
     channels = (3,) if 3 in kind(torch.zeros(3, 8, 10, dtype=torch.uint8)).shape else ()
     gan = StripeGenerator((0, 1), (8, 10, *channels))
     for way in (transform, None):
-        data = AugmentedDataset(Attributed(tensors().tensors[1], way, kind), gan)
+        data = filled(Attributed(tensors().tensors[1], way, kind), gan)
         (real, _), (synthetic, _) = data[0], data[-1]
         assert (type(real), real.shape, real.dtype) == (type(synthetic), synthetic.shape, synthetic.dtype)
         assert real.max() == 0
@@ -402,7 +435,7 @@ def test_a_transform_gets_pil_images_of_the_mode_of_the_data_set(mode):
     def kind(image):
         return v2.functional.to_pil_image(image).convert(mode)
 
-    data = AugmentedDataset(Attributed(tensors().tensors[1], transform, kind), generator())
+    data = filled(Attributed(tensors().tensors[1], transform, kind), generator())
     assert data[-1][0].min() >= 250
     assert data[0][0].max() == 0
     assert set(seen) == {mode} or (mode == "P" and seen[-2] == "RGB")  # the generator knows no palette
@@ -427,23 +460,23 @@ def test_a_transform_gets_pil_images_of_the_mode_of_the_data_set(mode):
 def test_images_whose_range_or_kind_synthetic_ones_can_not_have(kind, message):
     dataset = Attributed(tensors().tensors[1], lambda image: np.asarray(image, np.float32) * 0, kind)
     with pytest.raises(ValueError, match=message):
-        AugmentedDataset(dataset, generator())
-    assert len(AugmentedDataset(dataset, generator(), 0)) == 12
+        filled(dataset, generator())
+    assert len(filled(dataset, generator(), 0)) == 12
 
 
 def test_a_transform_that_changes_its_image_in_place():
     dataset = Attributed(tensors().tensors[1], lambda image: image.div_(255), lambda image: image + 255.0)
     with pytest.raises(ValueError, match="values from 255 to 255 before"):
-        AugmentedDataset(dataset, generator())
+        filled(dataset, generator())
 
 
 def test_images_of_two_kinds_or_sizes():
     small, large = (Image.new("RGB", size) for size in ((10, 8), (12, 8)))
     with pytest.raises(ValueError, match="got PIL RGB 8 x 10 for item 0 and PIL RGB 8 x 12 for item 2: conv"):
-        AugmentedDataset([(small, 0), (small, 1), (large, 0)], generator())
+        filled([(small, 0), (small, 1), (large, 0)], generator())
     pairs = [(np.zeros((8, 10, 3), np.uint8), 0), (np.zeros((8, 10, 3)), 1), (np.zeros((8, 10, 3)), 1)]
     with pytest.raises(ValueError, match="got ndarray of uint8 for item 0 and ndarray of float64 for item 1"):
-        AugmentedDataset(pairs, generator())
+        filled(pairs, generator())
 
 
 def photographs(side, transform):
@@ -462,7 +495,7 @@ def photographs(side, transform):
 )
 def test_synthetic_images_are_not_enlarged(side, transform):
     with pytest.raises(ValueError, match=r"8 x 8 pixels, .* enlarges to .*as_arrays\(dataset, size=\("):
-        AugmentedDataset(photographs(side, transform), StripeGenerator([0, 1], (8, 8, 3)))
+        filled(photographs(side, transform), StripeGenerator([0, 1], (8, 8, 3)))
 
 
 @pytest.mark.parametrize(
@@ -475,7 +508,7 @@ def test_synthetic_images_are_not_enlarged(side, transform):
     ],
 )
 def test_synthetic_images_are_made_smaller_or_treated_as_real_ones(side, transform):
-    data = AugmentedDataset(photographs(side, transform), StripeGenerator([0, 1], (8, 8, 3)))
+    data = filled(photographs(side, transform), StripeGenerator([0, 1], (8, 8, 3)))
     assert len(data) == 4
     assert type(data[-1][0]) is type(data[0][0])
 
@@ -508,7 +541,7 @@ TO_FLOAT = v2.Compose([v2.PILToTensor(), v2.Lambda(lambda image: image / 255, to
 def test_a_data_set_that_calls_its_joint_transforms(options, expected):
     dataset = Joint(None, **options)
     before = dict(vars(dataset))
-    data = AugmentedDataset(dataset, generator())
+    data = filled(dataset, generator())
     assert vars(dataset) == before
     (real, label), (synthetic, other) = data[11], data[-1]
     assert type(synthetic) is type(real)
@@ -529,7 +562,7 @@ def test_oxford_pets(joint, tmp_path):
     change = v2.Compose([v2.Resize((8, 10)), TO_FLOAT])
     dataset = OxfordIIITPet(tmp_path, **({"transforms": change} if joint else {"transform": change}))
     for known in (["Abyssinian", "Beagle"], [0, 1]):
-        data = AugmentedDataset(dataset, generator(known))
+        data = filled(dataset, generator(known))
         assert data.labels.tolist() == [known[i] for i in (0, 0, 0, 1, 1, 1)]
         image, label = data[-1]
         assert image.min() > 0.97
@@ -549,13 +582,13 @@ def test_labels_from_before_or_after_the_target_transform():
 
     for labels in (tensors().tensors[1], []):
         for known in ((0, 1), (10, 11)):
-            data = AugmentedDataset(Known(labels), generator(known))
+            data = filled(Known(labels), generator(known))
             assert data.labels.tolist() == [known[0]] * 9 + [known[1]] * 9
             assert data[-1][1] == data[11][1] == 11
         with pytest.raises(
             ValueError, match="before its `target_transform` and after it, such as (0|10) and"
         ):
-            AugmentedDataset(Known(labels), generator((0, 1, 10, 11)))
+            filled(Known(labels), generator((0, 1, 10, 11)))
 
 
 def test_a_data_set_that_keeps_its_items():
@@ -571,7 +604,7 @@ def test_a_data_set_that_keeps_its_items():
     for labels in ([], tensors().tensors[1]):
         dataset = Keeping(labels, lambda image: image / 255)
         for _ in range(2):
-            assert AugmentedDataset(dataset, generator())[-1][0].min() >= 0.98
+            assert filled(dataset, generator())[-1][0].min() >= 0.98
 
 
 def test_a_data_set_that_changes_what_its_transform_returned():
@@ -583,7 +616,7 @@ def test_a_data_set_that_changes_what_its_transform_returned():
     with pytest.raises(
         ValueError, match="item 0 of `dataset` is not what its `transform` returned: do the rest"
     ):
-        AugmentedDataset(Normalised(tensors().tensors[1], lambda image: image / 255), generator())
+        filled(Normalised(tensors().tensors[1], lambda image: image / 255), generator())
 
 
 def test_a_subset_with_a_transform_of_its_own():
@@ -598,7 +631,7 @@ def test_a_subset_with_a_transform_of_its_own():
             return [self[index] for index in indices]
 
     part = Part(tensors(), [0, 1, 9])
-    data = AugmentedDataset(part, generator())
+    data = filled(part, generator())
     assert "transform" not in vars(part)
     assert data[-1][0].min() > 0.95
     assert data[0][0].max() == -1
@@ -635,7 +668,7 @@ def test_labels_keep_their_type(kind, before):
     if before:
         dataset.targets = dataset.tensors[1]
     known = [str(kind(0)), str(kind(1))] if kind is str else [0, 1]
-    data = AugmentedDataset(dataset, generator(known), 1)
+    data = filled(dataset, generator(known), 1)
     for real, synthetic in ((0, 12), (11, 13)):
         label, other = data[real][1], data[synthetic][1]
         assert type(other) is type(label)
@@ -670,7 +703,7 @@ class WithAttributes(TensorDataset):
 )
 @pytest.mark.parametrize("name", ["targets", "labels", "classes"])
 def test_attributes_that_mean_something_else(name, value):
-    data = AugmentedDataset(WithAttributes(**{name: value}), generator())
+    data = filled(WithAttributes(**{name: value}), generator())
     assert data.labels.tolist() == [0] * 9 + [1] * 9
     assert data[-1][1] == 1
 
@@ -686,16 +719,16 @@ def test_attributes_that_raise_or_are_methods():
         def labels(self):
             return [0] * 12
 
-    data = AugmentedDataset(Raises(*tensors().tensors), generator())
+    data = filled(Raises(*tensors().tensors), generator())
     assert data.labels.tolist() == [0] * 9 + [1] * 9
 
 
 @pytest.mark.parametrize("kind", [torch.as_tensor, np.asarray, lambda y: y.tolist()])
 def test_labels_in_a_column(kind):
     column = kind(tensors().tensors[1][:, None])
-    data = AugmentedDataset(WithAttributes(labels=column), generator())
+    data = filled(WithAttributes(labels=column), generator())
     assert data.labels.tolist() == [0] * 9 + [1] * 9
-    data = AugmentedDataset(tensors(labels=lambda y: y[:, None]), generator())
+    data = filled(tensors(labels=lambda y: y[:, None]), generator())
     assert data[-1][1].tolist() == [1]
 
 
@@ -710,24 +743,24 @@ def test_one_hot_labels_come_from_the_target_transform_or_not_at_all():
             image, label = super().__getitem__(index)
             return image, self.target_transform(label)
 
-    data = AugmentedDataset(Pairs(*tensors().tensors), generator())
+    data = filled(Pairs(*tensors().tensors), generator())
     assert data[-1][1].tolist() == [0.0, 1.0]
     with pytest.raises(
         ValueError, match=r"if it is one-hot, give `dataset` the index, label.argmax\(\), and call"
     ):
-        AugmentedDataset(tensors(labels=lambda y: one_hot(y)), generator())
+        filled(tensors(labels=lambda y: one_hot(y)), generator())
     with pytest.raises(ValueError, match="must have one label each, .* got Image"):
-        AugmentedDataset([(Image.new("L", (8, 8)), Image.new("L", (8, 8)))], generator())
+        filled([(Image.new("L", (8, 8)), Image.new("L", (8, 8)))], generator())
 
 
 def test_classes_are_the_labels_of_the_generator_for_each_index():
     for classes in (["dog", "cat"], np.array(["dog", "cat", "eel"])):
-        data = AugmentedDataset(tensors(), generator(["cat", "dog"]), classes=classes)
+        data = filled(tensors(), generator(["cat", "dog"]), classes=classes)
         assert data.labels.tolist() == ["dog"] * 9 + ["cat"] * 9
         assert data[-1][0].max() < 5
         assert data[-1][1] == 1
         assert data.classes is classes
-    data = AugmentedDataset(Labelled([1] * 4 + [2] * 2, [1, 2, 3]), generator((1, 2, 3)), classes=[0, 1, 2])
+    data = filled(Labelled([1] * 4 + [2] * 2, [1, 2, 3]), generator((1, 2, 3)), classes=[0, 1, 2])
     assert data.labels.tolist() == [1] * 4 + [2] * 4
 
 
@@ -744,7 +777,7 @@ def test_classes_are_the_labels_of_the_generator_for_each_index():
 )
 def test_wrong_classes(classes, known, message):
     with pytest.raises(ValueError, match=message):
-        AugmentedDataset(tensors(), generator(list(known)), classes=classes)
+        filled(tensors(), generator(list(known)), classes=classes)
 
 
 @pytest.mark.parametrize("rgb", [False, True])
@@ -758,7 +791,7 @@ def test_medmnist(rgb, tmp_path):
     np.savez(tmp_path / "breastmnist.npz", **arrays)
     for options in ({}, {"target_transform": lambda label: int(label[0])}, {"transform": v2.ToImage()}):
         dataset = medmnist.BreastMNIST("val", root=tmp_path, as_rgb=rgb, **options)
-        data = AugmentedDataset(dataset, StripeGenerator([0, 1], (28, 28)))
+        data = filled(dataset, StripeGenerator([0, 1], (28, 28)))
         assert np.bincount(data.labels).tolist() == [69, 69]
         (image, label), (real, other) = data[-1], data[0]
         assert (type(image), type(label)) == (type(real), type(other))
@@ -786,7 +819,7 @@ def test_rows_of_dicts():
         rows().with_format("numpy"),
         Subset(rows(), range(5)),
     ):
-        data = AugmentedDataset(dataset, generator())
+        data = filled(dataset, generator())
         assert data.labels.tolist() == [0, 0, 0, 1, 1, 1]
         real, synthetic = data[4], data[-1]
         assert list(synthetic) == ["image", "label"]
@@ -795,7 +828,7 @@ def test_rows_of_dicts():
         assert np.asarray(synthetic["image"]).shape == np.asarray(real["image"]).shape
         assert np.asarray(synthetic["image"]).min() >= 250
     names = rows().features["label"].names
-    assert AugmentedDataset(rows(), generator(["cat", "dog"]), classes=names).labels.tolist()[-1] == "dog"
+    assert filled(rows(), generator(["cat", "dog"]), classes=names).labels.tolist()[-1] == "dog"
 
 
 def test_rows_with_a_transform():
@@ -810,7 +843,7 @@ def test_rows_with_a_transform():
     in_place.set_transform(transform)
     wider = rows(number=[1, 2, 3, 4, 5]).with_transform(transform)
     for dataset in (rows(transform), in_place, wider, Subset(rows(transform), [4, 0, 1])):
-        data = AugmentedDataset(dataset, generator())
+        data = filled(dataset, generator())
         synthetic = data[-1]
         assert list(synthetic) == ["pixel_values", "labels"]
         assert synthetic["labels"] == torch.tensor(1)
@@ -820,9 +853,7 @@ def test_rows_with_a_transform():
         assert batch["pixel_values"].shape == (len(data), 3, 8, 10)
         assert batch["labels"].tolist() == data.labels.tolist()
     assert len(set(seen)) == 1
-    varied = AugmentedDataset(
-        rows(transform), Brighter([0, 1], (8, 10, 3)), counts=1, mode="vary", strength=51
-    )
+    varied = filled(rows(transform), Brighter([0, 1], (8, 10, 3)), counts=1, mode="vary", strength=51)
     assert varied[-1]["pixel_values"].unique().tolist() == pytest.approx([0.2])
 
 
@@ -843,13 +874,11 @@ class Dicts(TensorDataset):
 
 def test_dicts_of_an_image_and_a_label():
     for transform in (None, v2.ToDtype(torch.float32, scale=True)):
-        data = AugmentedDataset(Dicts(transform), generator())
+        data = filled(Dicts(transform), generator())
         assert data[-1]["label"] == data[11]["label"] == 1
         assert data[-1]["x"].dtype == data[0]["x"].dtype
         assert data[-1]["x"].float().mean() > 0.97
-    data = AugmentedDataset(
-        Dicts(v2.ToDtype({torch.Tensor: torch.float32}, scale=True), whole=True), generator()
-    )
+    data = filled(Dicts(v2.ToDtype({torch.Tensor: torch.float32}, scale=True), whole=True), generator())
     assert data[-1]["image"].min() > 0.97
     assert data[-1]["label"] == 1
 
@@ -868,7 +897,7 @@ def test_dicts_of_an_image_and_a_label():
 )
 def test_items_of_more_than_an_image_and_a_label(dataset, message):
     with pytest.raises(ValueError, match=message):
-        AugmentedDataset(dataset, generator())
+        filled(dataset, generator())
 
 
 @pytest.mark.parametrize(
@@ -876,7 +905,7 @@ def test_items_of_more_than_an_image_and_a_label(dataset, message):
     [[0, -1], (0, 17), np.array([0, 17]), torch.tensor([0, 17]), slice(0, 18, 17), np.arange(18) % 17 == 0],
 )
 def test_several_indices_give_a_batch(index):
-    data = AugmentedDataset(tensors(), generator())
+    data = filled(tensors(), generator())
     images, labels = data[index]
     assert labels.tolist() == [0, 1]
     assert images.shape == (2, 3, 8, 10)
@@ -888,17 +917,17 @@ def test_several_indices_give_a_batch(index):
 
 @pytest.mark.parametrize("index", [-1, 17, np.int64(17), np.uint8(17), torch.tensor(17), np.array(-1)])
 def test_an_index_of_any_integer_type(index):
-    data = AugmentedDataset(tensors(), generator())
+    data = filled(tensors(), generator())
     assert data[index][0].shape == (3, 8, 10)
     assert data[index][1] == 1
 
 
 @pytest.mark.parametrize("index", [[0, 18], "image", 1.5, [], None, slice(0, 0), [True]])
 def test_what_is_no_index(index):
-    data = AugmentedDataset(tensors(), generator())
+    data = filled(tensors(), generator())
     with pytest.raises(IndexError, match="[Aa]n index must|index 18"):
         data[index]
-    pictures = AugmentedDataset(Attributed([], None, v2.functional.to_pil_image), generator())
+    pictures = filled(Attributed([], None, v2.functional.to_pil_image), generator())
     with pytest.raises(TypeError, match="give `dataset` a transform to Tensors"):
         pictures[[0, 1]]
 
@@ -921,7 +950,7 @@ class Stream(IterableDataset):
 )
 def test_what_is_no_data_set_of_indexed_items(dataset, message):
     with pytest.raises(ValueError, match=message):
-        AugmentedDataset(dataset, generator())
+        filled(dataset, generator())
 
 
 @pytest.mark.parametrize("careful", [True, False])
@@ -939,7 +968,7 @@ def test_a_transform_of_albumentations(careful):
                 image = self.transform(image=image)["image"]
             return image, int(index >= 9)
 
-    data = AugmentedDataset(Arrays(A.Compose([A.InvertImg(p=1), A.ToTensorV2()])), generator())
+    data = filled(Arrays(A.Compose([A.InvertImg(p=1), A.ToTensorV2()])), generator())
     assert [int(data[i][0].float().mean().round(decimals=-1)) for i in (0, -1)] == [260, 0]
     assert data[0][0].shape == data[-1][0].shape == (3, 8, 10)
 
@@ -951,7 +980,7 @@ def test_a_data_set_that_does_more_with_what_its_transform_returns(image_folder)
             return image.contiguous(), label  # which no PIL image has
 
     folder = Batched(image_folder, v2.Compose([v2.Resize((8, 10)), v2.PILToTensor()]))
-    data = AugmentedDataset(folder, generator(["cat", "dog"]), 1)
+    data = filled(folder, generator(["cat", "dog"]), 1)
     assert data[-1][0].shape == data[0][0].shape == (3, 8, 10)
 
 
@@ -974,7 +1003,7 @@ def test_a_data_set_that_kept_some_items_before():
     gan = ConditionalGAN(steps=1, random_state=0).fit(X, np.arange(12) % 2)
     data = Cached()
     data[0], data[3]  # as a user does who looks at some first
-    augmented = AugmentedDataset(data, gan, counts=3, random_state=0)
+    augmented = filled(data, gan, counts=3, random_state=0)
     for image, _ in (augmented[0], augmented[-1], augmented[-4]):
         assert (image.dtype, tuple(image.shape)) == (torch.float32, (1, 8, 8))
         assert 0 <= image.min() <= image.max() <= 1
@@ -987,5 +1016,5 @@ def test_names_of_classes_are_those_before_the_target_transform(tmp_path):
     X, y = as_arrays(tmp_path)
     gan = ConditionalGAN(steps=1, random_state=0).fit(X, np.array(list("abc"))[y])
     folder = ImageFolder(tmp_path, transform=v2.Grayscale(), target_transform=lambda y: int(y == 2))
-    augmented = AugmentedDataset(folder, gan, counts=1, random_state=0)
+    augmented = filled(folder, gan, counts=1, random_state=0)
     assert [label for _, label in (augmented[-3], augmented[-2], augmented[-1])] == [0, 0, 1]

@@ -21,9 +21,41 @@ def quick():
     return ConditionalGAN(steps=2, base_channels=4, latent_dim=4)
 
 
+@pytest.mark.parametrize("share", ["auto", 0.5, 0])
+def test_by_default_images_of_all_classes_are_even_and_have_the_same_share(share, stripes):
+    X, y = stripes
+    sampler = GANOverSampler(quick(), synthetic_share=share, random_state=0)
+    X_out, y_out = sampler.fit_resample(X, y)
+    size, n_synthetic = {"auto": (200, 160), 0.5: (80, 40), 0: (40, 0)}[share]
+    assert np.bincount(y_out).tolist() == [size] * 3
+    synthetic = sampler.synthetic_mask_
+    assert np.bincount(y_out[synthetic], minlength=3).tolist() == [n_synthetic] * 3
+    assert synthetic.tolist() == sorted(synthetic)
+    assert sampler.sampling_strategy_ == {0: size - 40, 1: size - 15, 2: size - 5}
+    assert hasattr(sampler, "gan_") == (share != 0)
+    assert np.array_equal(X_out[:60], X)
+    for label, n in enumerate([40, 15, 5]):
+        own = X_out[~synthetic & (y_out == label)]
+        times = np.unique(own, axis=0, return_counts=True)[1]
+        assert len(times) == n
+        assert times.max() - times.min() <= 1
+
+
+def test_a_share_of_a_table_and_of_another_strategy(stripes):
+    X, y = stripes
+    X_out, y_out = GANOverSampler(quick(), random_state=0).fit_resample(X.reshape(60, 64), y)
+    assert np.bincount(y_out).tolist() == [40] * 3
+    sampler = GANOverSampler(quick(), synthetic_share=0.5, random_state=0)
+    X_out, y_out = sampler.fit_resample(X.reshape(60, 64), y)
+    assert X_out.shape == (240, 64)
+    assert np.bincount(y_out[sampler.synthetic_mask_]).tolist() == [40] * 3
+    with pytest.raises(ValueError, match="`synthetic_share` must be 'auto' unless"):
+        sampler.set_params(sampling_strategy="minority").fit_resample(X, y)
+
+
 def test_originals_first_then_exactly_what_was_missing(stripes):
     X, y = stripes
-    sampler = GANOverSampler(quick(), random_state=0)
+    sampler = GANOverSampler(quick(), sampling_strategy="not majority", random_state=0)
     X_out, y_out = sampler.fit_resample(X, y)
     assert X_out.dtype == np.uint8
     assert X_out.shape == (120, 8, 8)
@@ -35,7 +67,9 @@ def test_originals_first_then_exactly_what_was_missing(stripes):
 
 
 def test_rows_come_from_their_class(stripes):
-    X_out, y_out = GANOverSampler(StripeGenerator([0, 1, 2])).fit_resample(*stripes)
+    X_out, y_out = GANOverSampler(StripeGenerator([0, 1, 2]), sampling_strategy="not majority").fit_resample(
+        *stripes
+    )
     assert (X_out[60:] // 100).max(axis=(1, 2)).tolist() == y_out[60:].tolist()
 
 
@@ -47,7 +81,7 @@ def test_the_default_is_a_gated_gan(stripes, monkeypatch):
     first, again = (sampler.fit_resample(*stripes)[0] for _ in range(2))
     assert isinstance(sampler.gan_, QualityGate)
     assert sampler.gan_.random_state == sampler.gan_.gan.random_state
-    assert sampler.gan_.report_[2]["accepted"] + sampler.gan_.report_[2]["fallback"] == 35
+    assert sampler.gan_.report_[2]["accepted"] + sampler.gan_.report_[2]["fallback"] == 160
     assert np.array_equal(first, again)
 
 
@@ -63,7 +97,7 @@ class Recommendable(BaseEstimator):
         return self.generator_.sample(labels, random_state)
 
 
-@pytest.mark.parametrize(("low", "expected"), [(0.1, [1040, 1040, 1040]), (-0.1, [40, 15, 6])])
+@pytest.mark.parametrize(("low", "expected"), [(0.1, [200, 200, 200]), (-0.1, [40, 40, 40])])
 @pytest.mark.parametrize(
     ("wrap", "unwrap"),
     [
@@ -76,7 +110,8 @@ class Recommendable(BaseEstimator):
 def test_recommended(low, expected, wrap, unwrap, stripes, monkeypatch):
     X, y = np.concatenate([stripes[0], stripes[0][-1:]]), np.append(stripes[1], 2)
     monkeypatch.setattr(
-        "ganaug.selection.recommend.CANDIDATES", (Candidate("balance", None), Candidate("balance+1000", 0.8))
+        "ganaug.selection.recommend.IMAGE_CANDIDATES",
+        (Candidate("balance", None), Candidate("balance+1000", 0.8)),
     )
     monkeypatch.setattr("ganaug.selection.trials.SmallCNNClassifier", lambda **_: SmallCNNClassifier(steps=5))
     monkeypatch.setattr(
@@ -89,25 +124,15 @@ def test_recommended(low, expected, wrap, unwrap, stripes, monkeypatch):
     y_out = unwrap(sampler.fit_resample(X, wrap(y))[1])
     assert np.bincount(y_out).tolist() == expected
     assert sampler.sampling_strategy == "recommended"
-    assert sampler.recommendation_.totals == dict(enumerate(expected))
-    by_class = [sampler.sample_weight_[y_out == c].sum() for c in range(3)]
-    assert by_class == pytest.approx([len(y) / 3] * 3)
-    if low > 0:
-        synthetic = sampler.sample_weight_[sampler.synthetic_mask_].sum()
-        assert synthetic == pytest.approx(0.8 * len(y))
-
-
-def test_weights_are_one_without_a_recommendation(stripes):
-    sampler = GANOverSampler(StripeGenerator([0, 1, 2]))
-    X_out, _ = sampler.fit_resample(*stripes)
-    assert sampler.sample_weight_.tolist() == [1.0] * len(X_out)
+    assert sampler.recommendation_.to_add == ({0: 1000, 1: 1025, 2: 1034} if low > 0 else {0: 0, 1: 0, 2: 0})
+    assert np.bincount(y_out[sampler.synthetic_mask_], minlength=3).tolist() == [160 * (low > 0)] * 3
 
 
 def test_flat_images(stripes):
     X, y = stripes
     flat = X.reshape(60, 64)
     by_shape = GANOverSampler(quick(), image_shape=(8, 8), random_state=0).fit_resample(flat, y)[0]
-    assert by_shape.shape == (120, 64)
+    assert by_shape.shape == (600, 64)
     assert np.array_equal(
         by_shape.reshape(-1, 8, 8), GANOverSampler(quick(), random_state=0).fit_resample(X, y)[0]
     )
@@ -152,7 +177,7 @@ def test_a_gan_is_cloned_a_frozen_one_is_not(stripes, fitted):
     frozen = clone(GANOverSampler(FrozenEstimator(fitted), random_state=0))
     X_out, y_out = frozen.fit_resample(*stripes)
     assert frozen.gan_.estimator is fitted
-    assert len(X_out) == len(y_out) == 120
+    assert len(X_out) == len(y_out) == 600
 
 
 def test_in_pipelines(stripes):
@@ -180,7 +205,7 @@ def test_bad_input(sampler, change, message, stripes):
 @pytest.mark.parametrize(
     ("gan", "message"),
     [
-        (StripeGenerator([0, 1, 2], (16, 16)), r"shape \(60, 8, 8\), got \(60, 16, 16\)"),
+        (StripeGenerator([0, 1, 2], (16, 16)), r"shape \(480, 8, 8\), got \(480, 16, 16\)"),
         ("gan", "'gan' parameter .* must be None or an object implementing 'sample'. Got 'gan'"),
     ],
 )

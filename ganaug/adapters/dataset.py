@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from numbers import Real
 from typing import Any, Literal
 
@@ -11,17 +12,22 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
+from ganaug.adapters.pool import pool_size, sample_template
 from ganaug.adapters.source import SourceDataset, variations_of
 from ganaug.data.containers import channels_first
 from ganaug.data.labels import expand_counts, label_indices
 from ganaug.data.protocol import ConditionalGenerator, check_generator, check_mode
-from ganaug.data.weights import balanced_weights
-from ganaug.selection.recommend import Recommendation
+from ganaug.data.weights import automatic_shares, balanced_weights, even_counts, in_turns
+from ganaug.selection.recommendation import Recommendation
 from ganaug.training.torch_state import fork_torch_rng
 
 
 class AugmentedDataset(Dataset):
     """Append synthetic images to a data set, such as one whose transform never sees a label.
+
+    By default every class ends at the same size, so that any loader that shuffles will do. Which is what
+    imbalanced-learn calls over-sampling: small classes are filled up with their own real items, and as many
+    synthetic ones are added to every class.
 
     The real items stay what and where they were. The synthetic images are generated here, once. They go
     through the ``transform`` or ``transforms`` of the data set, or of what it is a ``Subset`` of, in the
@@ -42,11 +48,16 @@ class AugmentedDataset(Dataset):
     gan : ConditionalGenerator
         A fitted `ConditionalGAN`, a `QualityGate`, or anything with ``classes_`` and ``sample``.
         If it knows classes by name and the data set by number, they are matched by `classes`.
-    counts : "balance", int, dict of label to int, or Recommendation, default="balance"
-        Synthetic images to add to each class. "balance": fill each class up to the largest.
-    synthetic_share : float or dict of label to float, optional
-        The share of a class's draws that is synthetic, by `sample_weight`. None: as `counts` recommends,
-        or else all items of a class weigh the same; so do those of classes that a dict leaves out.
+    counts : "even", "balance", int, dict of label to int, or Recommendation, default="even"
+        Synthetic images to add to each class. "even": the same number for each, so many that they are
+        `synthetic_share` of it, once real items have been repeated up to the largest class. No more are
+        generated than `GANAugment` keeps in its pool; beyond that they are repeated too. All others repeat
+        nothing. "balance": fill each class up to the largest with synthetic images.
+    synthetic_share : "auto", float or dict of label to float, optional
+        The share of a class's draws that is synthetic, by `sample_weight`. "auto": by the number of images
+        of the smallest class, as `GANAugment` has it. None: "auto" for "even", as `counts` recommends for a
+        `Recommendation`, or else all items of a class weigh the same; so do those of classes that a dict
+        leaves out. A class gets no synthetic image if its share is 0.
     mode : {"replace", "vary"}, default="replace"
         "replace": synthetic images are new ones of their class. "vary": they are variations, by the
         generator's ``vary``, of images of `dataset`, which take turns in each class.
@@ -63,7 +74,7 @@ class AugmentedDataset(Dataset):
     labels : ndarray of shape (n,)
         The label of each item, as the generator knows it.
     synthetic : ndarray of shape (n,), bool
-        True for the synthetic items, which come last.
+        True for the synthetic items, which come last. Repeated real items come before them.
     source : ndarray of shape (n,), int64
         The index in `dataset` of the item itself, or of what it is a variation of; -1 for other
         synthetic items.
@@ -94,8 +105,8 @@ class AugmentedDataset(Dataset):
         self,
         dataset: Any,
         gan: ConditionalGenerator,
-        counts: int | Mapping[Any, int] | Recommendation | Literal["balance"] = "balance",
-        synthetic_share: float | Mapping[Any, float] | None = None,
+        counts: int | Mapping[Any, int] | Recommendation | Literal["even", "balance"] = "even",
+        synthetic_share: float | Mapping[Any, float] | Literal["auto"] | None = None,
         *,
         mode: Literal["replace", "vary"] = "replace",
         strength: float = 1.0,
@@ -110,33 +121,36 @@ class AugmentedDataset(Dataset):
             source = SourceDataset(dataset)
             known = gan.classes_
             y_real = label_indices(source.to_generator_labels(known, classes), known, "dataset")
-            present, first, n_real = np.unique(y_real, return_index=True, return_counts=True)
-            n_new = _to_add(counts, known, present, n_real)
-            y_new = np.repeat(np.arange(len(known)), n_new)
-            if isinstance(counts, Recommendation) and synthetic_share is None:
-                synthetic_share = counts.synthetic_share
-            n_real_by_class = np.bincount(y_real, minlength=len(known))
-            shares = _synthetic_shares(synthetic_share, known, n_real_by_class, n_new)
-            self.labels = known[np.concatenate([y_real, y_new])]
-            self.synthetic = np.arange(len(self.labels)) >= len(y_real)
-            self.sample_weight = balanced_weights(self.labels, self.synthetic, shares)
-            self._synthetic_classes, self._source = y_new, source
+            present, first = np.unique(y_real, return_index=True)
+            additions = _Additions.of(
+                counts, synthetic_share, known, np.bincount(y_real, minlength=len(known))
+            )
+            n_images = additions.n_generated(gan)
+            y_image = np.repeat(np.arange(len(known)), n_images)
+            y_added = np.repeat(np.arange(len(known)), additions.n_synthetic)
+            repeated = in_turns(y_real, additions.n_repeated)
+            self.labels = known[np.concatenate([y_real, y_real[repeated], y_added])]
+            self.synthetic = np.arange(len(self.labels)) >= len(y_real) + len(repeated)
+            self.sample_weight = balanced_weights(
+                self.labels, self.synthetic, additions.synthetic_shares(known)
+            )
+            self._source, self._image = source, in_turns(y_image, additions.n_synthetic)
             self.classes = source.classes if classes is None else classes
             self._class_to_target = dict(zip(present.tolist(), source.targets[first].tolist(), strict=True))
-            varied = np.full(len(y_new), -1)
+            varied = np.full(len(y_image), -1)
             if mode == "vary":
-                for c in np.flatnonzero(n_new):
-                    varied[y_new == c] = np.resize(np.flatnonzero(y_real == c), n_new[c])
-            self.source = np.concatenate([np.arange(len(y_real)), varied])
-            if len(y_new):
+                varied = in_turns(y_real, n_images)
+            self.source = np.concatenate([np.arange(len(y_real)), repeated, varied[self._image]])
+            if len(y_image):
                 source.check_form()
+            self._synthetic_classes = y_added
             self._synthetic_images = channels_first(
-                gan.sample(known[y_new], random_state=random_state)
-                if mode == "replace" or not len(y_new)
-                else variations_of(gan, source, varied, known[y_new], strength, random_state)
+                gan.sample(known[y_image], random_state=random_state)
+                if mode == "replace" or not len(y_image)
+                else variations_of(gan, source, varied, known[y_image], strength, random_state)
             )
-            if len(y_new):
-                source.check_compatible(self._synthetic_images[0], self._class_to_target[int(y_new[0])])
+            if len(y_image):
+                source.check_compatible(self._synthetic_images[0], self._class_to_target[int(y_image[0])])
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -153,9 +167,9 @@ class AugmentedDataset(Dataset):
         i %= len(self)
         n_real = len(self) - len(self._synthetic_classes)
         if i < n_real:
-            return self.dataset[i]
+            return self.dataset[int(self.source[i])]
         target = self._class_to_target[int(self._synthetic_classes[i - n_real])]
-        return self._source.item(self._synthetic_images[i - n_real], target)
+        return self._source.item(self._synthetic_images[self._image[i - n_real]], target)
 
     def _batch(self, index: Any) -> Any:
         """Return the items of a slice, or of a list, an array or a mask of indices, as one batch."""
@@ -178,14 +192,70 @@ class AugmentedDataset(Dataset):
             ) from exc
 
 
-def _to_add(counts: Any, classes: np.ndarray, present: np.ndarray, n_real: np.ndarray) -> np.ndarray:
+@dataclass(frozen=True)
+class _Additions:
+    """What is added to the real items, for each class of the generator.
+
+    Attributes
+    ----------
+    n_repeated, n_synthetic : ndarray of shape (n_classes,), int
+    shares : ndarray of shape (n_classes,)
+        The share of a class's draws that is synthetic.
+    is_even : bool
+        Whether synthetic images may be repeated too.
+    """
+
+    n_repeated: np.ndarray
+    n_synthetic: np.ndarray
+    shares: np.ndarray
+    is_even: bool
+
+    @classmethod
+    def of(cls, counts: Any, synthetic_share: Any, classes: np.ndarray, n_real: np.ndarray) -> _Additions:
+        """Return what the parameters of `AugmentedDataset` ask for."""
+        is_even = isinstance(counts, str) and counts == "even"
+        if isinstance(counts, Recommendation) and synthetic_share is None:
+            synthetic_share = counts.synthetic_share
+        if is_even and synthetic_share is None:
+            synthetic_share = "auto"
+        given = _given_shares(synthetic_share, classes, n_real)
+        if is_even and (given == 1).any():
+            raise ValueError(
+                "`synthetic_share` must be below 1 with `counts` 'even', which keeps the real images, got 1."
+            )
+        if is_even:
+            n_repeated, n_synthetic = even_counts(n_real, np.nan_to_num(given))
+        else:
+            n_repeated, n_synthetic = np.zeros_like(n_real), _to_add(counts, classes, n_real)
+            n_synthetic[given == 0] = 0
+        alike = n_synthetic / np.maximum(1, n_real + n_repeated + n_synthetic)
+        shares = np.where(np.isnan(given) | (n_synthetic == 0), alike, given)
+        return cls(n_repeated, n_synthetic, shares, is_even)
+
+    def n_generated(self, gan: ConditionalGenerator) -> np.ndarray:
+        """Return how many different images of each class are generated, (n_classes,)."""
+        if not self.is_even or not self.n_synthetic.any():
+            return self.n_synthetic
+        return np.minimum(
+            self.n_synthetic, pool_size(sample_template(gan), int((self.n_synthetic > 0).sum()))
+        )
+
+    def synthetic_shares(self, classes: np.ndarray) -> dict[Any, float]:
+        """Return the share of a class's draws that is synthetic, by label."""
+        return dict(zip(classes.tolist(), self.shares.tolist(), strict=True))
+
+
+def _to_add(counts: Any, classes: np.ndarray, n_real: np.ndarray) -> np.ndarray:
     """Return how many synthetic images go to each class, (n_classes,)."""
+    present = np.flatnonzero(n_real)
     if isinstance(counts, Recommendation):
         counts = counts.to_add
     elif isinstance(counts, str) and counts == "balance":
-        counts = dict(zip(classes[present].tolist(), (n_real.max() - n_real).tolist(), strict=True))
+        counts = dict(zip(classes[present].tolist(), (n_real.max() - n_real[present]).tolist(), strict=True))
     elif isinstance(counts, str):
-        raise ValueError(f"`counts` must be 'balance', an int, a dict or a Recommendation, got {counts!r}.")
+        raise ValueError(
+            f"`counts` must be 'even', 'balance', an int, a dict or a Recommendation, got {counts!r}."
+        )
     elif not isinstance(counts, Mapping):
         counts = dict.fromkeys(classes[present].tolist(), counts)
     added = expand_counts(counts, classes)
@@ -197,17 +267,18 @@ def _to_add(counts: Any, classes: np.ndarray, present: np.ndarray, n_real: np.nd
     return added
 
 
-def _synthetic_shares(
-    share: Any, classes: np.ndarray, n_real: np.ndarray, n_new: np.ndarray
-) -> dict[Any, float]:
-    """Return the share of a class's draws that is synthetic, by label; 0 where none was added."""
-    shares = n_new / np.maximum(1, n_real + n_new)
+def _given_shares(share: Any, classes: np.ndarray, n_real: np.ndarray) -> np.ndarray:
+    """Return the share of a class's draws that is to be synthetic, (n_classes,); NaN where none is given."""
+    if isinstance(share, str) and share == "auto":
+        return automatic_shares(n_real)
+    shares = np.full(len(classes), np.nan)
     given = share if isinstance(share, Mapping) else dict.fromkeys(classes.tolist(), share)
     for label, value in given.items():
         if value is None:
             continue
         if not isinstance(value, Real) or not 0 <= float(value) <= 1:
-            raise ValueError(f"`synthetic_share` must lie in [0, 1] or be a dict of such, got {value!r}.")
-        c = label_indices([label], classes, "synthetic_share")[0]
-        shares[c] = value if n_new[c] else 0.0
-    return dict(zip(classes.tolist(), shares.tolist(), strict=True))
+            raise ValueError(
+                f"`synthetic_share` must be 'auto', lie in [0, 1] or be a dict of such, got {value!r}."
+            )
+        shares[label_indices([label], classes, "synthetic_share")[0]] = value
+    return shares

@@ -96,9 +96,7 @@ class ImagePool:
         random_state : int, RandomState or None
         """
         template = channels_first(sample_template(gan)).numpy()
-        if size is None:
-            fitting = MAX_BYTES // max(1, template.nbytes * int(wanted.sum()))
-            size = min(DEFAULT_PER_CLASS, max(MIN_PER_CLASS, fitting))
+        size = pool_size(template, int(wanted.sum())) if size is None else size
         labels = np.repeat(np.flatnonzero(wanted), size)
         shape = (max(1, len(labels)), *template.shape[1:])  # an empty file can't be mapped
         pool = cls(template.dtype, shape, gan.classes_, labels, channels_last=False)
@@ -300,6 +298,12 @@ class TemporaryMemory:
             if found != self.size:
                 raise OSError(f"{self._path}, a pool, must be of {self.size} bytes, got {found}.")
             self.memory = mmap.mmap(file.fileno(), self.size)
+
+
+def pool_size(template: Any, n_classes: int) -> int:
+    """Return how many images of each of `n_classes` to keep, of the kind of a template (1, ...)."""
+    fitting = MAX_BYTES // max(1, template.nbytes * n_classes)
+    return min(DEFAULT_PER_CLASS, max(MIN_PER_CLASS, fitting))
 
 
 def sample_template(gan: ConditionalGenerator) -> Any:

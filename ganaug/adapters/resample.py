@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from numbers import Real
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import scipy.sparse
-import torch
 from imblearn.over_sampling.base import BaseOverSampler
 from imblearn.utils import check_target_type
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils._param_validation import HasMethods, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import validate_data
 from torch import Tensor
 
-from ganaug.data.containers import as_container, concat, is_dataframe
+from ganaug.adapters.label_forms import is_polars, plain_labels
+from ganaug.data.containers import as_container, concat, is_dataframe, take
 from ganaug.data.labels import as_random_state, check_labels, fit_clone
 from ganaug.data.polars_frames import pandas_to_polars, polars_to_pandas
 from ganaug.data.protocol import ConditionalGenerator
+from ganaug.data.weights import automatic_shares, even_counts, filling_shares, in_turns
 from ganaug.model.estimator import is_container
 from ganaug.model.gan import ConditionalGAN
 from ganaug.selection.gate import QualityGate
-from ganaug.selection.recommend import Recommendation, recommend_counts
+from ganaug.selection.recommend import recommend_counts
+from ganaug.selection.recommendation import Recommendation
 
 
 class GANOverSampler(BaseOverSampler):
@@ -34,11 +39,18 @@ class GANOverSampler(BaseOverSampler):
         None: ``QualityGate(ConditionalGAN())``. An estimator is cloned and fitted on the data at
         hand. One in a ``FrozenEstimator``, or a generator without ``fit``, is used as it is.
     sampling_strategy : float, str, dict or callable, default="auto"
-        As everywhere in imbalanced-learn; a dict gives the final number of samples of each class. Or
-        "recommended": as `recommend_counts` finds best, which may be to add nothing. That is for a
-        classifier that is given ``sample_weight_``, which a pipeline doesn't hand on. In a pipeline take a
-        classifier with ``class_weight="balanced"``: it weighs classes evenly, though not the synthetic
-        samples in them.
+        "auto": all classes end at the same size, and in a set of images the same share of each is
+        synthetic; the real images of small classes are repeated for it. So any classifier can be trained on
+        what comes out, and needs no weights. Of a table, small classes are filled up with synthetic rows.
+        Where all classes are of one size already, nothing is added.
+        All else as everywhere in imbalanced-learn, and what is added is synthetic: "not majority" fills up,
+        a dict gives the final number of samples of each class.
+        "recommended": all classes end at the same size, and the share that is synthetic is what
+        `recommend_counts` finds best by cross-validation. It may be 0.
+    synthetic_share : "auto" or float in [0, 1), default="auto"
+        With `sampling_strategy` "auto", the share of each class that is to be synthetic. "auto": of images as
+        `GANAugment` has it, by how many the smallest class has; it may be 0, and then real images are
+        repeated and no GAN is trained. Of tables only a number gives every class the same share.
     image_shape : (H, W) or (H, W, C), optional
         The shape of an image, where X holds one in each flat row. Without it such an X is a table.
     random_state : int, RandomState or None
@@ -48,12 +60,10 @@ class GANOverSampler(BaseOverSampler):
     ----------
     sampling_strategy_ : dict
         How many samples were to be added to each class.
-    sample_weight_ : ndarray of shape (n_samples_out,)
-        With "recommended", the weight of each sample for a classifier; otherwise 1.
     recommendation_ : Recommendation
         With "recommended" only.
     synthetic_mask_ : ndarray of shape (n_samples_out,), bool
-        True where a returned sample is synthetic.
+        True where a returned sample is synthetic. Real ones come first, and then those that are repeated.
     gan_ : generator
         What the samples came from; missing where there was nothing to add.
 
@@ -66,7 +76,7 @@ class GANOverSampler(BaseOverSampler):
     >>> sampler = GANOverSampler(ConditionalGAN(steps=2), image_shape=(8, 8), random_state=0)
     >>> X_balanced, y_balanced = sampler.fit_resample(X, y)
     >>> int(y.sum()), int(y_balanced.sum()), len(y_balanced)
-    (48, 452, 904)
+    (48, 2260, 4520)
     """
 
     gan_: ConditionalGenerator
@@ -80,6 +90,7 @@ class GANOverSampler(BaseOverSampler):
             StrOptions({"recommended"}),
         ],
         "gan": [None, HasMethods("sample")],
+        "synthetic_share": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="left")],
         "image_shape": [None, "array-like"],
         "random_state": ["random_state"],
     }
@@ -89,20 +100,23 @@ class GANOverSampler(BaseOverSampler):
         gan: Any = None,
         *,
         sampling_strategy: float | str | Mapping[Any, int] | Callable[[Any], Mapping[Any, int]] = "auto",
+        synthetic_share: float | Literal["auto"] = "auto",
         image_shape: Sequence[int] | None = None,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         super().__init__(sampling_strategy=sampling_strategy)
         self.gan = gan
+        self.synthetic_share = synthetic_share
         self.image_shape = image_shape
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any = None) -> GANOverSampler:
         """Check `X`, `y` and the parameters; only `fit_resample` fits a GAN or asks for a recommendation."""
         _check_given(X, y)
-        y, _ = _plain_labels(y)
-        if not self._is_recommended():
-            return super().fit(X, y)
+        y, _ = plain_labels(y)
+        if self.sampling_strategy != "recommended":
+            with self._with_totals(X):
+                return super().fit(X, y)
         self._validate_params()
         self._check_X_y(X, y)
         return self
@@ -131,34 +145,57 @@ class GANOverSampler(BaseOverSampler):
             message names it.
         """
         _check_given(X, y)
-        if _is_polars(X):
+        if is_polars(X):
             frame: Any
             frame, labels = self.fit_resample(polars_to_pandas(X), y)
             return X.vstack(pandas_to_polars(frame.iloc[len(X) :], like=X)), labels
-        y, restore = _plain_labels(y)
+        y, restore = plain_labels(y)
         check_labels(y, X.shape[0] if hasattr(X, "shape") else len(X))
         if hasattr(self, "recommendation_"):
             del self.recommendation_  # of a call before
-        if not self._is_recommended():
+        with self._with_totals(X):
             X, y = super().fit_resample(X, y)
-            return X, restore(y)
+        return X, restore(y)
 
-        def recommended(target: np.ndarray) -> dict[Any, int]:
-            self.recommendation_ = recommend_counts(
-                self._gan_or_default(), self._as_samples(X), target, random_state=self._seed()
+    @contextmanager
+    def _with_totals(self, X: Any) -> Iterator[None]:
+        """Have a function in the place of `sampling_strategy`, where imbalanced-learn doesn't know that.
+
+        It asks a function for the totals, after it has checked y.
+        """
+        strategy = self.sampling_strategy
+        self._n_repeated: dict[Any, int] = {}
+        if isinstance(strategy, str) and strategy in ("auto", "recommended"):
+            self.sampling_strategy = partial(self._even_totals, X, recommended=strategy == "recommended")
+        elif self.synthetic_share != "auto":
+            raise ValueError(
+                "`synthetic_share` must be 'auto' unless `sampling_strategy` is 'auto', got"
+                f" {self.synthetic_share!r} with {strategy!r}."
             )
-            return self.recommendation_.totals
-
-        # imbalanced-learn asks a callable for the totals, after it has checked y.
-        self.sampling_strategy = recommended
         try:
-            X, y = super().fit_resample(X, y)
-            return X, restore(y)
+            yield
         finally:
-            self.sampling_strategy = "recommended"
+            self.sampling_strategy = strategy
 
-    def _is_recommended(self) -> bool:
-        return isinstance(self.sampling_strategy, str) and self.sampling_strategy == "recommended"
+    def _even_totals(self, X: Any, y: np.ndarray, *, recommended: bool) -> dict[Any, int]:
+        classes, counts = np.unique(y, return_counts=True)
+        if recommended:
+            self.recommendation_ = recommend_counts(
+                self._gan_or_default(), self._as_samples(X), y, random_state=self._seed()
+            )
+            shares = np.array([self.recommendation_.synthetic_share[label] for label in classes.tolist()])
+        elif self.synthetic_share != "auto":
+            shares = np.full(len(counts), self.synthetic_share)
+        elif self._is_table(X) or counts.min() == counts.max():
+            shares = filling_shares(counts)
+        else:
+            shares = automatic_shares(counts)
+        n_repeated, n_synthetic = even_counts(counts, shares)
+        self._n_repeated = dict(zip(classes.tolist(), n_repeated.tolist(), strict=True))
+        return dict(zip(classes.tolist(), (counts + n_repeated + n_synthetic).tolist(), strict=True))
+
+    def _is_table(self, X: Any) -> bool:
+        return self.image_shape is None and (scipy.sparse.issparse(X) or np.ndim(X) == 2)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -190,19 +227,20 @@ class GANOverSampler(BaseOverSampler):
         return X, y, binarize_y
 
     def _fit_resample(self, X: Any, y: np.ndarray) -> tuple[Any, np.ndarray]:
-        n_new = sum(self.sampling_strategy_.values())
         if hasattr(self, "gan_"):
             del self.gan_  # of a call before
-        self.synthetic_mask_ = np.arange(X.shape[0] + n_new) >= X.shape[0]
-        labels = np.repeat(
-            np.array(list(self.sampling_strategy_), dtype=y.dtype), list(self.sampling_strategy_.values())
+        classes, indices = np.unique(y, return_inverse=True)
+        n_added, n_repeated = (
+            np.array([numbers.get(label, 0) for label in classes.tolist()], dtype=int)
+            for numbers in (self.sampling_strategy_, self._n_repeated)
         )
-        all_labels = np.concatenate([y, labels])
-        self.sample_weight_ = np.ones(len(all_labels))
-        if hasattr(self, "recommendation_"):
-            self.sample_weight_ = self.recommendation_.sample_weight(all_labels, self.synthetic_mask_)
-        if n_new == 0:
-            return X.copy(), all_labels
+        labels = np.repeat(classes, n_added - n_repeated)
+        kept = np.concatenate([np.arange(len(y)), in_turns(indices, n_repeated)])
+        all_labels = np.concatenate([y[kept], labels])
+        self.synthetic_mask_ = np.arange(len(all_labels)) >= len(kept)
+        real = take(X, kept)
+        if not len(labels):
+            return real, all_labels
         samples = self._as_samples(X)
         self.gan_ = self._fitted_generator(samples, y)
         synthetic = self.gan_.sample(labels, random_state=self._seed())
@@ -210,10 +248,10 @@ class GANOverSampler(BaseOverSampler):
         if not is_dataframe(samples):
             synthetic = synthetic.reshape(len(labels), *X.shape[1:])
         if scipy.sparse.issparse(X):
-            return scipy.sparse.vstack([X, synthetic], format=X.format, dtype=X.dtype), all_labels
+            return scipy.sparse.vstack([real, synthetic], format=X.format, dtype=X.dtype), all_labels
         if is_dataframe(X) and not is_dataframe(synthetic):
             synthetic = type(X)(synthetic, columns=X.columns).astype(X.dtypes)
-        return concat([X, synthetic]), all_labels
+        return concat([real, synthetic]), all_labels
 
     def _as_samples(self, X: Any) -> Any:
         """Return the table or the images that the GAN is trained on."""
@@ -270,10 +308,6 @@ def _describe(samples: Any) -> dict[str, Any]:
     return {**about, **{f"column {name!r}": str(dtype) for name, dtype in samples.dtypes.items()}}
 
 
-def _is_polars(values: Any) -> bool:
-    return type(values).__module__.partition(".")[0] == "polars"
-
-
 def _check_given(X: Any, y: Any) -> None:
     """Raise ValueError if samples or labels were not given as such."""
     if not is_container(X):
@@ -283,34 +317,3 @@ def _check_given(X: Any, y: Any) -> None:
         )
     if y is None:
         raise ValueError("This GANOverSampler estimator requires y to be passed, but the target y is None.")
-
-
-def _plain_labels(y: Any) -> tuple[Any, Callable[[Any], Any]]:
-    """Return labels in a form that imbalanced-learn takes, and what turns resampled ones back.
-
-    imbalanced-learn knows neither Tensors nor polars, and gives one-hot labels of two classes back as one
-    column.
-    """
-    if isinstance(y, Tensor):
-        plain, restore = _plain_labels(y.detach().cpu().numpy())
-        return plain, lambda labels: torch.as_tensor(restore(labels), dtype=y.dtype)
-    if _is_polars(y):
-        values = y.to_numpy()
-        plain, restore = _plain_labels(values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values)
-        return plain, lambda labels: _polars_like(y, restore(labels))
-    if is_dataframe(y) and y.shape[1] > 1:
-        plain, restore = _plain_labels(y.to_numpy())
-        return plain, lambda labels: type(y)(restore(labels), columns=y.columns).astype(y.dtypes)
-    if isinstance(y, np.ndarray) and y.ndim == 2 and y.shape[1] > 1:
-        plain, one_hot = check_target_type(y, indicate_one_vs_all=True)
-        if not one_hot or not y.any(axis=1).all():
-            raise ValueError(f"`y` of shape {y.shape} must be one-hot, with one 1 in each row.")
-        return plain, lambda labels: np.eye(y.shape[1], dtype=y.dtype)[labels]
-    return y, lambda labels: labels
-
-
-def _polars_like(y: Any, labels: np.ndarray) -> Any:
-    """Return labels as a Series or DataFrame of polars like `y`."""
-    if hasattr(y, "schema"):  # a DataFrame
-        return type(y)(labels.reshape(len(labels), -1), schema=y.schema)
-    return type(y)(y.name, labels.tolist(), dtype=y.dtype)
