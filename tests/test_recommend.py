@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 import scipy.sparse
@@ -21,13 +23,15 @@ from sklearn.utils import shuffle
 
 from ganaug import ConditionalGAN, QualityGate
 from ganaug.selection.candidates import (
-    CANDIDATES,
     DEFAULT_CANDIDATE,
+    IMAGE_CANDIDATES,
     NO_AUGMENTATION,
     SYNTHETIC_ONLY,
+    TABLE_CANDIDATES,
     Candidate,
 )
-from ganaug.selection.recommend import FidelityCheck, _select, recommend_counts
+from ganaug.selection.recommend import _select, recommend_counts
+from ganaug.selection.recommendation import FidelityCheck
 from ganaug.selection.trials import Trial, _systematic_resample, paired_trial
 
 COUNTS = [60, 30, 12]
@@ -194,7 +198,7 @@ def test_no_generator_sees_the_rows_it_is_tested_on():
 
     recommend(Generator(), classifier=Spy(C=0.1, max_iter=200))
     assert len(SEEN) == 3
-    first = 1 + len(CANDIDATES)
+    first = 1 + len(TABLE_CANDIDATES)
     for rows, seen in zip(tested[:first] + tested[first::4], [SEEN[0]] * first + SEEN[1:], strict=True):
         assert not rows & seen
     assert len(set.union(*tested)) == len(X)
@@ -230,7 +234,7 @@ def test_a_small_pool_weighs_as_much_as_all_that_is_to_be_added(monkeypatch):
 
     recommend(Generator(), classifier=train)
     counts = np.array(COUNTS) * 2 // 3
-    expected = [candidate.synthetic_shares(counts)[2] for candidate in (NO_AUGMENTATION, *CANDIDATES)]
+    expected = [candidate.synthetic_shares(counts)[2] for candidate in (NO_AUGMENTATION, *TABLE_CANDIDATES)]
     assert shares[:11] == pytest.approx(expected)
 
 
@@ -245,19 +249,44 @@ def test_a_gated_gan_on_images(capsys, monkeypatch):
     images = (255 * (X - X.min()) / (X.max() - X.min())).astype(np.uint8).reshape(-1, 8, 8)
     gate = QualityGate(ConditionalGAN(steps=2, base_channels=4), classifier=Flat(C=0.1, max_iter=200))
     result = recommend_counts(gate, images, Y, classifier=train, random_state=0, verbose=True)
-    assert len(result.trials) == 3
-    assert DEFAULT_CANDIDATE in [trial.candidate for trial in result.trials]
-    assert result.candidate in (NO_AUGMENTATION, *CANDIDATES)
-    assert capsys.readouterr().out.startswith("3 fits of the GAN and 25 of the classifier: about ")
+    assert [trial.candidate for trial in result.trials] == list(IMAGE_CANDIDATES)
+    assert result.candidate in (NO_AUGMENTATION, *IMAGE_CANDIDATES)
+    assert capsys.readouterr().out.startswith("1 fit of the GAN and 5 of the classifier: about ")
+
+
+@pytest.mark.parametrize("n_fits", [None, 1, 2, 3])
+def test_images_take_one_fit_unless_more_are_asked_for(n_fits, monkeypatch):
+    monkeypatch.setattr("ganaug.evaluation.two_sample.CLASSIFIER_STEPS", 5)
+    Images.fits.clear()
+    result = recommend_counts(
+        Images(), IMAGES, IMAGES_Y, n_fits=n_fits, classifier=Flat(C=1, max_iter=200), random_state=0
+    )
+    assert len(Images.fits) == (n_fits or 1)
+    assert [trial.candidate for trial in result.trials] == list(IMAGE_CANDIDATES)
+    n_tested = len(IMAGES) - Images.fits[0]
+    assert n_tested == pytest.approx(len(IMAGES) / 3, abs=1)
+
+
+def test_folds_side_by_side_find_the_same():
+    one, two = (
+        recommend_counts(
+            ConditionalGAN(steps=1), X, Y, n_jobs=n, classifier=LogisticRegression(C=0.1), random_state=0
+        )
+        for n in (1, 2)
+    )
+    assert one.trials == two.trials
 
 
 class Images(BaseEstimator):
     """Makes images that no fold has, or noise, copies, or images of another class."""
 
+    fits: ClassVar[list[int]] = []  # how many images each was fitted on
+
     def __init__(self, kind="fresh", random_state=None):
         self.kind, self.random_state = kind, random_state
 
     def fit(self, X, y):
+        self.fits.append(len(X))
         self.classes_, self.X_, self.y_ = np.unique(y), X, y
         return self
 
@@ -388,13 +417,13 @@ def test_what_is_significantly_better_than_the_default_is_preferred(monkeypatch)
     better = Candidate("5x", 0.5)
 
     def trial(candidate, labels, proba, base, *_):
-        shown = candidate == better and seen[DEFAULT_CANDIDATE] is base
+        shown = candidate == better and np.array_equal(seen[DEFAULT_CANDIDATE], base)
         seen[candidate] = proba
         return Trial(candidate, 0.01, 0.01 if shown else -1.0, 1.0)
 
     seen = {}
     monkeypatch.setattr("ganaug.selection.trials.paired_trial", trial)
-    monkeypatch.setattr("ganaug.selection.recommend.CANDIDATES", (DEFAULT_CANDIDATE, BALANCE, better))
+    monkeypatch.setattr("ganaug.selection.recommend.IMAGE_CANDIDATES", (DEFAULT_CANDIDATE, BALANCE, better))
     monkeypatch.setattr("ganaug.evaluation.two_sample.CLASSIFIER_STEPS", 100)
     classifier = Flat(C=1, max_iter=200)
     result = recommend_counts(Images(), IMAGES, IMAGES_Y, classifier=classifier, random_state=0)
@@ -467,6 +496,8 @@ def test_too_few_rows_or_seconds_are_told():
         ({"budget": "10"}, "`budget` must be a number of seconds or None, got '10'"),
         ({"random_state": -1}, "`random_state` must be .* got -1"),
         ({"cv": 1}, "`cv` must be an integer from 2 up, got 1"),
+        ({"n_fits": 4}, "`n_fits` must be an integer from 1 to `cv`, 3, or None, got 4"),
+        ({"n_fits": 0}, "`n_fits`"),
         ({"classifier": 5}, "`classifier` must have predict_proba"),
     ],
 )

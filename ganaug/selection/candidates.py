@@ -65,7 +65,9 @@ NO_AUGMENTATION = Candidate("none", None)
 SYNTHETIC_ONLY = Candidate("synthetic only", None)
 # On images it was the best where samples are fewest. All folds try it, and it is preferred.
 DEFAULT_CANDIDATE = Candidate(f"balance+{EXTRA_PER_CLASS}", DEFAULT_SYNTHETIC_SHARE)
-CANDIDATES = (
+# Of images the share has to be the same in every class.
+IMAGE_CANDIDATES = (DEFAULT_CANDIDATE, Candidate(f"balance+{EXTRA_PER_CLASS}", 0.5))
+TABLE_CANDIDATES = (
     Candidate("0.5x", 0.5),
     Candidate("1x", 0.5),
     Candidate("2x", 0.5),

@@ -5,22 +5,22 @@ from __future__ import annotations
 import numbers
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from sklearn.frozen import FrozenEstimator
 
 from ganaug.data.containers import as_container
-from ganaug.data.labels import as_random_state, check_labels, encode_labels, label_array
-from ganaug.data.weights import balanced_weights
+from ganaug.data.labels import as_random_state, check_labels, encode_labels
 from ganaug.selection.candidates import (
-    CANDIDATES,
     DEFAULT_CANDIDATE,
+    IMAGE_CANDIDATES,
     NO_AUGMENTATION,
     SYNTHETIC_ONLY,
+    TABLE_CANDIDATES,
     Candidate,
 )
+from ganaug.selection.recommendation import FidelityCheck, Recommendation
 from ganaug.selection.trials import (
     DownstreamClassifier,
     HalvingSearch,
@@ -32,125 +32,6 @@ from ganaug.selection.trials import (
 FALLBACK_ADVICE = "Draw every class equally often, and augment classically."
 # With fewer samples of a class, a fold leaves too few of them to learn from and to test on.
 MIN_CLASS_SIZE = 6
-# Images pass the fidelity checks up to these values. The checks count where the data are too few to show
-# a significant gain.
-MAX_C2ST_AUC = 0.9
-MAX_NEAR_DUPLICATES = 0.5
-
-
-@dataclass(frozen=True)
-class FidelityCheck:
-    """What speaks for and against the synthetic images themselves, over all folds.
-
-    Attributes
-    ----------
-    c2st_auc : float
-        Of a classifier two-sample test against held-out real images: the area under the ROC curve, from
-        0.5 (indistinguishable) to 1.
-    near_duplicate_rate : float
-        The share that are near duplicates of training images: closer to one than 1 % of real images are
-        to each other.
-    tstr_gain : Trial
-        Train on synthetic, test on real: what a classifier trained on synthetic images alone gains over
-        one trained on real ones.
-    """
-
-    c2st_auc: float
-    near_duplicate_rate: float
-    tstr_gain: Trial
-
-    def failed_checks(self) -> list[str]:
-        """Return the checks that the images fail, in plain words."""
-        failed = []
-        if self.c2st_auc > MAX_C2ST_AUC:
-            failed.append(f"a classifier distinguishes them from real ones (C2ST AUC {self.c2st_auc:.2f})")
-        if self.near_duplicate_rate > MAX_NEAR_DUPLICATES:
-            failed.append(f"{self.near_duplicate_rate:.0%} are near duplicates of training images")
-        if self.tstr_gain.high < 0:
-            failed.append("a classifier trained on them alone does worse than one trained on real ones")
-        return failed
-
-    def __str__(self) -> str:
-        gain = self.tstr_gain
-        return (
-            f"C2ST AUC {self.c2st_auc:.3f}, {self.near_duplicate_rate:.0%} near duplicates, trained on them"
-            f" alone {gain.gain:+.4f} ({gain.low:+.4f} to {gain.high:+.4f})"
-        )
-
-
-class Recommendation:
-    """How many synthetic samples to add to each class, and at what weight.
-
-    Attributes
-    ----------
-    candidate : Candidate
-        What is recommended.
-    to_add : dict of label to int
-        Samples to add; all 0 where nothing is to be added.
-    totals : dict of label to int
-        Final numbers of samples, which imbalanced-learn takes as `sampling_strategy`.
-    synthetic_share : dict of label to float
-        The share of a class's draws that is synthetic.
-    trials : list of Trial
-        Of the candidates that all folds tried.
-    reason : str
-        Why, in plain words.
-    seconds : float
-        What it took.
-    fidelity : FidelityCheck or None
-        Of images only: the checks that count where no candidate gained significantly.
-    """
-
-    def __init__(
-        self,
-        classes: np.ndarray,
-        counts: np.ndarray,
-        candidate: Candidate,
-        trials: list[Trial],
-        reason: str,
-        seconds: float,
-        fidelity: FidelityCheck | None = None,
-    ) -> None:
-        added, shares = candidate.to_add(counts), candidate.synthetic_shares(counts)
-        labels = classes.tolist()
-        self.candidate, self.trials, self.reason, self.seconds = candidate, trials, reason, seconds
-        self.fidelity = fidelity
-        self.to_add = dict(zip(labels, added.tolist(), strict=True))
-        self.totals = dict(zip(labels, (counts + added).tolist(), strict=True))
-        self.synthetic_share = dict(zip(labels, shares.tolist(), strict=True))
-
-    def sample_weight(self, y: Any, synthetic: Any) -> np.ndarray:
-        """Return weights, (n,), by which all classes count alike, and synthetic samples their share.
-
-        Parameters
-        ----------
-        y : array-like of shape (n,)
-            Labels of real and synthetic samples.
-        synthetic : array-like of shape (n,), bool
-
-        Raises
-        ------
-        ValueError
-            If a label is not one of those that were recommended for, or no sample is real.
-        """
-        y = label_array(y)
-        unknown = set(np.unique(y).tolist()) - set(self.synthetic_share)
-        if unknown:
-            raise ValueError(
-                f"`y` must hold labels among {list(self.synthetic_share)}, got {sorted(unknown)[:5]}."
-            )
-        if np.all(synthetic):
-            raise ValueError("`synthetic` must be False for some samples, got only True.")
-        return balanced_weights(y, np.asarray(synthetic, dtype=bool), self.synthetic_share)
-
-    def __str__(self) -> str:
-        lines = [self.reason]
-        lines += [
-            f"  {trial.candidate}: {trial.gain:+.4f} ({trial.low:+.4f} to {trial.high:+.4f})"
-            for trial in self.trials
-        ]
-        lines += [f"  Fidelity: {self.fidelity}"] if self.fidelity else []
-        return "\n".join(lines)
 
 
 def recommend_counts(
@@ -159,6 +40,8 @@ def recommend_counts(
     y: Any,
     cv: int = 3,
     *,
+    n_fits: int | None = None,
+    n_jobs: int | None = None,
     classifier: Any = None,
     scorer: Scorer | None = None,
     budget: float | None = None,
@@ -167,16 +50,16 @@ def recommend_counts(
 ) -> Recommendation:
     """Find by cross-validation how many synthetic samples to add to each class; 0 is an answer.
 
-    1. The GAN is fitted anew on each fold. Classifiers are trained on the fold with and without its
-       samples, and tested on the held-out real ones.
-    2. The first fold tries all `CANDIDATES`, the others only the best three (successive halving).
+    1. The GAN is fitted anew on each fold: of images only on the first, as a fit takes minutes. Classifiers
+       are trained on the fold with and without its samples, and tested on the held-out real ones.
+    2. The first fold tries all candidates, the others only the best three (successive halving).
     3. Each candidate's gain over no augmentation gets a 95 % interval. Recommended is the one whose
        interval begins highest, if it begins above 0.
 
-    A class of ten samples can hardly show a significant gain. So images have a default strategy: every
-    class is filled up to the largest and by 1,000 more, and 0.8 of its draws are synthetic. It is preferred
-    unless another candidate is significantly better than it. The preferred candidate needs no significant
-    gain, only a gain, if the images pass three fidelity checks:
+    A class of ten samples can hardly show a significant gain. So images have a default strategy: the same
+    share of every class is synthetic, 0.8. It is preferred unless another candidate is significantly better
+    than it. The preferred candidate needs no significant gain, only a gain, if the images pass three fidelity
+    checks:
 
     - a classifier hardly distinguishes them from held-out real ones (C2ST AUC of at most 0.9);
     - at most half of them are near duplicates of training images;
@@ -189,7 +72,12 @@ def recommend_counts(
     X, y
         Real samples, as for `gan.fit`, and their labels.
     cv : int, default=3
-        Folds.
+        Folds: one in `cv` samples is held out.
+    n_fits : int, optional
+        On how many of the folds the GAN is fitted. More make the intervals narrower. None: 1 for images, all
+        for tables.
+    n_jobs : int, optional
+        How many folds, or classifiers of one fold, run side by side, as in joblib. None: one.
     classifier : classifier or callable, optional
         One with ``predict_proba``, cloned; or ``callable(X, y, sample_weight) -> fitted classifier``. If
         neither it nor its last pipeline step accepts ``sample_weight``, samples are repeated in proportion
@@ -229,13 +117,15 @@ def recommend_counts(
     Add nothing {0}
     """
     start = time.perf_counter()
-    _check_parameters(gan, cv, scorer, budget)
+    _check_parameters(gan, cv, n_fits, scorer, budget)
     X = as_container(X)
     rng = as_random_state(random_state)
     classes, labels = encode_labels(check_labels(y, len(X)), least=1)
     counts = np.bincount(labels)
     candidate, trials, fidelity = NO_AUGMENTATION, [], None
-    reason = _too_small(classes, counts, max(MIN_CLASS_SIZE, cv))
+    n_fits = n_fits or (1 if X.ndim > 2 else cv)
+    # Of each class two samples are tested at least.
+    reason = _too_small(classes, counts, max(MIN_CLASS_SIZE, 2 * cv if n_fits == 1 else cv))
     if reason is None:
         seeds = rng.randint(2**31 - 1, size=cv + 2).tolist()
         search = HalvingSearch(
@@ -245,8 +135,10 @@ def recommend_counts(
             classes,
             model=DownstreamClassifier(classifier, images=X.ndim > 2, counts=counts, seed=seeds[1]),
             score=balanced_log_likelihood if scorer is None else scorer,
-            candidates=CANDIDATES,
+            candidates=IMAGE_CANDIDATES if X.ndim > 2 else TABLE_CANDIDATES,
             seeds=seeds,
+            n_fits=n_fits,
+            n_jobs=n_jobs,
         )
         reason = _too_expensive(search, y, budget, verbose)
     if reason is None:
@@ -257,7 +149,7 @@ def recommend_counts(
     return Recommendation(classes, counts, candidate, trials, reason, seconds, fidelity)
 
 
-def _check_parameters(gan: Any, cv: Any, scorer: Any, budget: Any) -> None:
+def _check_parameters(gan: Any, cv: Any, n_fits: Any, scorer: Any, budget: Any) -> None:
     """Raise ValueError unless the parameters of `recommend_counts` are of the kind described."""
     parts = [gan]
     while hasattr(parts[-1], "gan"):  # a gate is fitted anew with what it holds
@@ -271,6 +163,9 @@ def _check_parameters(gan: Any, cv: Any, scorer: Any, budget: Any) -> None:
         )
     if isinstance(cv, bool) or not isinstance(cv, int | np.integer) or cv < 2:
         raise ValueError(f"`cv` must be an integer from 2 up, got {cv!r}.")
+    integer = isinstance(n_fits, int | np.integer) and not isinstance(n_fits, bool)
+    if n_fits is not None and not (integer and 1 <= n_fits <= cv):
+        raise ValueError(f"`n_fits` must be an integer from 1 to `cv`, {cv}, or None, got {n_fits!r}.")
     if not (scorer is None or callable(scorer)):
         raise ValueError(f"`scorer` must be a callable (y, proba), got {scorer!r}.")
     if isinstance(budget, bool) or not (budget is None or isinstance(budget, numbers.Real)):
@@ -296,8 +191,8 @@ def _too_expensive(search: HalvingSearch, y: Any, budget: float | None, verbose:
     expected = search.expected_seconds(y)
     if verbose:
         print(
-            f"{search.n_folds} fits of the GAN and {search.n_classifier_fits} of the classifier: about"
-            f" {expected:.0f} s."
+            f"{search.n_fits} fit{'s' * (search.n_fits > 1)} of the GAN and {search.n_classifier_fits} of the"
+            f" classifier: about {expected:.0f} s."
         )
     if budget is not None and expected > budget:
         return _add_nothing(
@@ -311,8 +206,7 @@ def _fidelity(search: HalvingSearch) -> FidelityCheck | None:
     """Return the fidelity check of a search over images; None of tables."""
     if not search.images:
         return None
-    auc, near_duplicates = np.mean(search.c2st_aucs), np.mean(search.near_duplicate_rates)
-    return FidelityCheck(float(auc), float(near_duplicates), search.trial(SYNTHETIC_ONLY))
+    return FidelityCheck(*search.mean_fidelity(), search.trial(SYNTHETIC_ONLY))
 
 
 def _preferred(search: HalvingSearch) -> list[Candidate]:

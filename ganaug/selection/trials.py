@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from joblib import Parallel, delayed
 from scipy import stats
 from sklearn import get_config
 from sklearn.model_selection import StratifiedKFold
@@ -140,6 +141,26 @@ class FoldSamples:
         return concat([self.X, take(self.synthetic, indices)]), labels, weight
 
 
+@dataclass(frozen=True)
+class FoldResult:
+    """What was found on one fold.
+
+    Attributes
+    ----------
+    test : ndarray of shape (n,)
+        The samples that were held out.
+    proba : dict of Candidate to ndarray of shape (n, n_classes)
+        What the classifier that a candidate trained says of them.
+    c2st_auc, near_duplicate_rate : float or None
+        Of images only.
+    """
+
+    test: np.ndarray
+    proba: dict[Candidate, np.ndarray]
+    c2st_auc: float | None = None
+    near_duplicate_rate: float | None = None
+
+
 class HalvingSearch:
     """Cross-validate candidates by successive halving: the first fold chooses which the others try.
 
@@ -154,13 +175,17 @@ class HalvingSearch:
     candidates : sequence of Candidate
     seeds : list of int
         One for the folds, one that `model` has, and one for each fold.
+    n_fits : int
+        So many of the folds are run.
+    n_jobs : int or None
+        Folds, or of a single one the classifiers, that run side by side; as in joblib.
 
     Attributes
     ----------
     finalists : sequence of Candidate
         After `run`, those that all folds tried.
-    c2st_aucs, near_duplicate_rates : list of float
-        Of images only, one for each fold.
+    results : list of FoldResult
+        After `run`.
     """
 
     def __init__(
@@ -174,26 +199,22 @@ class HalvingSearch:
         score: Scorer,
         candidates: Sequence[Candidate],
         seeds: list[int],
+        n_fits: int,
+        n_jobs: int | None = None,
     ) -> None:
         self.gan, self.X, self.labels, self.classes = gan, X, labels, classes
         self.model, self.score, self.seeds = model, score, seeds
+        self.n_fits, self.n_jobs = n_fits, n_jobs
         self.images = X.ndim > 2
-        self.n_folds = len(seeds) - 2
         self.n_candidates = len(candidates)
         self.finalists = candidates
-        # Of the candidates that the first fold drops, the other folds' rows stay NaN.
-        self.proba = {
-            candidate: np.full((len(labels), len(classes)), np.nan)
-            for candidate in (NO_AUGMENTATION, SYNTHETIC_ONLY, *candidates)
-        }
-        self.c2st_aucs: list[float] = []
-        self.near_duplicate_rates: list[float] = []
+        self.results: list[FoldResult] = []
 
     @property
     def n_classifier_fits(self) -> int:
         """How many classifiers are trained; of images also `SYNTHETIC_ONLY` and the two-sample test."""
-        fits = 1 + self.n_candidates + (self.n_folds - 1) * (1 + N_FINALISTS)
-        return fits + (2 * self.n_folds if self.images else 0)
+        fits = 1 + self.n_candidates + (self.n_fits - 1) * (1 + min(N_FINALISTS, self.n_candidates))
+        return fits + (2 * self.n_fits if self.images else 0)
 
     def expected_seconds(self, y: Any) -> float:
         """Return about how long `run` takes, from a few steps of the GAN and one fit of the classifier."""
@@ -201,39 +222,62 @@ class HalvingSearch:
         self.model.fit(self.X, self.labels, np.ones(len(self.labels)))
         seconds = self.n_classifier_fits * (time.perf_counter() - start)
         if hasattr(self.gan, "expected_seconds"):
-            seconds += self.n_folds * self.gan.expected_seconds(self.X, y)
+            seconds += self.n_fits * self.gan.expected_seconds(self.X, y)
         return seconds
 
     def run(self) -> None:
         """Fit the GAN and the classifiers on each fold; keep their predictions for the held-out samples."""
-        folds = StratifiedKFold(self.n_folds, shuffle=True, random_state=self.seeds[0])
+        folds = StratifiedKFold(len(self.seeds) - 2, shuffle=True, random_state=self.seeds[0])
         splits = folds.split(np.zeros(len(self.labels)), self.labels)
-        for fold, ((train, test), seed) in enumerate(zip(splits, self.seeds[2:], strict=True)):
-            self._run_fold(train, test, seed)
-            if fold == 0:
-                self._halve(test)
+        first, *others = list(zip(splits, self.seeds[2:], strict=True))[: self.n_fits]
+        self.results = [self._run_fold(*first, self.n_jobs)]
+        if others:
+            self._halve(self.results[0])
+            self.results += Parallel(self.n_jobs)(delayed(self._run_fold)(*fold) for fold in others)
 
     def trial(self, candidate: Candidate, against: Candidate = NO_AUGMENTATION) -> Trial:
-        """Return the gain of a candidate, over all folds."""
-        own, base = self.proba[candidate], self.proba[against]
-        return paired_trial(candidate, self.labels, own, base, self.score, self.seeds[0])
+        """Return the gain of a candidate, over all folds that were run."""
+        tested = np.concatenate([result.test for result in self.results])
+        own, base = (
+            np.concatenate([result.proba[each] for result in self.results]) for each in (candidate, against)
+        )
+        order = np.argsort(tested)
+        return paired_trial(
+            candidate, self.labels[tested[order]], own[order], base[order], self.score, self.seeds[0]
+        )
 
-    def _run_fold(self, train: np.ndarray, test: np.ndarray, seed: int) -> None:
+    def mean_fidelity(self) -> tuple[float, float]:
+        """Return the AUC of the two-sample test and the rate of near duplicates, means over the folds."""
+        pairs = [(result.c2st_auc, result.near_duplicate_rate) for result in self.results]
+        auc, rate = np.mean(pairs, axis=0).tolist()
+        return auc, rate
+
+    def _run_fold(
+        self, split: tuple[np.ndarray, np.ndarray], seed: int, n_jobs: int | None = 1
+    ) -> FoldResult:
+        train, test = split
         samples = FoldSamples(
             self.gan, take(self.X, train), self.labels[train], self.classes, self.finalists, seed
         )
         X_test = take(self.X, test)
-        for candidate in (NO_AUGMENTATION, *([SYNTHETIC_ONLY] if self.images else []), *self.finalists):
-            classifier = self.model.fit(*samples.training_set(candidate))
-            self.proba[candidate][test] = classifier.predict_proba(X_test)
+        tried = [NO_AUGMENTATION, *([SYNTHETIC_ONLY] if self.images else []), *self.finalists]
+        jobs = [delayed(self._predict)(samples.training_set(candidate), X_test) for candidate in tried]
+        seen = samples.X, samples.labels, samples.synthetic, samples.y_synthetic
         if self.images:
-            seen = samples.X, samples.labels, samples.synthetic, samples.y_synthetic
-            self.c2st_aucs.append(c2st_auc(*seen, X_test, self.labels[test], seed))
-            self.near_duplicate_rates.append(near_duplicate_rate(*seen))
+            jobs.append(delayed(c2st_auc)(*seen, X_test, self.labels[test], seed))
+        found = Parallel(n_jobs)(jobs)
+        proba = dict(zip(tried, found, strict=False))
+        if not self.images:
+            return FoldResult(test, proba)
+        return FoldResult(test, proba, found[-1], near_duplicate_rate(*seen))
 
-    def _halve(self, test: np.ndarray) -> None:
-        """Keep the candidates that did best on the fold of `test`, and of images the default one too."""
-        ranked = sorted(self.finalists, key=lambda c: -self.score(self.labels[test], self.proba[c][test]))
+    def _predict(self, training_set: tuple[Any, np.ndarray, np.ndarray], X_test: Any) -> np.ndarray:
+        return self.model.fit(*training_set).predict_proba(X_test)
+
+    def _halve(self, result: FoldResult) -> None:
+        """Keep the candidates that did best on a fold, and of images the default one too."""
+        y = self.labels[result.test]
+        ranked = sorted(self.finalists, key=lambda c: -self.score(y, result.proba[c]))
         always = [DEFAULT_CANDIDATE] if self.images else []
         self.finalists = tuple(dict.fromkeys(always + ranked))[:N_FINALISTS]
 
