@@ -125,10 +125,12 @@ def read_real(
     """Return real samples and labels; of a folder the labels are class names, not indices.
 
     Images get the size and the channels of a fitted `gan`, if there is one, in place of `size` and `mode`.
-    Synthetic images in a file that has real ones too are left out: a GAN shall not learn from itself.
+    Of what `ganaug resample` wrote, synthetic samples are left out: a GAN shall not learn from itself. So are
+    repeats of real ones, which would be held out and trained on at once.
     """
     from ganaug.data.containers import take
     from ganaug.io.arrays import as_arrays
+    from ganaug.io.holdout_file import sample_digests
 
     if gan is not None and gan.codec_.name != "table":
         size = gan.codec_.shape[1:]
@@ -146,6 +148,12 @@ def read_real(
     if synthetic is not None and synthetic.any() and not synthetic.all():
         click.echo(f"Leaving out {synthetic.sum()} synthetic {noun(X)} of {printable(data)}.", err=True)
         X, y = take(X, ~synthetic), y[~synthetic]
+    if synthetic is not None and not synthetic.all() and (synthetic.any() or not data.is_dir()):
+        first = np.sort(np.unique(sample_digests(X), return_index=True)[1])
+        if len(first) < len(y):
+            n = len(y) - len(first)
+            click.echo(f"Leaving out {n} {noun(X)} of {printable(data)} that repeat earlier ones.", err=True)
+            X, y = take(X, first), y[first]
     return X if gan is None else _with_channels(X, gan.codec_), y
 
 

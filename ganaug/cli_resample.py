@@ -1,4 +1,4 @@
-"""The command `ganaug resample`: real data, filled up with synthetic ones that pass a gate."""
+"""The command `ganaug resample`: real data, made even with synthetic ones that pass a gate."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from ganaug.cli_options import (
     as_json,
     complain,
     compression,
-    deficit,
     gan_and_data,
     how_to_go_on_writing,
     layout,
@@ -42,6 +41,12 @@ from ganaug.io.folders import check_source
 @click.option(
     "--recommended", is_flag=True, help="Let cross-validation decide how many to add to each class, if any."
 )
+@click.option(
+    "--synthetic-share",
+    type=click.FloatRange(0, 1, max_open=True),
+    help="The share of each class that is to be synthetic. Default: of images by how many the smallest class"
+    " has, of tables as much as fills each class up.",
+)
 @size
 @mode
 @layout
@@ -55,6 +60,7 @@ def resample(
     output: Path,
     model: Path | None,
     recommended: bool,
+    synthetic_share: float | None,
     size: int | None,
     mode: str | None,
     layout: str,
@@ -65,11 +71,12 @@ def resample(
     as_json: bool,
     **parameters: Any,
 ) -> None:
-    """Write DATA, filled up to balance with synthetic images, to an HDF5 file.
+    """Write DATA and synthetic images to an HDF5 file, in which all classes are of one size.
 
+    The same share of every class is synthetic, and real images of small classes are repeated. So any
+    classifier can be trained on the file. Of a table, small classes are filled up with synthetic rows.
     Synthetic images pass a QualityGate, and the file says which they are. With --recommended,
-    cross-validation decides how many are added to each class, and the file also holds the weight of
-    each image. That takes several times as long.
+    cross-validation decides how large their share is. That takes more than twice as long.
 
     A run that was stopped while it wrote goes on with --resume. Without --model its GAN is trained
     anew, so --random-state has to be the same.
@@ -81,18 +88,28 @@ def resample(
         raise click.UsageError("--resume needs the --model or the --random-state of the run to go on with.")
     check_source(data)
     targets.check_hdf5_target(output, [data], overwrite, resume)
+    from ganaug.data.containers import take
+    from ganaug.data.weights import automatic_shares, even_counts, filling_shares, in_turns
     from ganaug.io.writing import write_hdf5
     from ganaug.selection.gate import QualityGate
     from ganaug.selection.recommend import recommend_counts
 
     seed = parameters["random_state"]
     gan, X, y = gan_and_data(data, model, size, mode, {**parameters, "verbose": not as_json}, strict=strict)
-    to_add: dict[Any, int] = deficit(y, np.unique(y))
-    sample_weight = reason = None
+    classes, indices, counts = np.unique(y, return_inverse=True, return_counts=True)
+    fill = X.ndim == 2 or counts.min() == counts.max()
+    shares = filling_shares(counts) if fill else automatic_shares(counts)
+    reason = None
     if recommended:
         advice = recommend_counts(QualityGate(gan), X, y, random_state=seed, verbose=not as_json)
-        to_add, sample_weight, reason = advice.to_add, advice.sample_weight, advice.reason
-    generator: Any = EmptyGenerator(np.unique(y))  # with nothing to add, nothing is trained
+        shares = np.array([advice.synthetic_share[label] for label in classes.tolist()])
+        reason = advice.reason
+    elif synthetic_share is not None:
+        shares = np.full(len(counts), synthetic_share)
+    n_repeated, n_synthetic = even_counts(counts, shares)
+    to_add = dict(zip(classes.tolist(), n_synthetic.tolist(), strict=True))
+    kept = np.concatenate([np.arange(len(y)), in_turns(indices, n_repeated)])
+    generator: Any = EmptyGenerator(classes)  # with nothing to add, nothing is trained
     if any(to_add.values()):
         untimed = bool(model) or recommended or as_json
         generator = _fit_gate(gan, X, y, announce=not untimed, strict=strict)
@@ -101,8 +118,7 @@ def resample(
         generator,
         output,
         to_add,
-        real=(X, y),
-        sample_weight=sample_weight,
+        real=(take(X, kept), y[kept]),
         random_state=seed,
         layout=layout,
         compression=compression,
@@ -112,13 +128,20 @@ def resample(
     )
     complain(generator.problems(), strict=False)
     if as_json:
-        added = {str(label): n for label, n in to_add.items()}
-        click.echo(json.dumps({"file": str(output), "real": len(y), "added": added, "reason": reason}))
+        added_by_name = {str(label): n for label, n in to_add.items()}
+        report = {
+            "file": str(output),
+            "real": len(y),
+            "repeated": int(n_repeated.sum()),
+            "added": added_by_name,
+        }
+        click.echo(json.dumps({**report, "reason": reason}))
         return
     if reason is not None:
         say(reason)
-    counts = ", ".join(f"{label}: {n}" for label, n in to_add.items())
-    say(f"Wrote {len(y)} {noun(X)} and {sum(to_add.values())} synthetic ones ({counts}) to {output}.")
+    added = ", ".join(f"{label}: {n}" for label, n in to_add.items())
+    repeats = f", {n_repeated.sum()} repeats of them" if n_repeated.any() else ""
+    say(f"Wrote {len(y)} {noun(X)}{repeats} and {n_synthetic.sum()} synthetic ones ({added}) to {output}.")
 
 
 def _fit_gate(gan: Any, X: Any, y: np.ndarray, *, announce: bool, strict: bool) -> WatchedGate:

@@ -21,7 +21,7 @@ from ganaug.cli_estimator import estimator_parameters
 from ganaug.io.disk import locked
 from ganaug.io.targets import remove_checkpoint
 from ganaug.selection.candidates import Candidate
-from ganaug.selection.recommend import Recommendation
+from ganaug.selection.recommendation import Recommendation
 from ganaug.selection.trials import Trial
 
 SMALL = ["--steps", "2", "--base-channels", "4", "--latent-dim", "4", "--random-state", "0"]
@@ -74,16 +74,31 @@ def test_resample(tmp_path, image_folder):
     for arguments in (["--size", 8, *SMALL], ["--model", model, "--random-state", 0, "--overwrite"]):
         result = run("resample", image_folder, "-o", file, *arguments)
         assert result.exit_code == 0, result.output
-        assert "Wrote 5 images and 1 synthetic ones (cat: 0, dog: 1)" in result.output
+        said = "Wrote 5 images, 1 repeats of them and 24 synthetic ones (cat: 12, dog: 12)"
+        assert said in result.output
         X, y = as_arrays(file)
-        assert X.shape == (6, 8, 8, 3)
-        assert y.tolist() == ["cat"] * 3 + ["dog"] * 3
+        assert X.shape == (30, 8, 8, 3)
+        assert y[:6].tolist() == ["cat"] * 3 + ["dog"] * 3
+        assert np.array_equal(X[5], X[3])
     result = run("resample", image_folder, "-o", file)
     assert result.exit_code == 1
     assert "--overwrite" in result.output
 
 
 @pytest.mark.filterwarnings("ignore:Class")  # two steps make few images that pass a gate
+@pytest.mark.parametrize(("share", "size"), [(0, 40), (0.5, 80)])
+def test_resample_with_a_share(share, size, npz, tmp_path):
+    file = tmp_path / "x.h5"
+    result = run("resample", npz, "-o", file, "--synthetic-share", share, "--json", *SMALL)
+    assert result.exit_code == 0, result.output
+    printed = json.loads(result.stdout)
+    assert printed["added"] == dict.fromkeys("012", size - 40)
+    assert (printed["real"], printed["repeated"]) == (60, 60)
+    assert np.bincount(as_arrays(file)[1]).tolist() == [size] * 3
+    assert run("resample", npz, "-o", file, "--synthetic-share", 1, *SMALL).exit_code == 2
+
+
+@pytest.mark.filterwarnings("ignore:Class")
 def test_resample_as_recommended(tmp_path, image_folder, stripes, monkeypatch):
     file = tmp_path / "x.h5"
     result = run("resample", image_folder, "-o", file, "--size", 8, "--recommended", "--json", *SMALL)
@@ -102,16 +117,18 @@ def test_resample_as_recommended(tmp_path, image_folder, stripes, monkeypatch):
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith("Add.")
     with h5py.File(file) as written:
-        labels, synthetic, weights = (written[name][:] for name in ("labels", "synthetic", "weights"))
-    assert np.bincount(labels).tolist() == (2 * np.bincount(y)).tolist()
-    assert weights[synthetic].sum() == pytest.approx(weights[~synthetic].sum())
+        labels, synthetic = (written[name][:] for name in ("labels", "synthetic"))
+    assert np.bincount(labels).tolist() == [80] * 3
+    assert np.bincount(labels[synthetic]).tolist() == [40] * 3
     result = run("resample", tmp_path / "d.npz", "-o", file, "--recommended", "--model", tmp_path)
     assert result.exit_code == 2
     assert "drop --model" in result.output
 
     result = run("resample", file, "-o", tmp_path / "again.h5", *SMALL)
     assert result.exit_code == 0, result.output
-    assert f"Leaving out {len(y)} synthetic images" in result.output
+    assert "Leaving out 120 synthetic images" in result.output
+    assert "Leaving out 60 images of" in result.output
+    assert "that repeat earlier ones" in result.output
     assert f"Wrote {len(y)} images" in result.output
 
 
@@ -194,7 +211,7 @@ def test_a_stopped_run_is_found_before_anything_is_trained(tmp_path, image_folde
     monkeypatch.setattr(ConditionalGAN, "fit", None)
     result = run(*command)
     assert result.exit_code == 1
-    assert "stopped after 6 rows: pass --resume to go on, or --overwrite to start anew." in result.output
+    assert "stopped after 30 rows: pass --resume to go on, or --overwrite to start anew." in result.output
 
 
 def test_what_a_file_says_of_its_generator(tmp_path, image_folder):
@@ -228,9 +245,9 @@ def test_exported_synthetic_images_are_not_trained_on(tmp_path, image_folder):
     file, folder = tmp_path / "x.h5", tmp_path / "png"
     assert run("resample", image_folder, "-o", file, "--size", 8, *SMALL).exit_code == 0
     assert run("export", file, "--to", folder).exit_code == 0
-    assert as_arrays(folder).synthetic.sum() == 1
+    assert as_arrays(folder).synthetic.sum() == 24
     result = run("fit", folder, "-o", tmp_path / "m", *SMALL)
-    assert "Leaving out 1 synthetic images" in result.output
+    assert "Leaving out 24 synthetic images" in result.output
     assert "Trained on 5 images" in result.output
 
 
@@ -684,7 +701,7 @@ class TestGate:
         assert result.exit_code == 0, result.output
         (line,) = result.stderr.splitlines()
         assert line.startswith(
-            "Warning: Only 0 of 60 synthetic samples passed the gate (1: 0 of 25, 2: 0 of 35)"
+            "Warning: Only 0 of 480 synthetic samples passed the gate (0: 0 of 160, 1: 0 of 160, 2: 0 of 160)"
         )
 
     def test_strict(self, npz, tmp_path):
@@ -692,7 +709,7 @@ class TestGate:
         result = run("resample", npz, "-o", tmp_path / "x.h5", "--strict", *SMALL)
         assert result.exit_code == 1
         (line,) = result.stderr.splitlines()
-        assert line.startswith("Error: Only 0 of 60 synthetic samples passed the gate")
+        assert line.startswith("Error: Only 0 of 480 synthetic samples passed the gate")
         assert names(tmp_path) == before
 
 
