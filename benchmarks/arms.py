@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from imblearn.over_sampling import SMOTE
@@ -13,7 +14,7 @@ from sklearn.frozen import FrozenEstimator
 
 from benchmarks.classifier import TrainingSet
 from benchmarks.deepsmote import deep_smote
-from ganaug import ConditionalGAN, GANAugment, GANOverSampler, QualityGate
+from ganaug import ConditionalGAN, GANAugment, GANOverSampler, QualityGate, augmented_loader
 from ganaug.adapters.pool import DEFAULT_PER_CLASS
 from ganaug.data.weights import DEFAULT_SYNTHETIC_SHARE, balanced_weights
 
@@ -86,6 +87,16 @@ def mixup_stronger(context: Context) -> TrainingSet:
     return replace(class_balanced(context), mixup=0.8)
 
 
+def cutmix(context: Context) -> TrainingSet:
+    """Class-balanced, a box of each image replaced by another's, alpha 1 (Yun et al., ICCV 2019)."""
+    return replace(class_balanced(context), cutmix=1.0)
+
+
+def rand_augment(context: Context) -> TrainingSet:
+    """Class-balanced, each image changed by RandAugment (Cubuk et al., NeurIPS 2020), torchvision's own."""
+    return replace(class_balanced(context), rand_augment=True)
+
+
 def smote(context: Context) -> TrainingSet:
     """SMOTE on pixels, up to the size of the largest class."""
     neighbours = min(5, np.bincount(context.y).min() - 1)
@@ -114,11 +125,27 @@ def random_oversampling(context: Context) -> TrainingSet:
 
 
 def oversampler(context: Context) -> TrainingSet:
-    """GANOverSampler with its defaults: up to the size of the largest class, through the gate."""
+    """`GANOverSampler` with its defaults; no weights."""
+    return _oversampled(context)
+
+
+def oversampler_filled_up(context: Context) -> TrainingSet:
+    """The same, but only small classes get synthetic images, up to the largest: its default before."""
+    return _oversampled(context, sampling_strategy="not majority")
+
+
+def _oversampled(context: Context, **parameters: Any) -> TrainingSet:
+    """Return what `fit_resample` does; its generator is one in a gate, as by default."""
     gate = QualityGate(context.gan, random_state=context.seed).fit(context.X, context.y)
-    oversampler = GANOverSampler(FrozenEstimator(gate), random_state=context.seed)
+    oversampler = GANOverSampler(FrozenEstimator(gate), random_state=context.seed, **parameters)
     X, y = oversampler.fit_resample(context.X, context.y)
-    return TrainingSet(X, y, _class_balanced_weights(y))
+    return TrainingSet(X, y, np.ones(len(y)))
+
+
+def loader(context: Context) -> TrainingSet:
+    """`augmented_loader` with its defaults."""
+    batches = augmented_loader((context.X, context.y), context.gan, random_state=context.seed, drop_last=True)
+    return TrainingSet(context.X, context.y, np.ones(len(context.y)), loader=batches)
 
 
 def oversampler_1000(context: Context) -> TrainingSet:
@@ -139,7 +166,7 @@ def oversampler_recommended(context: Context) -> TrainingSet:
     X, y = oversampler.fit_resample(context.X, context.y)
     found = oversampler.recommendation_
     extra = {"recommendation": str(found), "recommend_seconds": round(found.seconds, 1)}
-    return TrainingSet(X, y, oversampler.sample_weight_, extra=extra)
+    return TrainingSet(X, y, np.ones(len(y)), extra=extra)
 
 
 def synthetic_only(context: Context, per_class: int = EXTRA_PER_CLASS) -> TrainingSet:
@@ -185,6 +212,17 @@ def tail_weighted(arm: Arm, k: float = 30) -> Arm:
     return weighted
 
 
+def leaning(arm: Arm, power: float = 0.25) -> Arm:
+    """Return `arm` with classes of n real images drawn in proportion to n to the -`power`."""
+
+    def weighted(context: Context) -> TrainingSet:
+        balanced = arm(context)
+        odds = np.bincount(context.y).astype(float)[balanced.y] ** -power
+        return replace(balanced, sampling_weight=balanced.sampling_weight * odds)
+
+    return weighted
+
+
 def _class_balanced_weights(
     y: np.ndarray, synthetic: np.ndarray | None = None, share: float = 0.0
 ) -> np.ndarray:
@@ -200,15 +238,23 @@ ARMS: dict[str, Arm] = {
     "DRW": drw,
     "mixup": mixup,
     "mixup 0.8": mixup_stronger,
+    "CutMix": cutmix,
+    "RandAugment": rand_augment,
     "SMOTE": smote,
     "DeepSMOTE": deepsmote,
     "random oversampling": random_oversampling,
-    "GANOverSampler": oversampler,
+    "fit_resample": oversampler,
+    "fit_resample filled up": oversampler_filled_up,
+    "augmented_loader": loader,
     "GANOverSampler +1000": oversampler_1000,
     "synthetic only": synthetic_only,
     "GANAugment": augment,
     "GANAugment vary": augment_vary,
     "GANAugment + mixup": augment_mixup,
+    "leaning mixup": leaning(mixup),
+    "leaning mixup 0.8": leaning(mixup_stronger),
+    "leaning CutMix": leaning(cutmix),
+    "leaning RandAugment": leaning(rand_augment),
     "tail-weighted 30 mixup": tail_weighted(mixup),
     "tail-weighted 30 mixup 0.8": tail_weighted(mixup_stronger),
     "tail-weighted 10 mixup": tail_weighted(mixup, 10),
@@ -220,7 +266,9 @@ ARMS: dict[str, Arm] = {
 }
 # Arms that use this package's generators; the strongest baseline is chosen among the others.
 OURS = (
-    "GANOverSampler",
+    "fit_resample",
+    "fit_resample filled up",
+    "augmented_loader",
     "GANOverSampler +1000",
     "synthetic only",
     "GANAugment",

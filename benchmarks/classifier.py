@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,8 @@ import torch
 import torchvision
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.data import DataLoader
+from torchvision.transforms import v2
 
 from ganaug.data.containers import channels_first
 from ganaug.data.images import ImageCodec
@@ -46,10 +48,15 @@ class TrainingSet:
     class_weight : ndarray of shape (n_classes,), optional
         Multiplies the loss of a class in the last part of the updates (deferred re-weighting, Cao
         et al., NeurIPS 2019).
-    mixup : float, default=0.0
-        The parameter alpha of its beta distribution (Zhang et al., ICLR 2018), 0 for none.
+    mixup, cutmix : float, default=0.0
+        The parameter alpha of its beta distribution (Zhang et al., ICLR 2018; Yun et al., ICCV 2019), 0 for
+        none. With both, each batch has one of the two, by chance.
+    rand_augment : bool, default=False
+        Change each image by RandAugment with its default parameters (Cubuk et al., NeurIPS 2020).
     transform : callable, optional
         Called with the images of each batch, (n, C, H, W) as they are stored, and their labels.
+    loader : DataLoader, optional
+        Gives the batches, (n, C, H, W) in [0, 1] with soft labels (n, n_classes), in the place of all this.
     extra : dict
         Kept with the results.
     """
@@ -59,7 +66,10 @@ class TrainingSet:
     sampling_weight: np.ndarray
     class_weight: np.ndarray | None = None
     mixup: float = 0.0
+    cutmix: float = 0.0
+    rand_augment: bool = False
     transform: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
+    loader: DataLoader | None = None
     extra: dict[str, Any] = field(default_factory=dict)
 
 
@@ -92,8 +102,6 @@ def train(
 ) -> Classifier:
     """Train a classifier on an arm's data for exactly ``settings.updates`` updates."""
     rng = torch.Generator().manual_seed(seed)
-    targets = torch.from_numpy(data.y)
-    bounds = torch.from_numpy(data.sampling_weight).double().cumsum(0)
     n_classes = int(data.y.max()) + 1
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
@@ -103,32 +111,23 @@ def train(
         optimizer = torch.optim.AdamW(
             network.parameters(), lr=settings.learning_rate, weight_decay=1e-3, fused=True
         )
+        batches = _draw(data, settings.batch_size, codec, rng) if data.loader is None else _load(data.loader)
         for step in range(settings.updates):
             progress = step / settings.updates
             for group in optimizer.param_groups:
                 group["lr"] = (
                     settings.learning_rate * min(1, (step + 1) / 50) * (1 + math.cos(math.pi * progress)) / 2
                 )
-            u = torch.rand(settings.batch_size, generator=rng, dtype=torch.float64) * bounds[-1]
-            indices = torch.searchsorted(bounds, u, right=True).clamp(max=len(targets) - 1)
-            batch = data.X[indices.numpy()]
-            if data.transform is not None:
-                stored = data.transform(channels_first(batch), targets[indices])[0].numpy()
-                batch = stored[:, 0] if batch.ndim == 3 else stored.transpose(0, 2, 3, 1)
-            images = codec.encode(batch)
+            images, labels = next(batches)
             if augment:
-                images = codec.augment(images, rng)
-                if settings.flip:
-                    mirrored = torch.rand(len(images), 1, 1, 1, generator=rng) < 0.5
-                    images = torch.where(mirrored, images.flip(3), images)
+                images = _augment(images, codec, settings, rng)
             weight = None
             if data.class_weight is not None and progress >= DEFERRED_FROM:
                 weight = torch.from_numpy(data.class_weight).float().to(device)
-            images, labels = images.to(device), targets[indices].to(device)
-            if data.mixup:
-                keep = float(np.random.default_rng([seed, step]).beta(data.mixup, data.mixup))
-                other = torch.randperm(len(labels), generator=rng)
-                logits = network(torch.lerp(images[other], images, keep))
+            images, labels = images.to(device), labels.to(device)
+            if data.mixup or data.cutmix:
+                images, other, keep = _mix(data, images, np.random.default_rng([seed, step]), rng)
+                logits = network(images)
                 loss = keep * F.cross_entropy(logits, labels, weight)
                 loss = loss + (1 - keep) * F.cross_entropy(logits, labels[other], weight)
             else:
@@ -138,6 +137,62 @@ def train(
             optimizer.step()
             classifier.updates += 1
     return classifier
+
+
+def _draw(
+    data: TrainingSet, batch_size: int, codec: ImageCodec, rng: torch.Generator
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield encoded images and their labels, drawn by their weights, for ever."""
+    targets = torch.from_numpy(data.y)
+    bounds = torch.from_numpy(data.sampling_weight).double().cumsum(0)
+    rand_augment = v2.RandAugment()
+    while True:
+        u = torch.rand(batch_size, generator=rng, dtype=torch.float64) * bounds[-1]
+        indices = torch.searchsorted(bounds, u, right=True).clamp(max=len(targets) - 1)
+        batch = data.X[indices.numpy()]
+        if data.transform is not None or data.rand_augment:
+            stored = channels_first(batch)
+            if data.transform is not None:
+                stored = data.transform(stored, targets[indices])[0]
+            if data.rand_augment:
+                stored = torch.stack([rand_augment(image) for image in stored])
+            batch = stored.numpy()[:, 0] if batch.ndim == 3 else stored.numpy().transpose(0, 2, 3, 1)
+        yield codec.encode(batch), targets[indices]
+
+
+def _load(loader: DataLoader) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the batches of a loader, encoded, for ever."""
+    while True:
+        for images, labels in loader:
+            yield 2 * images - 1, labels
+
+
+def _augment(images: Tensor, codec: ImageCodec, settings: Settings, rng: torch.Generator) -> Tensor:
+    """Return images that are shifted at random, and mirrored if that is what they stand."""
+    images = codec.augment(images, rng)
+    if settings.flip:
+        mirrored = torch.rand(len(images), 1, 1, 1, generator=rng) < 0.5
+        images = torch.where(mirrored, images.flip(3), images)
+    return images
+
+
+def _mix(
+    data: TrainingSet, images: Tensor, rng: np.random.Generator, torch_rng: torch.Generator
+) -> tuple[Tensor, Tensor, float]:
+    """Return mixed images, the index of the other image of each, and the share of its own."""
+    by_mixup = bool(data.mixup) and (not data.cutmix or rng.random() < 0.5)
+    alpha = data.mixup if by_mixup else data.cutmix
+    keep = float(rng.beta(alpha, alpha))
+    other = torch.randperm(len(images), generator=torch_rng)
+    if by_mixup:
+        return torch.lerp(images[other], images, keep), other, keep
+    sides = np.array(images.shape[2:])
+    half = np.rint(sides * math.sqrt(1 - keep) / 2).astype(int)
+    center = rng.integers(sides)
+    (top, left), (bottom, right) = np.maximum(center - half, 0), np.minimum(center + half, sides)
+    mixed = images.clone()
+    mixed[:, :, top:bottom, left:right] = images[other, :, top:bottom, left:right]
+    return mixed, other, 1 - float((bottom - top) * (right - left) / sides.prod())
 
 
 def small(shape: tuple[int, int, int], n_classes: int) -> nn.Module:

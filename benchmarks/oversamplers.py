@@ -16,7 +16,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OrdinalEncoder, StandardScaler
 
 from ganaug import GANOverSampler
-from ganaug.data.weights import balanced_weights
 
 # The default of the package.
 CTGAN_EPOCHS = 300
@@ -165,10 +164,7 @@ def prepare(
         rows, targets = gan_oversampler.fit_resample(X, y)
         recommendation = str(gan_oversampler.recommendation_)
         notes = {"seconds": time.perf_counter() - start, "recommendation": recommendation}
-        if not gan_oversampler.synthetic_mask_.any():
-            weight = balanced_weights(y, np.zeros(len(y), bool), dict.fromkeys(labels, 0.0))
-            return (X, y, weight), None, notes
-        return (rows, targets, gan_oversampler.sample_weight_), None, notes
+        return (rows, targets, None), None, notes
     raise ValueError(f"`--arms` must be among {list(ARMS)}, got {arm!r}.")
 
 

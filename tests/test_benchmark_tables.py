@@ -44,10 +44,10 @@ def fake_runs(arm, scores, validation=None):
 
 def test_the_strongest_baseline_is_chosen_on_validation_data():
     runs = fake_runs("class-balanced", [90, 91], validation=95) + fake_runs("SMOTE", [94, 94], validation=90)
-    runs += fake_runs("GANOverSampler", [99, 99]) + fake_runs("random oversampling", [98, 98])
+    runs += fake_runs("fit_resample", [99, 99]) + fake_runs("random oversampling", [98, 98])
     runs_of = by_arm(runs)
     assert strongest_baseline(runs_of) == ("class-balanced", True)
-    mean, half, n = paired_difference(runs_of[("GANOverSampler", True)], runs_of[("class-balanced", True)])
+    mean, half, n = paired_difference(runs_of[("fit_resample", True)], runs_of[("class-balanced", True)])
     assert (mean, n) == (8.5, 2)
     assert half == pytest.approx(12.706 * 0.5, rel=1e-3)
 
@@ -67,7 +67,7 @@ def test_tables_show_losses_too():
     runs = (
         fake_runs("instance-balanced", [80, 81])
         + fake_runs("class-balanced", [90, 91])
-        + fake_runs("GANOverSampler", [88, 88])
+        + fake_runs("fit_resample", [88, 88])
     )
     settings = dataclasses.asdict(QUICK)
     table = gain_table({"runs": runs, "settings": settings, "counts": [5, 4, 3], "data": "x"})
@@ -100,7 +100,7 @@ def test_the_table_of_the_smallest_class_names_the_class_that_loses():
     runs = (
         fake_runs("class-balanced", [90, 91])
         + fake_runs("mixup", [92, 93])
-        + fake_runs("GANOverSampler", [94, 97])
+        + fake_runs("fit_resample", [94, 97])
     )
     for run in runs[-2:]:
         run["test"]["recall"][1] = 88
@@ -114,7 +114,7 @@ def test_the_table_of_the_smallest_class_names_the_class_that_loses():
 
 
 def test_a_quick_run_shows_no_figures():
-    quick = {"runs": fake_runs("class-balanced", [90, 91]) + fake_runs("GANOverSampler", [92, 92])}
+    quick = {"runs": fake_runs("class-balanced", [90, 91]) + fake_runs("fit_resample", [92, 92])}
     for run in quick["runs"]:
         run |= {"prepare_seconds": 30.0, "train_seconds": 15.0}
     text = gain_tables({"cats-quick": quick})["cats"]

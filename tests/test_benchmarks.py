@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import io
+import itertools
 import json
+import zipfile
 
 import numpy as np
 import pytest
+import torch
 from conftest import mixed_table
+from PIL import Image
 
-from benchmarks import arms, bad_generators, gain, generators, imbalanced_tables, oversamplers
+from benchmarks import arms, bad_generators, datasets, gain, generators, imbalanced_tables, oversamplers
 from benchmarks.arms import ARMS, Context
 from benchmarks.classifier import Settings, TrainingSet, train
 from benchmarks.datasets import SplitSource, load
@@ -65,6 +70,36 @@ def test_tails_that_make_no_sense(n, source):
         load("digits-full", None).with_smallest(5)
 
 
+def test_a_pair_of_classes_for_each_seed(tmp_path):
+    with zipfile.ZipFile(tmp_path / "images.zip", "w") as archive:
+        for part, label in itertools.product(("train", "test"), range(10)):
+            for i in range(12):
+                picture = io.BytesIO()
+                Image.new("RGB", (32, 32), (20 * label, 20 * label, 20 * label)).save(picture, "png")
+                archive.writestr(f"all/{part}/{label}/{i}.png", picture.getvalue())
+    source = dataclasses.replace(load("grey-pairs", tmp_path / "images.zip"), counts=(8, 3))
+    for seed, pair in ((0, (3, 0)), (7, (4, 9)), (1000, (7, 2))):
+        split = source.split(seed)
+        assert split.X.shape == (11, 28, 28)
+        assert np.bincount(split.y).tolist() == [8, 3]
+        for X, y in ((split.X, split.y), (split.X_test, split.y_test)):
+            assert np.array_equal(X[:, 0, 0], 20 * np.array(pair)[y])
+    tuned_on = set(datasets.GREY_PAIRS_TO_TUNE_ON)
+    assert not {pair[::-1] for pair in tuned_on} & set(datasets.GREY_PAIRS)
+    assert not tuned_on & set(datasets.GREY_PAIRS)
+
+
+@pytest.mark.parametrize("how", [{"cutmix": 1.0}, {"rand_augment": True}])
+def test_images_are_changed_in_the_batch(how, context):
+    plain = ARMS["class-balanced"](context)
+    proba = [
+        train(data, QUICK, augment=False, seed=0).predict_proba(context.X)
+        for data in (plain, dataclasses.replace(plain, **how), dataclasses.replace(plain, **how))
+    ]
+    assert not np.allclose(proba[0], proba[1])
+    assert np.array_equal(proba[1], proba[2])
+
+
 def test_own_data_keep_their_counts():
     X = np.random.default_rng(0).integers(0, 256, (100, 8, 8), dtype=np.uint8)
     split = SplitSource("own", X, np.repeat([0, 1], [80, 20])).split(0)
@@ -82,19 +117,30 @@ def test_arms(name, context, monkeypatch):
     share = np.bincount(data.y, weights=data.sampling_weight) / data.sampling_weight.sum()
     assert data.X.dtype == np.uint8
     assert data.X.shape[1:] == (8, 8)
-    if name in ("instance-balanced", "DRW"):
+    if data.loader is not None:
+        images, labels = next(iter(data.loader))
+        assert images.shape == (64, 1, 8, 8)
+        assert torch.allclose(labels.sum(1), torch.ones(64))
+    elif name in ("instance-balanced", "DRW"):
         np.testing.assert_allclose(share, counts / counts.sum())
     elif name.startswith("tail-weighted"):  # 4 to 20 real images of a class
         k, real = int(name.split()[1]), np.bincount(context.y)
         np.testing.assert_allclose(share / share[0], (1 + k / real) / (1 + k / real[0]))
         assert share[9] > 2 * share[0]
+    elif name.startswith("leaning"):
+        np.testing.assert_allclose(share / share[0], (np.bincount(context.y) / 20) ** -0.25)
     else:
         np.testing.assert_allclose(share, 0.1)
-    if name in ("SMOTE", "DeepSMOTE", "GANOverSampler"):
+    if name in ("SMOTE", "DeepSMOTE", "fit_resample filled up"):
         assert set(counts) == {20}
+    if name == "fit_resample":
+        assert set(counts) == {100}
+        assert n_real == 200
     if name == "random oversampling":
         assert n_real == len(data.y)
     assert bool(data.mixup) == ("mixup" in name)
+    assert bool(data.cutmix) == ("CutMix" in name)
+    assert data.rand_augment == ("RandAugment" in name)
     if "synthetic only" in name:
         assert set(counts) == {4096 if "mixup" in name else arms.EXTRA_PER_CLASS}
         assert n_real < len(data.y) * 0.01

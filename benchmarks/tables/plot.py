@@ -14,7 +14,7 @@ from benchmarks.tables.shared import CLASS_BALANCED, Key, by_arm, mean_recall, s
 
 BASELINES: tuple[Key, ...] = (("instance-balanced", True), ("SMOTE", True), ("DeepSMOTE", True))
 SHOWN: tuple[Key, ...] = (
-    ("GANOverSampler", True),
+    ("fit_resample filled up", True),
     ("GANOverSampler +1000", True),
     ("tail-weighted 10 GANAugment + mixup", True),
     ("tail-weighted 30 synthetic only + mixup", True),

@@ -23,7 +23,7 @@ INSTANCE_BALANCED: Key = ("instance-balanced", True)
 REFERENCE: Key = ("GANOverSampler +1000", True)
 # Columns of our arms; the README says what each of them does.
 SHOWN: dict[str, Key] = {
-    "filled up": ("GANOverSampler", True),
+    "filled up": ("fit_resample filled up", True),
     "equal shares": REFERENCE,
     "in the loader": ("GANAugment", True),
     "then mixup": ("GANAugment + mixup", True),
