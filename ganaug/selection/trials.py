@@ -249,7 +249,7 @@ class HalvingSearch:
     def mean_fidelity(self) -> tuple[float, float]:
         """Return the AUC of the two-sample test and the rate of near duplicates, means over the folds."""
         pairs = [(result.c2st_auc, result.near_duplicate_rate) for result in self.results]
-        auc, rate = np.mean(pairs, axis=0).tolist()
+        auc, rate = np.array(pairs, dtype=float).mean(0).tolist()
         return auc, rate
 
     def _run_fold(
