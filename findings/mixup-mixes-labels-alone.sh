@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# torchvision's MixUp mixes the labels of a batch and leaves its images as they are, where a dict has the labels first.
+# torchvision's MixUp mixes the labels of a batch and not its images, where a dict has the labels first.
 #
 # Batches of data sets of dicts, as Hugging Face's and many of one's own, have their keys in the order of the
 # items. With {"image": ..., "label": ...} MixUp mixes both, with {"label": ..., "image": ...} it returns soft

@@ -89,27 +89,19 @@ def resample(
     check_source(data)
     targets.check_hdf5_target(output, [data], overwrite, resume)
     from ganaug.data.containers import take
-    from ganaug.data.weights import automatic_shares, even_counts, filling_shares, in_turns
     from ganaug.io.writing import write_hdf5
     from ganaug.selection.gate import QualityGate
     from ganaug.selection.recommend import recommend_counts
 
     seed = parameters["random_state"]
     gan, X, y = gan_and_data(data, model, size, mode, {**parameters, "verbose": not as_json}, strict=strict)
-    classes, indices, counts = np.unique(y, return_inverse=True, return_counts=True)
-    fill = X.ndim == 2 or counts.min() == counts.max()
-    shares = filling_shares(counts) if fill else automatic_shares(counts)
     reason = None
+    shares: float | dict[Any, float] | None = synthetic_share
     if recommended:
         advice = recommend_counts(QualityGate(gan), X, y, random_state=seed, verbose=not as_json)
-        shares = np.array([advice.synthetic_share[label] for label in classes.tolist()])
-        reason = advice.reason
-    elif synthetic_share is not None:
-        shares = np.full(len(counts), synthetic_share)
-    n_repeated, n_synthetic = even_counts(counts, shares)
-    to_add = dict(zip(classes.tolist(), n_synthetic.tolist(), strict=True))
-    kept = np.concatenate([np.arange(len(y)), in_turns(indices, n_repeated)])
-    generator: Any = EmptyGenerator(classes)  # with nothing to add, nothing is trained
+        shares, reason = advice.synthetic_share, advice.reason
+    kept, to_add = _make_even(y, shares, table=X.ndim == 2)
+    generator: Any = EmptyGenerator(np.unique(y))  # with nothing to add, nothing is trained
     if any(to_add.values()):
         untimed = bool(model) or recommended or as_json
         generator = _fit_gate(gan, X, y, announce=not untimed, strict=strict)
@@ -127,21 +119,46 @@ def resample(
         verbose=not as_json,
     )
     complain(generator.problems(), strict=False)
+    _say_what_was_written(output, X, len(kept) - len(y), to_add, reason, as_json=as_json)
+
+
+def _make_even(
+    y: np.ndarray, shares: float | dict[Any, float] | None, *, table: bool
+) -> tuple[np.ndarray, dict[Any, int]]:
+    """Return which real samples to write, some of them repeatedly, and how many to add to each class.
+
+    `shares` is the share of each class that is to be synthetic, of all or by label; None: by default.
+    """
+    from ganaug.data.weights import automatic_shares, even_counts, filling_shares, in_turns
+
+    classes, indices, counts = np.unique(y, return_inverse=True, return_counts=True)
+    if isinstance(shares, dict):
+        of_classes = np.array([shares[label] for label in classes.tolist()])
+    elif shares is not None:
+        of_classes = np.full(len(counts), shares)
+    elif table or counts.min() == counts.max():
+        of_classes = filling_shares(counts)
+    else:
+        of_classes = automatic_shares(counts)
+    n_repeated, n_synthetic = even_counts(counts, of_classes)
+    kept = np.concatenate([np.arange(len(y)), in_turns(indices, n_repeated)])
+    return kept, dict(zip(classes.tolist(), n_synthetic.tolist(), strict=True))
+
+
+def _say_what_was_written(
+    output: Path, X: Any, n_repeats: int, to_add: dict[Any, int], reason: str | None, *, as_json: bool
+) -> None:
     if as_json:
-        added_by_name = {str(label): n for label, n in to_add.items()}
-        report = {
-            "file": str(output),
-            "real": len(y),
-            "repeated": int(n_repeated.sum()),
-            "added": added_by_name,
-        }
-        click.echo(json.dumps({**report, "reason": reason}))
+        added = {str(label): n for label, n in to_add.items()}
+        what = {"file": str(output), "real": len(X), "repeated": n_repeats, "added": added, "reason": reason}
+        click.echo(json.dumps(what))
         return
     if reason is not None:
         say(reason)
-    added = ", ".join(f"{label}: {n}" for label, n in to_add.items())
-    repeats = f", {n_repeated.sum()} repeats of them" if n_repeated.any() else ""
-    say(f"Wrote {len(y)} {noun(X)}{repeats} and {n_synthetic.sum()} synthetic ones ({added}) to {output}.")
+    by_class = ", ".join(f"{label}: {n}" for label, n in to_add.items())
+    repeats = f", {n_repeats} repeats of them" if n_repeats else ""
+    n_added = sum(to_add.values())
+    say(f"Wrote {len(X)} {noun(X)}{repeats} and {n_added} synthetic ones ({by_class}) to {output}.")
 
 
 def _fit_gate(gan: Any, X: Any, y: np.ndarray, *, announce: bool, strict: bool) -> WatchedGate:

@@ -84,7 +84,7 @@ def test_soft_labels_say_what_was_mixed(mixing):
     loader = augmented_loader(images(), generator(), p=1, batch_size=32, **mixing)
     seen, labels = drawn(loader)
     grey = ((seen > 0.1) & (seen < 0.9)).flatten(1).any(1).float().mean()
-    assert {(0.5, 0): grey > 0.3, (0, 0.5): grey == 0}.get(tuple(mixing.values()), 0.02 < grey < 0.5)
+    assert {(0.5, 0): grey > 0.15, (0, 0.5): grey == 0}.get(tuple(mixing.values()), 0.02 < grey < 0.5)
     assert labels.shape == (2000, 2)
     assert labels.dtype == seen.dtype == torch.float32
     assert ((labels > 0.1) & (labels < 0.9)).any()

@@ -30,6 +30,7 @@ SURFACE = [
     "HDF5Dataset",
     "QualityGate",
     "as_arrays",
+    "augmented_loader",
     "quality_report",
     "recommend_counts",
     "write_hdf5",
