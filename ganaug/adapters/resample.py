@@ -192,7 +192,9 @@ class GANOverSampler(BaseOverSampler):
             shares = automatic_shares(counts)
         n_repeated, n_synthetic = even_counts(counts, shares)
         self._n_repeated = dict(zip(classes.tolist(), n_repeated.tolist(), strict=True))
-        return dict(zip(classes.tolist(), (counts + n_repeated + n_synthetic).tolist(), strict=True))
+        grows = n_repeated + n_synthetic > 0  # as with imbalanced-learn's own "auto", others are not named
+        totals = (counts + n_repeated + n_synthetic)[grows]
+        return dict(zip(classes[grows].tolist(), totals.tolist(), strict=True))
 
     def _is_table(self, X: Any) -> bool:
         return self.image_shape is None and (scipy.sparse.issparse(X) or np.ndim(X) == 2)
