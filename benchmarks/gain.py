@@ -3,7 +3,7 @@
     python -m benchmarks.gain --data digits --seeds 20
     python -m benchmarks.gain --data mnist --path mnist.npz --seeds 5
     python -m benchmarks.gain --data cifar10 --path cifar10.zip --device cuda
-    python -m benchmarks.gain --data my-images --path FOLDER --arms class-balanced,SMOTE,GANOverSampler
+    python -m benchmarks.gain --data my-images --path FOLDER --arms class-balanced,SMOTE,fit_resample
 
 Each run of an arm is written to benchmarks/results/gain-DATA.json when it ends. Runs that are there
 are not repeated. Several processes can share the work by --first-seed. See benchmarks/README.md.
