@@ -98,7 +98,7 @@ class AugmentedDataset(Dataset):
     >>> gan = ConditionalGAN(steps=2, random_state=0).fit(X, y)
     >>> data = AugmentedDataset(TensorDataset(X, y), gan, random_state=0)
     >>> len(data), int(data.synthetic.sum()), data[-1][0].shape, data[-1][1]
-    (80, 30, torch.Size([1, 8, 8]), tensor(1))
+    (400, 320, torch.Size([1, 8, 8]), tensor(1))
     """
 
     def __init__(
