@@ -1,4 +1,4 @@
-"""augmented_loader: a DataLoader that draws, replaces and mixes images as did best in the benchmarks."""
+"""augmented_loader: a DataLoader that draws, replaces and mixes images as did best in docs/recipe.md."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def augmented_loader(
     collate_fn: Callable[[list[Any]], Any] = default_collate,
     **options: Any,
 ) -> DataLoader:
-    """Return a DataLoader of real and synthetic images, drawn and mixed as did best in the benchmarks.
+    """Return a DataLoader of real and synthetic images, drawn and mixed as did best in docs/recipe.md.
 
     Small classes are drawn a little more often than large ones, the same share of each class is
     synthetic, and the images of a batch are mixed in pairs, by mixup (Zhang et al., ICLR 2018) or by CutMix
