@@ -126,7 +126,7 @@ def read_real(
 
     Images get the size and the channels of a fitted `gan`, if there is one, in place of `size` and `mode`.
     Of what `ganaug resample` wrote, synthetic samples are left out: a GAN shall not learn from itself. So are
-    repeats of real ones, which would be held out and trained on at once.
+    repeats of real images, which would be held out and trained on at once.
     """
     from ganaug.data.containers import take
     from ganaug.io.arrays import as_arrays
@@ -148,7 +148,9 @@ def read_real(
     if synthetic is not None and synthetic.any() and not synthetic.all():
         click.echo(f"Leaving out {synthetic.sum()} synthetic {noun(X)} of {printable(data)}.", err=True)
         X, y = take(X, ~synthetic), y[~synthetic]
-    if synthetic is not None and not synthetic.all() and (synthetic.any() or not data.is_dir()):
+    # Equal rows of a table may be different people.
+    repeats = synthetic is not None and not synthetic.all() and (synthetic.any() or not data.is_dir())
+    if repeats and X.ndim > 2:
         first = np.sort(np.unique(sample_digests(X), return_index=True)[1])
         if len(first) < len(y):
             n = len(y) - len(first)

@@ -129,17 +129,15 @@ def _make_even(
 
     `shares` is the share of each class that is to be synthetic, of all or by label; None: by default.
     """
-    from ganaug.data.weights import automatic_shares, even_counts, filling_shares, in_turns
+    from ganaug.data.weights import default_shares, even_counts, in_turns
 
     classes, indices, counts = np.unique(y, return_inverse=True, return_counts=True)
     if isinstance(shares, dict):
         of_classes = np.array([shares[label] for label in classes.tolist()])
     elif shares is not None:
         of_classes = np.full(len(counts), shares)
-    elif table or counts.min() == counts.max():
-        of_classes = filling_shares(counts)
     else:
-        of_classes = automatic_shares(counts)
+        of_classes = default_shares(counts, table=table)
     n_repeated, n_synthetic = even_counts(counts, of_classes)
     kept = np.concatenate([np.arange(len(y)), in_turns(indices, n_repeated)])
     return kept, dict(zip(classes.tolist(), n_synthetic.tolist(), strict=True))

@@ -22,7 +22,7 @@ from ganaug.data.containers import as_container, concat, is_dataframe, take
 from ganaug.data.labels import as_random_state, check_labels, fit_clone
 from ganaug.data.polars_frames import pandas_to_polars, polars_to_pandas
 from ganaug.data.protocol import ConditionalGenerator
-from ganaug.data.weights import automatic_shares, even_counts, filling_shares, in_turns
+from ganaug.data.weights import default_shares, even_counts, in_turns
 from ganaug.model.estimator import is_container
 from ganaug.model.gan import ConditionalGAN
 from ganaug.selection.gate import QualityGate
@@ -186,10 +186,8 @@ class GANOverSampler(BaseOverSampler):
             shares = np.array([self.recommendation_.synthetic_share[label] for label in classes.tolist()])
         elif self.synthetic_share != "auto":
             shares = np.full(len(counts), self.synthetic_share)
-        elif self._is_table(X) or counts.min() == counts.max():
-            shares = filling_shares(counts)
         else:
-            shares = automatic_shares(counts)
+            shares = default_shares(counts, table=self._is_table(X))
         n_repeated, n_synthetic = even_counts(counts, shares)
         self._n_repeated = dict(zip(classes.tolist(), n_repeated.tolist(), strict=True))
         grows = n_repeated + n_synthetic > 0  # as with imbalanced-learn's own "auto", others are not named

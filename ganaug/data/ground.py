@@ -25,7 +25,8 @@ def is_photographic(images: Tensor) -> bool:
     >>> is_photographic(torch.rand(4, 3, 8, 8)), is_photographic(torch.zeros(4, 1, 8, 8))
     (True, False)
     """
-    levels = tvf.to_dtype(images.clamp(min=0), torch.uint8, scale=True)
+    images = images.clamp(0, 1) if images.is_floating_point() else images
+    levels = tvf.to_dtype(images, torch.uint8, scale=True)
     counts = torch.bincount(levels.flatten().long(), minlength=256).float()
     padded = torch.nn.functional.pad(counts, (LEVELS_AROUND, LEVELS_AROUND))
     around = padded.unfold(0, 2 * LEVELS_AROUND + 1, 1).sum(1)

@@ -78,6 +78,12 @@ def automatic_shares(counts: np.ndarray) -> np.ndarray:
     return np.where(counts > 0, share, 0.0)
 
 
+def default_shares(counts: np.ndarray, *, table: bool) -> np.ndarray:
+    """Return the shares by which classes are made even if nothing is asked for; balanced ones get nothing."""
+    fill = table or counts.min() == counts.max()
+    return filling_shares(counts) if fill else automatic_shares(counts)
+
+
 def balanced_weights(y: np.ndarray, synthetic: np.ndarray, share: Mapping[Any, float]) -> np.ndarray:
     """Return class-balanced weights, of which synthetic samples have their share in each class.
 
