@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ganaug.adapters.dataset import AugmentedDataset
+    from ganaug.adapters.embedder import Embedder
     from ganaug.adapters.loader import augmented_loader
     from ganaug.adapters.resample import GANOverSampler
     from ganaug.adapters.transform import GANAugment
@@ -25,6 +26,7 @@ _MODULES = {
     "ARCHITECTURES": "networks",
     "AugmentedDataset": "adapters.dataset",
     "ConditionalGAN": "model.gan",
+    "Embedder": "adapters.embedder",
     "GANAugment": "adapters.transform",
     "GANOverSampler": "adapters.resample",
     "HDF5Dataset": "io.hdf5",
@@ -44,6 +46,7 @@ __all__ = [
     "PENALTIES",
     "AugmentedDataset",
     "ConditionalGAN",
+    "Embedder",
     "GANAugment",
     "GANOverSampler",
     "HDF5Dataset",

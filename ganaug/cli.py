@@ -11,6 +11,7 @@ import click
 import numpy as np
 
 from ganaug.cli_errors import OneLineErrors, on_interrupt
+from ganaug.cli_embed import embed
 from ganaug.cli_estimator import NUMBER_OR_TEXT, PATH, EstimatorCommand
 from ganaug.cli_options import (
     GO_ON,
@@ -285,4 +286,5 @@ def export(file: Path, folder: Path, as_json: bool) -> None:
         say(f"Wrote {n} images to {folder}.")
 
 
+main.add_command(embed)
 main.add_command(resample)

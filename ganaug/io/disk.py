@@ -136,11 +136,11 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path, timeout: float = 0) -> Iterator[None]:
     """Keep other runs from writing to `path`, a file or a folder, for the time of the block.
 
     By a lock on the hidden file ``.NAME.lock`` beside it, which stays there: to delete it would let a third
-    run lock another file of that name.
+    run lock another file of that name. While another run holds it, it is waited for `timeout` seconds.
 
     Raises
     ------
@@ -151,7 +151,7 @@ def locked(path: Path) -> Iterator[None]:
     """
     name = path.with_name(f".{path.name}.lock")
     # All users of a folder may lock. A file that exists is no lock by itself: it would outlive its process.
-    lock = FileLock(name, timeout=0, mode=0o666, thread_local=False, fallback_to_soft=False)
+    lock = FileLock(name, timeout=timeout, mode=0o666, thread_local=False, fallback_to_soft=False)
     try:
         lock.acquire()
     except Timeout as exc:

@@ -45,8 +45,8 @@ ENVIRONMENT_ERRNOS = {getattr(errno, name) for name in _ENVIRONMENT.split() if h
 
 
 @contextmanager
-def errors_named(path: str | Path) -> Iterator[None]:
-    """Turn whatever is raised while a file is read into an error that names it.
+def errors_named(path: str | Path, kind: str = "data set that write_hdf5 wrote") -> Iterator[None]:
+    """Turn whatever is raised while a file is read into an error that names it, and its `kind`.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def errors_named(path: str | Path) -> Iterator[None]:
         if error is not None:
             raise error from exc
         raise ValueError(
-            f"{printable(path)} is damaged, or not a data set that write_hdf5 wrote: {printable(exc)}"
+            f"{printable(path)} is damaged, or not a {kind}: {printable(exc)}"
         ) from exc
 
 

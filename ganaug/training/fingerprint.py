@@ -25,21 +25,21 @@ def training_fingerprint(settings: dict[str, Any], X: Any, labels: np.ndarray, s
     for i in range(0, len(labels), SAMPLES_PER_UPDATE):
         digest.update(np.ascontiguousarray(X[i : i + SAMPLES_PER_UPDATE]).tobytes())
     return {
-        **{k: _callable_fingerprint(v) if callable(v) else str(v) for k, v in settings.items()},
+        **{k: callable_fingerprint(v) if callable(v) else str(v) for k, v in settings.items()},
         "seed, which comes from random_state,": str(seed),
         "X": f"{tuple(X.shape)} {digest.hexdigest()[:16]}",
         "y": hashlib.sha256(labels.tobytes()).hexdigest()[:16],
     }
 
 
-def _callable_fingerprint(value: Any, holders: tuple[Any, ...] = ()) -> str:
+def callable_fingerprint(value: Any, holders: tuple[Any, ...] = ()) -> str:
     """Return what distinguishes a callable from others; its `repr` would say where it lies in memory.
 
     `holders` are the callables that refer to it. It may be one of them: a function may call itself.
     """
     if isinstance(value, partial):
         arguments = [*map(_value_fingerprint, value.args)]
-        return f"partial {_callable_fingerprint(value.func)} {arguments} {_value_fingerprint(value.keywords)}"
+        return f"partial {callable_fingerprint(value.func)} {arguments} {_value_fingerprint(value.keywords)}"
     name = getattr(value, "__qualname__", type(value).__qualname__)
     code = getattr(value, "__code__", None)
     if code is None:
@@ -54,7 +54,7 @@ def _callable_fingerprint(value: Any, holders: tuple[Any, ...] = ()) -> str:
 def _value_fingerprint(value: Any, holders: tuple[Any, ...] = ()) -> str:
     """Return a hash of a value that a callable refers to, or its type where no hash is reproducible."""
     if hasattr(value, "__code__") or isinstance(value, partial):
-        return _callable_fingerprint(value, holders)
+        return callable_fingerprint(value, holders)
     if isinstance(value, CodeType):
         return joblib.hash([value.co_code, value.co_names, *map(_value_fingerprint, value.co_consts)])
     with suppress(Exception):  # what can't be pickled
