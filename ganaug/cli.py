@@ -10,8 +10,8 @@ from typing import Any
 import click
 import numpy as np
 
-from ganaug.cli_errors import OneLineErrors, on_interrupt
 from ganaug.cli_embed import embed
+from ganaug.cli_errors import OneLineErrors, on_interrupt
 from ganaug.cli_estimator import NUMBER_OR_TEXT, PATH, EstimatorCommand
 from ganaug.cli_options import (
     GO_ON,

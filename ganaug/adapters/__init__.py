@@ -1,4 +1,4 @@
-"""What users plug in: transforms of torchvision and scikit-learn, a torch Dataset, an imbalanced-learn sampler.
+"""What users plug in: transforms for torchvision and scikit-learn, a torch Dataset, a sampler.
 
 It may import `data`, `io`, `training`, `model` and `selection`.
 """

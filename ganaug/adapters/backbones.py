@@ -56,9 +56,9 @@ def transform_of(backbone: Any) -> Transform:
     if isinstance(backbone, nn.Module) and isinstance(getattr(backbone, "pretrained_cfg", None), Mapping):
         return _timm_transform(backbone)
     raise ValueError(
-        f"`preprocess` must be given for a `backbone` of type {type(backbone).__name__}, which doesn't say how"
-        " images are prepared for it: pass that of its weights, such as ResNet18_Weights.DEFAULT.transforms(),"
-        " or None for images as they are."
+        f"`preprocess` must be given for a `backbone` of type {type(backbone).__name__}, which doesn't say"
+        " how images are prepared for it: pass what belongs to its weights, such as"
+        " ResNet18_Weights.DEFAULT.transforms(), or None for images as they are."
     )
 
 
@@ -136,7 +136,7 @@ def _unknown(source: str, name: str, known: Iterable[str]) -> str:
 
 def _not_loaded(name: str, exc: Exception) -> OSError:
     return OSError(
-        f"The weights of `backbone` {name!r} can't be loaded, which are downloaded if they aren't in the cache:"
+        f"The weights of `backbone` {name!r} can't be loaded, which are downloaded unless they are there:"
         f" {exc}. {DEFAULT_BACKBONE!r} needs no download."
     )
 
@@ -162,8 +162,8 @@ def as_vectors(output: Any, n: int) -> np.ndarray:
         )
     if isinstance(output, tuple | list):
         raise ValueError(
-            f"{wanted}, got a {type(output).__name__} of {len(output)}: pass a callable that picks one, such as"
-            " lambda images: backbone(images)[0]."
+            f"{wanted}, got a {type(output).__name__} of {len(output)}: pass a callable that picks one, such"
+            " as lambda images: backbone(images)[0]."
         )
     if not isinstance(output, Tensor):
         raise ValueError(f"{wanted}, got {type(output).__name__}.")

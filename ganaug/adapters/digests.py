@@ -47,13 +47,10 @@ def backbone_digest(backbone: Any, transform: Any) -> str:
 
 def _structure(backbone: nn.Module) -> Iterator[str]:
     """Yield what a network is made of, beside its weights."""
+    common = vars(nn.Module())  # what each network has, such as whether it is being trained
     for name, module in backbone.named_modules():
-        plain = {
-            key: value
-            for key, value in vars(module).items()
-            if key != "training" and isinstance(value, str | int | float | bool | tuple | None)
-        }
-        yield f"{name} {type(module).__qualname__} {module.extra_repr()} {sorted(plain.items(), key=str)}"
+        own = [(k, v) for k, v in sorted(vars(module).items()) if k not in common and _is_plain(v)]
+        yield f"{name} {type(module).__qualname__} {module.extra_repr()} {own}"
     classes = {cls for module in backbone.modules() for cls in type(module).__mro__}
     for cls in sorted(classes, key=lambda cls: f"{cls.__module__} {cls.__qualname__}"):
         if cls.__module__.partition(".")[0] in ("torch", "builtins"):
@@ -61,6 +58,15 @@ def _structure(backbone: nn.Module) -> Iterator[str]:
         for name, method in sorted(vars(cls).items()):
             if hasattr(method, "__code__"):
                 yield f"{cls.__qualname__}.{name} {callable_fingerprint(method)}"
+
+
+def _is_plain(value: Any) -> bool:
+    """Return whether the `repr` of a value is all that there is to it."""
+    if isinstance(value, dict):
+        return all(map(_is_plain, chain(value, value.values())))
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return isinstance(value, str | int | float | None)
 
 
 def _transform_digest(transform: Any) -> str:

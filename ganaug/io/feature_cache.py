@@ -2,8 +2,8 @@
 
 A file serves several owners, which are backbones with their transforms, told apart by a digest. For each it
 holds three data sets, whose names end in that digest: ``features`` (n, n_features) float32, ``items`` (n, 32)
-uint8, which are the digests of the images, and ``checksums`` (n,) uint64. It is replaced as a whole, so that a
-kill leaves the old one or the new one.
+uint8, which are the digests of the images, and ``checksums`` (n,) uint64. A file is replaced as a whole, so
+that a kill leaves the old one or the new one.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class FeatureCache:
                 found[places] = features = block["features"][rows[places] - start]
                 items = block["items"][rows[places] - start].tobytes()
                 whole = (block["checksums"][rows[places] - start] == _checksums(features)).all()
-                if not whole or items != b"".join(digests[place] for place in places):
+                if not whole or items != b"".join(digests[place] for place in places.tolist()):
                     raise ValueError("its features are not what was written")
         return found
 
@@ -155,7 +155,11 @@ class FeatureCache:
     def _write(self, new: dict[bytes, np.ndarray]) -> None:
         features = np.stack(list(new.values())).astype(np.float32)
         items = np.frombuffer(b"".join(new), np.uint8).reshape(-1, DIGEST_BYTES)
-        values = {"features": features, "items": items, "checksums": _checksums(features)}
+        values: dict[str, np.ndarray] = {
+            "features": features,
+            "items": items,
+            "checksums": _checksums(features),
+        }
         with atomic_write(self.path.resolve()) as partial, h5py.File(partial, "w") as file:
             if not self.path.exists():
                 self._append(file, {}, values)
@@ -165,9 +169,7 @@ class FeatureCache:
                 for name in set(old) - set(file):
                     old.copy(checks.stored_dataset(old, name), file, name)
 
-    def _append(
-        self, file: h5py.File, old: dict[str, h5py.Dataset], values: dict[str, np.ndarray]
-    ) -> None:
+    def _append(self, file: h5py.File, old: dict[str, h5py.Dataset], values: dict[str, np.ndarray]) -> None:
         """Write this owner's data sets: the rows of the `old` ones, then the new `values`."""
         allocation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         allocation.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)

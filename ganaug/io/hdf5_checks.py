@@ -66,9 +66,7 @@ def errors_named(path: str | Path, kind: str = "data set that write_hdf5 wrote")
         error = _environment_error(path, exc)
         if error is not None:
             raise error from exc
-        raise ValueError(
-            f"{printable(path)} is damaged, or not a {kind}: {printable(exc)}"
-        ) from exc
+        raise ValueError(f"{printable(path)} is damaged, or not a {kind}: {printable(exc)}") from exc
 
 
 def _environment_error(path: str | Path, exc: Exception) -> OSError | None:

@@ -97,8 +97,8 @@ class ImageItem(NamedTuple):
     def _channels_first(self, image: np.ndarray | Tensor) -> Tensor:
         if image.ndim not in (2, 3) or 0 in image.shape:
             raise ValueError(
-                f"{self.name} must be an image of shape (H, W), (H, W, C) in an array or (C, H, W) in a Tensor,"
-                f" got {tuple(image.shape)}."
+                f"{self.name} must be an image of shape (H, W), (H, W, C) in an array or (C, H, W) in a"
+                f" Tensor, got {tuple(image.shape)}."
             )
         if isinstance(image, np.ndarray):
             native = image.astype(image.dtype.newbyteorder("="), copy=not image.flags.writeable)
