@@ -136,8 +136,8 @@ def _unknown(source: str, name: str, known: Iterable[str]) -> str:
 
 def _not_loaded(name: str, exc: Exception) -> OSError:
     return OSError(
-        f"The weights of `backbone` {name!r} can't be loaded, which are downloaded unless they are there:"
-        f" {exc}. {DEFAULT_BACKBONE!r} needs no download."
+        f"The weights of `backbone` {name!r} could neither be found on this machine nor downloaded:"
+        f" {str(exc).rstrip('.')}. {DEFAULT_BACKBONE!r} needs no download."
     )
 
 

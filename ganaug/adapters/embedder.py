@@ -76,8 +76,9 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
     >>> from ganaug import Embedder
     >>> photographs = load_sample_images().filenames  # of a temple and of a flower
     >>> means = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
-    >>> Embedder(means, preprocess=None).fit_transform(photographs).round(2).tolist()
-    [[0.52, 0.52, 0.52], [0.2, 0.24, 0.11]]
+    >>> features = Embedder(means, preprocess=None).fit_transform(photographs)
+    >>> (100 * features).round().astype(int).tolist()
+    [[57, 57, 55], [22, 29, 22]]
     """
 
     backbone_: Any
