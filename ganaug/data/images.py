@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import reprlib
 from typing import Any
 
@@ -10,9 +11,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ganaug.data.containers import is_dataframe
+from ganaug.data.containers import concat, is_dataframe
+from ganaug.data.working_size import (
+    MAX_SIDE,
+    MAX_WORKING_SIDE,
+    MIN_SIDE,
+    VALUES_AT_ONCE,
+    WorkingSize,
+    enlarge,
+    reduce_images,
+    working_sides,
+)
 
-MIN_SIDE, MAX_SIDE = 8, 64
 # Of `ImageCodec.random_projections`: a side of 1 is for colours, 3 and 5 are for edges and textures.
 PATCH_SIZES, N_FILTERS, N_LOCATIONS = (1, 3, 5), 14, 64
 # Floats that leave [0, 1] by no more were rounded or resized, and not scaled otherwise.
@@ -23,10 +33,16 @@ SUPPORTED_DTYPES = ("uint8", "float16", "float32", "float64")
 class ImageCodec:
     """Translate images between the form the user has and float tensors (N, C, H, W) in [-1, 1].
 
+    Large images are encoded at a smaller size, that of the networks; see `ganaug.data.working_size`.
+
     Attributes
     ----------
     shape : (channels, height, width)
-        Of an encoded image.
+        Of an encoded image: at working size.
+    full_shape : (channels, height, width)
+        Of an image as the user has it.
+    is_reduced : bool
+        Whether the two differ.
     """
 
     name = "images"
@@ -40,15 +56,35 @@ class ImageCodec:
         self.row_shape = row_shape
         self.dtype = dtype
         self.tensor = tensor
+        channels_last = not tensor and len(row_shape) == 3
+        sides = row_shape[:2] if channels_last else row_shape[-2:]
+        self.full_shape = (shape[0], *sides)
+        self.is_reduced = self.full_shape != self.shape
+        if self.is_reduced:
+            self.chunk_size = max(1, min(256, VALUES_AT_ONCE // math.prod(self.full_shape)))
+
+    @property
+    def working(self) -> ImageCodec:
+        """The codec of images at working size, in the user's container and dtype; itself, if these are."""
+        if not self.is_reduced:
+            return self
+        channels, *sides = self.shape
+        row_shape = (*sides, channels) if not self.tensor else self.shape
+        return ImageCodec(
+            self.shape, tuple(sides) if len(self.row_shape) == 2 else row_shape, self.dtype, self.tensor
+        )
 
     @classmethod
-    def fit(cls, X: Any) -> ImageCodec:
+    def fit(cls, X: Any, working_size: WorkingSize = "auto") -> ImageCodec:
         """Learn the layout, dtype and range of `X`.
 
         Parameters
         ----------
         X : ndarray of shape (N, H, W, C) or (N, H, W), or Tensor of shape (N, C, H, W) or (N, H, W)
-            uint8, or float in [0, 1]; 8 to 64 pixels a side; 1, 3 or 4 channels.
+            uint8, or float in [0, 1]; 8 to 1,024 pixels a side; 1, 3 or 4 channels. Or rows of
+            `ganaug.io.image_rows`, whose values are checked as they are read.
+        working_size : "auto", int or (int, int), default="auto"
+            Of encoded images; see `working_sides`.
 
         Raises
         ------
@@ -74,9 +110,11 @@ class ImageCodec:
         if not (MIN_SIDE <= min(shape[1:]) and max(shape[1:]) <= MAX_SIDE):
             raise ValueError(
                 f"Images must be {MIN_SIDE} to {MAX_SIDE} pixels a side, got {shape[1]} x {shape[2]}:"
-                " resize them, for example with as_arrays(source, size=32)."
+                f" resize them, for example with as_arrays(source, size={32 if min(shape[1:]) < 8 else 224})."
             )
-        codec = cls(shape, row_shape, dtype, tensor)
+        codec = cls((shape[0], *working_sides(*shape[1:], working_size)), row_shape, dtype, tensor)
+        if not isinstance(X, Tensor | np.ndarray):
+            return codec
         codec._check_values(X)
         if dtype == "uint8" and len(X) and X.max() == 1:
             raise ValueError(
@@ -131,8 +169,35 @@ class ImageCodec:
         """Return a copy of training images, not encoded: encoded ones are four times as large."""
         return X.clone() if self.tensor else X.copy()
 
+    def reduce(self, X: Any) -> Any:
+        """Return images as the user has them, (n, ...), at working size: of the same container and dtype.
+
+        They are read and reduced few at a time. Their values are checked.
+        """
+        if not self.is_reduced:
+            return X
+        chunks = []
+        for i in range(0, max(1, len(X)), self.chunk_size):
+            images = X[i : i + self.chunk_size]
+            self._check_values(images)
+            chunks.append(self.working.decode(self.encode(images)))
+        return concat(chunks)
+
     def encode(self, X: Any) -> Tensor:
-        """Return images of `X` as a float tensor (n, C, H, W) in [-1, 1]."""
+        """Return images of `X` as a float tensor (n, C, h, w) in [-1, 1], at working size."""
+        if not self.is_reduced:
+            return self.encode_full(X)
+        starts = range(0, max(1, len(X)), self.chunk_size)
+        chunks = (self.encode_full(X[i : i + self.chunk_size]) for i in starts)
+        return torch.cat([reduce_images(chunk, self.shape[1:]) for chunk in chunks])
+
+    def encode_full(self, X: Any) -> Tensor:
+        """Return images as a float tensor (n, C, H, W) in [-1, 1], at the size of the user's images.
+
+        Those that a model keeps at working size are enlarged.
+        """
+        if self.is_reduced and tuple(X.shape[1:]) == self.working.row_shape:
+            return enlarge(self.working.encode_full(X), self.full_shape[1:])
         images = X if self.tensor else torch.from_numpy(np.ascontiguousarray(X))
         images = images.float()
         images = images / 127.5 - 1 if self.dtype == "uint8" else images * 2 - 1
@@ -141,7 +206,7 @@ class ImageCodec:
         return images if self.tensor else images.permute(0, 3, 1, 2)
 
     def decode(self, encoded: Tensor) -> Any:
-        """Return encoded images (n, C, H, W) as images of the kind that was fitted."""
+        """Return encoded images (n, C, H, W), of any size, as images of the kind that was fitted."""
         images = encoded.detach().float().cpu().clamp(-1, 1)
         if self.dtype == "uint8":
             images = ((images + 1) * 127.5).round().to(torch.uint8)
@@ -245,7 +310,17 @@ class ImageCodec:
         if len(sizes) in (2, 3) and all(type(size) is int for size in sizes):
             channels, *sides = [1, *sizes] if len(sizes) == 2 else sizes if tensor else sizes[-1:] + sizes[:2]
             in_range = channels in (1, 3, 4) and all(MIN_SIDE <= side <= MAX_SIDE for side in sides)
-            if in_range and config["shape"] == [channels, *sides]:
-                return cls((channels, *sides), tuple(row_shape), dtype, tensor)
+            if in_range and _is_working_shape(config["shape"], channels, sides):
+                return cls(tuple(config["shape"]), tuple(row_shape), dtype, tensor)
         shapes = f"{reprlib.repr(row_shape)} encoded as {reprlib.repr(config['shape'])}"
         raise ValueError(f"a codec of images of shape {shapes}")
+
+
+def _is_working_shape(shape: Any, channels: int, sides: list[int]) -> bool:
+    """Return whether images of such channels and sides may be encoded in a shape."""
+    if type(shape) is not list or len(shape) != 3 or any(type(size) is not int for size in shape):
+        return False
+    most = (min(side, MAX_WORKING_SIDE) for side in sides)
+    return shape[0] == channels and all(
+        MIN_SIDE <= side <= limit for side, limit in zip(shape[1:], most, strict=True)
+    )

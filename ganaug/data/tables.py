@@ -63,6 +63,7 @@ class TableCodec:
     name = "table"
     noun = "rows"
     chunk_size = 8192  # rows that go through a network at once
+    is_reduced = False  # as `ImageCodec` may be
     tensor = False
 
     def __init__(self, columns: list[Column], dtype: str | None) -> None:
@@ -192,6 +193,11 @@ class TableCodec:
             parts += [raw[:, start:first], 2 * F.softmax(sharpness * raw[:, first:end], dim=1) - 1]
             start = end
         return torch.cat([*parts, raw[:, start:]], dim=1)
+
+    @property
+    def working(self) -> TableCodec:
+        """The codec of what networks are trained on: itself."""
+        return self
 
     def augment(self, rows: Tensor, rng: torch.Generator) -> Tensor:
         """Return the rows as they are: no change is known that keeps a row of any table in its class."""

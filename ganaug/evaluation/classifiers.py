@@ -88,6 +88,7 @@ class SmallCNNClassifier(ClassifierMixin, BaseEstimator):
         """
         y = check_labels(y, len(X))
         self.codec_ = ImageCodec.fit(X)
+        X, working = self.codec_.reduce(X), self.codec_.working
         self.classes_, labels = encode_labels(y, least=1)
         weights = torch.ones(len(y), dtype=torch.float64)
         if sample_weight is not None:
@@ -110,9 +111,9 @@ class SmallCNNClassifier(ClassifierMixin, BaseEstimator):
                     group["lr"] = self.learning_rate * _lr_factor(step, self.steps)
                 u = torch.rand(self.batch_size, generator=rng, dtype=torch.float64) * bounds[-1]
                 index = torch.searchsorted(bounds, u, right=True).clamp(max=len(y) - 1)
-                images = self.codec_.encode(take(X, index))
+                images = working.encode(take(X, index))
                 if self.augment:
-                    images = self.codec_.augment(images, rng)
+                    images = working.augment(images, rng)
                 images = images.contiguous(memory_format=self._memory_format())
                 loss = F.cross_entropy(self.network_(images), targets[index])
                 optimizer.zero_grad()

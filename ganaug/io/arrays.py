@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
-import torch
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
@@ -19,16 +18,21 @@ from ganaug.data.containers import as_container, is_dataframe, is_image
 from ganaug.data.labels import check_labels
 from ganaug.io import hdf5
 from ganaug.io.disk import printable
-from ganaug.io.folders import ImageFolder, check_source
+from ganaug.io.folders import IMAGE_SUFFIXES, ImageFolder, check_source
 from ganaug.io.image_files import (
     MODES,
+    check_same_size,
     common_mode,
     convert_image,
+    dataset_item,
     image_mode,
     load_image,
+    preallocate_and_stack,
     read_header,
     resize_images,
+    stack_images,
 )
+from ganaug.io.image_rows import DatasetImages, ImageRows, StoredImages, check_sides, is_large
 
 # In a folder of `export_images`, the names of synthetic images begin with it.
 SYNTHETIC_NAME = "synthetic-"
@@ -70,7 +74,7 @@ def as_arrays(source: Any, size: int | tuple[int, int] | None = None, *, mode: s
     source : (X, y), torch Dataset, or path
         As arrays, X is an ndarray (N, H, W, C) or (N, H, W), a Tensor (N, C, H, W), or a table: an
         ndarray (N, n_features) or a pandas DataFrame. X may be a list of images, PIL images among
-        them. y is of length N.
+        them, or of paths of image files. y is of length N.
 
         A torch Dataset yields (image, label). The image is a PIL image, an ndarray or a Tensor.
 
@@ -117,14 +121,27 @@ def as_arrays(source: Any, size: int | tuple[int, int] | None = None, *, mode: s
     >>> X.shape, X.dtype, y.tolist()
     ((2, 14, 14), dtype('uint8'), ['cat', 'dog'])
     """
+    return _read(source, size, mode, lazy=False)
+
+
+def as_samples(source: Any) -> Arrays:
+    """Return the samples and labels of `source` as `as_arrays` does, but large images as `ImageRows`.
+
+    These are images above 64 pixels a side, of a folder, a list of paths or a torch Dataset. They are not
+    read yet, or as bytes of files only.
+    """
+    return _read(source, None, None, lazy=True)
+
+
+def _read(source: Any, size: int | tuple[int, int] | None, mode: str | None, *, lazy: bool) -> Arrays:
     height_width = _height_width(size)
     if mode is not None and mode not in MODES:
         raise ValueError(f"`mode` must be one of {MODES} or None, got {mode!r}.")
     if isinstance(source, str | os.PathLike):
-        return _from_path(Path(source), height_width, mode)
+        return _from_path(Path(source), height_width, mode, lazy)
     if isinstance(source, tuple | list) and len(source) == 2 and not _are_items(source):
         X, y = source
-        X = _images_or_container(X, height_width, mode)
+        X = _images_or_container(X, height_width, mode, lazy)
         if X.ndim == 0:
             raise ValueError(f"`X` must be an array, a Tensor or a DataFrame of samples, got {source[0]!r}.")
         y = check_labels(y, len(X))
@@ -132,7 +149,7 @@ def as_arrays(source: Any, size: int | tuple[int, int] | None = None, *, mode: s
     table = is_dataframe(source) or isinstance(source, Mapping)
     indexed = hasattr(source, "__getitem__") and not isinstance(source, IterableDataset)
     if indexed and hasattr(source, "__len__") and not table:
-        return _from_dataset(source, height_width, mode)
+        return _from_dataset(source, height_width, mode, lazy)
     raise TypeError(
         "`source` must be (X, y), a torch Dataset of (image, label), or the path of a folder of class"
         f" folders, an HDF5 file or an .npz file, got {type(source).__name__}{_advice(source)}."
@@ -158,13 +175,32 @@ def _are_items(source: Any) -> bool:
     )
 
 
-def _images_or_container(X: Any, size: tuple[int, int] | None, mode: str | None) -> Any:
+def _are_paths(X: Any) -> bool:
+    """Return whether these are the paths of image files, in a list or anything else of one dimension."""
+    if isinstance(X, ImageRows) or not hasattr(X, "__len__") or getattr(X, "ndim", 1) != 1 or not len(X):
+        return False
+    entries = X.tolist() if hasattr(X, "tolist") else X
+    return isinstance(entries, list | tuple) and all(
+        isinstance(entry, os.PathLike)
+        or (isinstance(entry, str) and entry.lower().endswith(IMAGE_SUFFIXES))
+        for entry in entries
+    )
+
+
+def _images_or_container(X: Any, size: tuple[int, int] | None, mode: str | None, lazy: bool) -> Any:
     """Return `X` as a container; the images of a list, which may differ in size and kind, as one array."""
+    if isinstance(X, ImageRows):
+        return X
+    if _are_paths(X):
+        return _from_files([Path(entry) for entry in X], size, mode, lazy)
+    if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1 and len(X) and all(map(is_image, X)):
+        X = list(X)
     if isinstance(X, list | tuple) and X and all(map(is_image, X)):
         kinds = {(image.size, image.mode) if isinstance(image, Image.Image) else image.shape for image in X}
         indirect = any(isinstance(image, Image.Image) and image.mode not in MODES for image in X)
         if len(kinds) > 1 or indirect or mode is not None or (isinstance(X[0], Tensor) and X[0].ndim == 3):
-            return _stack([_convert_item(image, size, mode, f"item {i}") for i, image in enumerate(X)], mode)
+            items = [_convert_item(image, size, mode, f"item {i}") for i, image in enumerate(X)]
+            return stack_images(items, mode)
     _refuse_mode(mode, "arrays")
     return as_container(X)
 
@@ -195,11 +231,11 @@ def _height_width(size: int | tuple[int, int] | None) -> tuple[int, int] | None:
     return int(pair[0]), int(pair[1])
 
 
-def _from_path(path: Path, size: tuple[int, int] | None, mode: str | None) -> Arrays:
+def _from_path(path: Path, size: tuple[int, int] | None, mode: str | None, lazy: bool) -> Arrays:
     try:
         found = check_source(path)
         if found is not None:
-            return _from_folder(path, found, size, mode)
+            return _from_folder(path, found, size, mode, lazy)
         _refuse_mode(mode, f"the file {printable(path)}")
         synthetic = None
         if path.suffix.lower() == ".npz" and not h5py.is_hdf5(path):
@@ -230,71 +266,64 @@ def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
-def _from_folder(folder: Path, found: ImageFolder, size: tuple[int, int] | None, mode: str | None) -> Arrays:
+def _from_folder(
+    folder: Path, found: ImageFolder, size: tuple[int, int] | None, mode: str | None, lazy: bool
+) -> Arrays:
     if found.skipped:
-        warnings.warn(f"{printable(folder)}: skipped {found.skipped}.", stacklevel=4)
-    headers = [read_header(path) for path in found.files]
-    names = [printable(path) for path in found.files]
-    if size is None:
-        _check_same_size([shape for shape, _ in headers], names)
-    common = mode or common_mode([own for _, own in headers], names)
-    images = (np.asarray(load_image(path, common, size)) for path in found.files)
+        warnings.warn(f"{printable(folder)}: skipped {found.skipped}.", stacklevel=5)
+    X = _from_files(found.files, size, mode, lazy)
     synthetic = np.array([path.name.startswith(SYNTHETIC_NAME) for path in found.files])
-    labels = np.array(found.labels, dtype=np.int64)
-    return Arrays(_preallocate_and_stack(images, len(found.files)), labels, found.names, synthetic)
+    return Arrays(X, np.array(found.labels, dtype=np.int64), found.names, synthetic)
 
 
-def _check_same_size(sizes: Sequence[tuple[int, int]], names: Sequence[str]) -> None:
-    for size, name in zip(sizes, names, strict=True):
-        if size != sizes[0]:
-            raise ValueError(
-                f"Images differ in size: {names[0]} is {sizes[0][0]} x {sizes[0][1]}, {name} is"
-                f" {size[0]} x {size[1]}. Pass `size` of as_arrays (--size) to resize them all."
-            )
+def _from_files(
+    files: Sequence[Path], size: tuple[int, int] | None, mode: str | None, lazy: bool
+) -> np.ndarray | StoredImages:
+    """Return the images of files, as an array; or if they are large, and `lazy`, as their bytes."""
+    headers = [read_header(path) for path in files]
+    names = [printable(path) for path in files]
+    if size is None:
+        for (sides, _), name in zip(headers, names, strict=True):
+            check_sides(*sides, name)
+        check_same_size([sides for sides, _ in headers], names)
+    common = mode or common_mode([own for _, own in headers], names)
+    if lazy and size is None and is_large(*headers[0][0]):
+        return StoredImages.from_files(files, common, headers[0][0])
+    images = (np.asarray(load_image(path, common, size)) for path in files)
+    return preallocate_and_stack(images, len(files))
 
 
-def _preallocate_and_stack(images: Iterator[Any], n: int) -> np.ndarray:
-    """Stack `n` images (H, W) or (H, W, C) into one array, with one of them in memory at a time."""
-    first = next(images)
-    X = np.empty((n, *first.shape), first.dtype)
-    X[0] = first
-    for i, image in enumerate(images, start=1):
-        X[i] = image
-    return X if X.ndim == 4 else X[..., None]
-
-
-def _from_dataset(dataset: Any, size: tuple[int, int] | None, mode: str | None) -> Arrays:
-    images: list[Any] = []
+def _from_dataset(dataset: Any, size: tuple[int, int] | None, mode: str | None, lazy: bool) -> Arrays:
+    images: Any = []
     labels = []
     for i in range(len(dataset)):
-        item = dataset[i]
-        if not isinstance(item, tuple | list) or len(item) != 2:
-            keys = f" with the keys {list(item)}" if isinstance(item, Mapping) else ""
-            raise ValueError(
-                f"Item {i} of the data set must be (image, label), got {type(item).__name__}{keys}: pass"
-                " as_arrays the pair (X, y), or a list of (image, label)."
-            )
-        image, label = item
-        if not isinstance(image, Image.Image | np.ndarray | Tensor):
-            raise ValueError(
-                f"Item {i} of the data set must hold a PIL image, an ndarray or a Tensor,"
-                f" got {type(image).__name__}."
-            )
-        if isinstance(label, Tensor | np.ndarray) and np.prod(label.shape) != 1:
-            raise ValueError(
-                f"Item {i} of the data set must have one label, got an array of shape {tuple(label.shape)}."
-            )
-        images.append(_convert_item(image, size, mode, f"item {i}"))
-        labels.append(label.item() if isinstance(label, Tensor | np.generic | np.ndarray) else label)
-    if not images:
+        image, label = dataset_item(dataset, i)
+        image = _convert_item(image, size, None if lazy else mode, f"item {i}")
+        if lazy and i == 0 and is_large(*_sides(image)):
+            images = DatasetImages(dataset, mode)
+        images.append(image)
+        labels.append(label)
+    if not labels:
         raise ValueError("The data set is empty.")
-    y = check_labels(labels, len(images))
-    names = _class_names(dataset)
-    return Arrays(_stack(images, mode), y, names, _synthetic(dataset, len(y)))
+    y = check_labels(labels, len(labels))
+    X = images.finish() if isinstance(images, DatasetImages) else stack_images(images, mode)
+    return Arrays(X, y, _class_names(dataset), _synthetic(dataset, len(y)))
+
+
+def _sides(image: Any) -> tuple[int, int]:
+    """Return height and width of an image; 0 of what is a row of a table."""
+    if isinstance(image, Image.Image):
+        return image.height, image.width
+    if image.ndim < 2:
+        return 0, 0
+    height, width = image.shape[-2:] if isinstance(image, Tensor) else image.shape[:2]
+    return int(height), int(width)
 
 
 def _convert_item(image: Any, size: tuple[int, int] | None, mode: str | None, name: str) -> Any:
     """Return an image, resized as soon as it is read: photographs take far more memory than small images."""
+    if size is None:
+        check_sides(*_sides(image), name)
     if isinstance(image, Image.Image):
         if size is None and mode is None:
             return image
@@ -304,26 +333,3 @@ def _convert_item(image: Any, size: tuple[int, int] | None, mode: str | None, na
             raise ValueError(f"The image of {name} can't be converted: {exc}") from exc
     _refuse_mode(mode, f"{name}, of type {type(image).__name__}")
     return image if size is None else resize_images(image[None], size)[0]
-
-
-def _stack(images: list[Any], mode: str | None) -> Any:
-    """Stack images of one type (PIL, ndarray or Tensor)."""
-    items = [f"item {i}" for i in range(len(images))]
-    types = {
-        kind for image in images for kind in (Image.Image, Tensor, np.ndarray) if isinstance(image, kind)
-    }
-    if len(types) > 1:
-        raise ValueError("The images of a data set must all be of one kind: PIL images, ndarrays or Tensors.")
-    if types == {Image.Image}:
-        _check_same_size([(image.height, image.width) for image in images], items)
-        mode = mode or common_mode([image_mode(image) for image in images], items)
-        return _preallocate_and_stack((np.asarray(image.convert(mode)) for image in images), len(images))
-    tensors = types == {Tensor}
-    _check_same_size([tuple(image.shape[-2:] if tensors else image.shape[:2]) for image in images], items)
-    for image, item in zip(images, items, strict=True):
-        if (image.shape, image.dtype) != (images[0].shape, images[0].dtype):
-            raise ValueError(
-                f"Images differ in kind: item 0 is {images[0].dtype} {tuple(images[0].shape)}, {item} is"
-                f" {image.dtype} {tuple(image.shape)}."
-            )
-    return torch.stack([image.as_subclass(Tensor) for image in images]) if tensors else np.stack(images)

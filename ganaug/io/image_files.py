@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -20,31 +20,53 @@ from ganaug.io.disk import printable
 MODES = ("L", "RGB", "RGBA")
 GREY_MODES = ("1", "L", "LA")
 ALPHA_MODES = ("RGBA", "LA", "PA")
+# Those of the suffixes that folders are searched for, and what is often found under them. PIL knows others,
+# and hands PostScript to another program.
+FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF")
 RESIZE_BLOCK = 1024  # images resized at once
 MAX_16_BITS = 2**16 - 1
 
 
-def read_header(path: Path) -> tuple[tuple[int, int], str]:
-    """Return (height, width) and the mode of an image file, or raise ValueError if it is damaged."""
+def read_header(source: Path | BinaryIO, name: str | None = None) -> tuple[tuple[int, int], str]:
+    """Return (height, width) and the mode of an image file, or raise ValueError if it is damaged.
+
+    `name` is what the message calls a file that is open already.
+    """
     try:
-        with Image.open(path) as image:
-            mode, shape = image_mode(image), (image.height, image.width)
-            if _orientation(image) >= 5:  # turned by a quarter
-                shape = shape[::-1]
+        with Image.open(source, formats=FORMATS) as image:
+            mode, shape = image_mode(image), _upright_sides(image)
             image.verify()  # loading does not look at the checksums of a PNG file
             return shape, mode
     except Exception as exc:  # Pillow raises whatever its parsers run into
-        raise ValueError(f"{printable(path)} can't be read as an image.") from exc
+        raise ValueError(f"{name or printable(source)} can't be read as an image.") from exc
 
 
-def load_image(path: Path, mode: str, size: tuple[int, int] | None) -> Image.Image:
-    """Return the image in a file as it is seen: turned as its camera was held, and converted."""
+def load_image(
+    source: Path | BinaryIO,
+    mode: str,
+    size: tuple[int, int] | None,
+    name: str | None = None,
+    sides: tuple[int, int] | None = None,
+) -> Image.Image:
+    """Return the image in a file as it is seen: turned as its camera was held, and converted.
+
+    Where `sides` are given, a file of another height and width is refused before its pixels are read.
+    """
     try:
-        with Image.open(path) as image:
+        with Image.open(source, formats=FORMATS) as image:
+            found = _upright_sides(image)
+            if sides is not None and found != sides:
+                raise ValueError(f"it is {found[0]} x {found[1]}, and must be {sides[0]} x {sides[1]}")
             upright = image if _orientation(image) == 1 else ImageOps.exif_transpose(image)
             return convert_image(upright, mode, size)
     except Exception as exc:  # Pillow raises whatever its parsers run into
-        raise ValueError(f"{printable(path)} can't be read as an image: {exc}") from exc
+        raise ValueError(f"{name or printable(source)} can't be read as an image: {exc}") from exc
+
+
+def _upright_sides(image: Image.Image) -> tuple[int, int]:
+    """Return height and width as the image is seen."""
+    turned = _orientation(image) >= 5  # by a quarter
+    return (image.width, image.height) if turned else (image.height, image.width)
 
 
 def _orientation(image: Image.Image) -> int:
@@ -145,3 +167,68 @@ def resize_images(X: Any, size: tuple[int, int] | None) -> Any:
 def _resize_tensor(images: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize (..., C, H, W); rounding may not carry floats out of the range they had."""
     return tvf.resize(images, list(size), antialias=True).clamp(images.min(), images.max())
+
+
+def check_same_size(sizes: Sequence[tuple[int, int]], names: Sequence[str]) -> None:
+    """Raise ValueError, with the names of two images, unless all are of one height and width."""
+    for size, name in zip(sizes, names, strict=True):
+        if size != sizes[0]:
+            raise ValueError(
+                f"Images differ in size: {names[0]} is {sizes[0][0]} x {sizes[0][1]}, {name} is"
+                f" {size[0]} x {size[1]}. Pass `size` of as_arrays (--size) to resize them all."
+            )
+
+
+def preallocate_and_stack(images: Iterator[Any], n: int) -> np.ndarray:
+    """Stack `n` images (H, W) or (H, W, C) into one array, with one of them in memory at a time."""
+    first = next(images)
+    X = np.empty((n, *first.shape), first.dtype)
+    X[0] = first
+    for i, image in enumerate(images, start=1):
+        X[i] = image
+    return X if X.ndim == 4 else X[..., None]
+
+
+def dataset_item(dataset: Any, i: int) -> tuple[Any, Any]:
+    """Return the image and the label of an item, or raise ValueError unless it has one of each."""
+    item = dataset[i]
+    if not isinstance(item, tuple | list) or len(item) != 2:
+        keys = f" with the keys {list(item)}" if isinstance(item, Mapping) else ""
+        raise ValueError(
+            f"Item {i} of the data set must be (image, label), got {type(item).__name__}{keys}: pass"
+            " as_arrays the pair (X, y), or a list of (image, label)."
+        )
+    image, label = item
+    if not isinstance(image, Image.Image | np.ndarray | Tensor):
+        raise ValueError(
+            f"Item {i} of the data set must hold a PIL image, an ndarray or a Tensor,"
+            f" got {type(image).__name__}."
+        )
+    if isinstance(label, Tensor | np.ndarray) and np.prod(label.shape) != 1:
+        raise ValueError(
+            f"Item {i} of the data set must have one label, got an array of shape {tuple(label.shape)}."
+        )
+    return image, label.item() if isinstance(label, Tensor | np.generic | np.ndarray) else label
+
+
+def stack_images(images: list[Any], mode: str | None) -> Any:
+    """Stack images of one type (PIL, ndarray or Tensor)."""
+    items = [f"item {i}" for i in range(len(images))]
+    types = {
+        kind for image in images for kind in (Image.Image, Tensor, np.ndarray) if isinstance(image, kind)
+    }
+    if len(types) > 1:
+        raise ValueError("The images of a data set must all be of one kind: PIL images, ndarrays or Tensors.")
+    if types == {Image.Image}:
+        check_same_size([(image.height, image.width) for image in images], items)
+        mode = mode or common_mode([image_mode(image) for image in images], items)
+        return preallocate_and_stack((np.asarray(image.convert(mode)) for image in images), len(images))
+    tensors = types == {Tensor}
+    check_same_size([tuple(image.shape[-2:] if tensors else image.shape[:2]) for image in images], items)
+    for image, item in zip(images, items, strict=True):
+        if (image.shape, image.dtype) != (images[0].shape, images[0].dtype):
+            raise ValueError(
+                f"Images differ in kind: item 0 is {images[0].dtype} {tuple(images[0].shape)}, {item} is"
+                f" {image.dtype} {tuple(image.shape)}."
+            )
+    return torch.stack([image.as_subclass(Tensor) for image in images]) if tensors else np.stack(images)

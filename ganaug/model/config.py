@@ -23,6 +23,7 @@ CONFIG_KEYS = {
     "classes_dtype",
     "modality",
     "codec",
+    "stored",
     "members",
     "history",
 }
@@ -51,10 +52,14 @@ def check_config(config: dict[str, Any], parameter_names: set[str]) -> None:
     _check_keys("the dict `parameters`", config["parameters"], parameter_names)
     for name, value in config["parameters"].items():
         text = type(value) is str and len(value) <= MAX_NAME
+        if name == "working_size" and type(value) is list and len(value) == 2 and all(map(is_number, value)):
+            continue
         if not text and value is not None and type(value) is not bool and not is_number(value):
             raise ValueError(f"parameter {name!r} is {reprlib.repr(value)}")
     if config["modality"] not in MODALITIES:
         raise ValueError(f"modality {reprlib.repr(config['modality'])}")
+    if type(config["stored"]) is not str or len(config["stored"]) > MAX_NAME:
+        raise ValueError(f"stored {reprlib.repr(config['stored'])}")
     if config["parameters"].get("modality") not in ("auto", config["modality"]):
         raise ValueError(f"modality {config['modality']!r}, which is not that of its parameters")
     if type(config["members"]) is not int or config["members"] < 1:

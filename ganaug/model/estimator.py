@@ -10,7 +10,8 @@ import scipy.sparse
 from sklearn.base import BaseEstimator
 
 from ganaug.data.tables import TableCodec
-from ganaug.io.arrays import as_arrays
+from ganaug.io.arrays import as_arrays, as_samples
+from ganaug.io.image_rows import ImageRows
 
 
 class SampleEstimator(BaseEstimator):
@@ -39,18 +40,20 @@ class SampleEstimator(BaseEstimator):
         return self.__reduce_ex__(2)
 
 
-def check_samples(X: Any, y: Any, estimator: Any) -> tuple[Any, Any]:
+def check_samples(X: Any, y: Any, estimator: Any, *, lazy: bool = False) -> tuple[Any, Any]:
     """Return what `fit` was given as samples and labels; without `y`, a data set as `as_arrays` reads it.
+
+    With `lazy`, large images of files and data sets are not read yet; see `as_samples`.
 
     Raises
     ------
     ValueError
         If they are not as `as_arrays` takes them; for what every estimator refuses in scikit-learn's words.
     """
-    name = type(estimator).__name__
+    name, read = type(estimator).__name__, as_samples if lazy else as_arrays
     if not is_container(X):
         if y is None:
-            return as_arrays(X)
+            return read(X)
         raise ValueError(
             f"`X` must be an array, a Tensor or a DataFrame of samples, got {X!r} and `y`: pass it without"
             " `y` if it is a data set that holds its labels, or else both as as_arrays(...) gives them."
@@ -59,7 +62,7 @@ def check_samples(X: Any, y: Any, estimator: Any) -> tuple[Any, Any]:
         raise ValueError(f"This {name} estimator requires y to be passed, but the target y is None.")
     if isinstance(X, np.ndarray) and X.dtype.kind == "c":
         raise ValueError(f"`X` must hold real numbers, got {X.dtype}. Complex data not supported.")
-    X, y = as_arrays((X, y))
+    X, y = read((X, y))
     if X.ndim == 2 and X.shape[1] == 0:
         raise ValueError(
             f"`X` has 0 feature(s) (shape={tuple(X.shape)}) while a minimum of 1 is required by {name}."
@@ -69,7 +72,7 @@ def check_samples(X: Any, y: Any, estimator: Any) -> tuple[Any, Any]:
 
 def is_container(X: Any) -> bool:
     """Return whether `X` holds samples alone, as an array does, rather than samples with their labels."""
-    return isinstance(X, list | tuple) or scipy.sparse.issparse(X) or hasattr(X, "__array__")
+    return isinstance(X, list | tuple | ImageRows) or scipy.sparse.issparse(X) or hasattr(X, "__array__")
 
 
 def set_feature_names(estimator: Any, codec: Any) -> None:

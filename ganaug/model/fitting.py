@@ -20,9 +20,11 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from ganaug.data.identifiers import warn_of_identifiers, without_identifier_warnings
+from ganaug.data.images import ImageCodec
 from ganaug.data.labels import as_random_state, encode_labels
 from ganaug.data.tables import TableCodec
 from ganaug.io.disk import atomic_write, locked, read_regular
+from ganaug.io.image_rows import ImageRows
 from ganaug.model.estimator import check_samples, set_feature_names
 from ganaug.model.generator import TrainedGenerator
 from ganaug.model.parameters import NOT_SAVED, AnyCodec, fit_codec, lookup, lookup_architectures, resolve
@@ -45,7 +47,9 @@ class Run:
     Attributes
     ----------
     X : array or Tensor of shape (n, ...)
-        Samples as `codec.prepare` returned them.
+        Samples as networks are trained on: those that `codec.prepare` returned, or images at working size.
+    rows : array, Tensor or ImageRows
+        Of what the generator makes new samples: `X`, or images at full size.
     labels : ndarray of shape (n,)
         Class indices, int64.
     classes : ndarray of shape (n_classes,)
@@ -60,6 +64,7 @@ class Run:
     """
 
     X: Any
+    rows: Any
     labels: np.ndarray
     classes: np.ndarray
     codec: AnyCodec
@@ -71,15 +76,17 @@ class Run:
 
 def fit_gan(gan: Any, X: Any, y: Any, checkpoint: str | Path | None) -> None:
     """Check what `ConditionalGAN.fit` was given, train, and set the fitted attributes of `gan`."""
-    X, y = check_samples(X, y, gan)
+    X, y = check_samples(X, y, gan, lazy=True)
     gan.check_parameters()
     classes, labels = encode_labels(y)
-    codec = fit_codec(gan.modality, X)
+    codec = fit_codec(gan.modality, X, gan.working_size)
     if isinstance(codec, TableCodec):
         warn_of_identifiers(X)
-    X = codec.prepare(X)
     settings = resolve(gan.get_params(deep=False), codec)
     architectures = lookup_architectures(settings["architecture"], table=isinstance(codec, TableCodec))
+    if isinstance(codec, ImageCodec) and codec.is_reduced:
+        check_any_size(architectures, codec, len(classes), settings)
+    X, rows = prepare(X, codec, settings["stored_images"])
     fabric = make_fabric(gan.device)
     folder = None if checkpoint is None else Path(checkpoint)
     seed = draw_seed(gan.random_state)
@@ -91,13 +98,45 @@ def fit_gan(gan: Any, X: Any, y: Any, checkpoint: str | Path | None) -> None:
             folder.mkdir(parents=True, exist_ok=True)
             stack.enter_context(locked(folder.resolve()))
             seed = load_or_create_seed(folder, None if gan.random_state is None else seed)
-        run = Run(X, labels, classes, codec, settings, fabric, seed, folder)
+        run = Run(X, rows, labels, classes, codec, settings, fabric, seed, folder)
         by_class = gan.conditioning == "per-class"
         gan.members_, gan.history_ = fit_members(run, architectures, by_class=by_class)
     gan.codec_, gan.classes_ = codec, classes
     gan.class_counts_ = np.bincount(labels)
     set_feature_names(gan, codec)
     gan._parameters = gan.get_params()  # `save` writes these, whatever is set later
+
+
+def prepare(X: Any, codec: AnyCodec, stored_images: str) -> tuple[Any, Any]:
+    """Return copies of samples: what networks are trained on, and what new samples are made of.
+
+    They are the same but for large images. Files and items of a Dataset are read here for the first time,
+    few at once.
+    """
+    if not isinstance(codec, ImageCodec) or not codec.is_reduced:
+        X = codec.prepare(X[:] if isinstance(X, ImageRows) else X)
+        return X, X
+    working = codec.reduce(X)
+    if stored_images == "reduced":
+        return working, working
+    return working, X if isinstance(X, ImageRows) else codec.prepare(X)
+
+
+def check_any_size(
+    architectures: list[Architecture], codec: ImageCodec, n_classes: int, settings: dict[str, Any]
+) -> None:
+    """Raise ValueError if one of the architectures makes images at the size of its networks only."""
+    for build in architectures:
+        networks = blank_networks(build, codec, n_classes, settings)
+        networks = networks or build_networks(build, codec, n_classes, settings, seed=0)
+        if not networks.any_size:
+            height, width = codec.full_shape[1:]
+            raise ValueError(
+                f"`architecture` must be 'auto', 'warping', 'tinting' or of Networks with any_size=True for"
+                f" images of {height} x {width}, as its networks work at {codec.shape[1]} x"
+                f" {codec.shape[2]}, got {settings['architecture']!r}: resize the images to 64 pixels a side"
+                " or less, or leave it out."
+            )
 
 
 def fit_members(
@@ -121,11 +160,15 @@ def fit_members(
     for i, (build, (c, mask)) in enumerate(itertools.product(architectures, enumerate(masks))):
         n = len(architectures)
         title = "training" + (f" {i // len(masks) + 1} of {n}" if n > 1 else "")
-        X, labels, classes = run.X, run.labels, run.classes
+        X, rows, labels, classes = run.X, run.rows, run.labels, run.classes
         if by_class:
-            X, labels = X[np.flatnonzero(mask)], np.zeros(int(mask.sum()), np.int64)
+            own = np.flatnonzero(mask)
+            X, labels = X[own], np.zeros(len(own), np.int64)
+            rows = X if rows is run.X else rows.subset(own) if isinstance(rows, ImageRows) else rows[own]
             classes, title = classes[c : c + 1], f"{title}, class {classes[c]}"
-        member, entries = _fit_member(run, i, build, X, labels, list(map(str, classes)), title, fingerprint)
+        member, entries = _fit_member(
+            run, i, build, (X, rows), labels, list(map(str, classes)), title, fingerprint
+        )
         members.append(member)
         history += [{"member": i, **entry} for entry in entries]
     return members, history
@@ -135,17 +178,18 @@ def _fit_member(
     run: Run,
     member: int,
     build: Architecture,
-    X: Any,
+    samples: tuple[Any, Any],
     labels: np.ndarray,
     class_names: list[str],
     title: str,
     fingerprint: dict[str, str],
 ) -> tuple[TrainedGenerator, list[dict[str, float]]]:
     settings, seed = run.settings, run.seed + member
+    X, rows = samples
     trainer = GANTrainer(
         X,
         labels,
-        run.codec,
+        run.codec.working,
         build_networks(build, run.codec, len(class_names), settings, seed),
         loss=lookup("loss", settings["loss"]),
         penalty=lookup("penalty", settings["penalty"]),
@@ -177,7 +221,7 @@ def _fit_member(
             callbacks=callbacks,
             progress_bar_title=title if settings["verbose"] else None,
         )
-    return TrainedGenerator(networks, run.codec, labels, X, **sampling), history
+    return TrainedGenerator(networks, run.codec, labels, X, rows, **sampling), history
 
 
 def build_networks(
@@ -224,8 +268,8 @@ def generator_settings(settings: dict[str, Any]) -> dict[str, Any]:
 
 def expected_seconds(gan: Any, X: Any, y: Any) -> float:
     """Estimate how long fitting `gan` to such samples would take, from a few of its steps."""
-    X, y = check_samples(X, y, gan)
-    codec = fit_codec(gan.modality, X)
+    X, y = check_samples(X, y, gan, lazy=True)
+    codec = fit_codec(gan.modality, X, gan.working_size)
     timed = clone(gan).set_params(callbacks=None, log_dir=None, verbose=False)
 
     def seconds(steps: int) -> float:

@@ -15,6 +15,7 @@ from torch import Tensor
 from ganaug.data.containers import as_container, is_dataframe, take
 from ganaug.data.labels import check_labels, label_indices
 from ganaug.data.protocol import check_mode
+from ganaug.data.working_size import WorkingSize
 from ganaug.model.estimator import SampleEstimator
 from ganaug.model.fitting import draw_seed, expected_seconds, fit_gan
 from ganaug.model.generator import generate_in_batches
@@ -63,6 +64,13 @@ class ConditionalGAN(SampleEstimator):
     steps : "auto" or int, default="auto"
         Updates of each network. "auto": 600, 1,500 for images with a side under 16 pixels, 400 for
         tables.
+    working_size : "auto", int or (int, int), default="auto"
+        Height and width, 8 to 64 pixels, at which the networks see images. Larger images stay as they are:
+        what the generator decides is enlarged and applied to them. An int is for the shorter side. "auto":
+        the images' own size, or 32 for the shorter side where a side has more than 64 pixels.
+    stored_images : {"full", "reduced"}, default="full"
+        How a model keeps training images above its working size: as they are, files as the bytes of files;
+        or "reduced" to working size, for `vary` alone, as what `sample` makes of them is blurred.
     batch_size : int, default=64
     latent_dim : int, default=32
         Size of the latent code of a sample.
@@ -134,6 +142,8 @@ class ConditionalGAN(SampleEstimator):
         penalty: str | Penalty = "auto",
         conditioning: Literal["shared", "per-class"] = "shared",
         steps: int | Literal["auto"] = "auto",
+        working_size: WorkingSize = "auto",
+        stored_images: Literal["full", "reduced"] = "full",
         batch_size: int = 64,
         latent_dim: int = 32,
         base_channels: int = 32,
@@ -155,6 +165,8 @@ class ConditionalGAN(SampleEstimator):
         self.penalty = penalty
         self.conditioning = conditioning
         self.steps = steps
+        self.working_size = working_size
+        self.stored_images = stored_images
         self.batch_size = batch_size
         self.latent_dim = latent_dim
         self.base_channels = base_channels
@@ -177,9 +189,10 @@ class ConditionalGAN(SampleEstimator):
         Parameters
         ----------
         X : ndarray of shape (N, H, W, C) or (N, H, W), or Tensor of shape (N, C, H, W)
-            Images, uint8, or float in [0, 1]; 8 to 64 pixels a side; 1, 3 or 4 channels. Or a
-            table, ndarray of shape (N, n_features) or pandas DataFrame: numbers, booleans,
-            categories and strings, of which some may be missing. Or without `y` what `as_arrays` reads.
+            Images, uint8, or float in [0, 1]; 8 to 1,024 pixels a side; 1, 3 or 4 channels; or a list of
+            paths of image files. Or a table, ndarray of shape (N, n_features) or pandas DataFrame: numbers,
+            booleans, categories and strings, of which some may be missing. Or without `y` what `as_arrays`
+            reads. Images of files and Datasets above 64 pixels a side are read few at a time.
         y : array-like of shape (N,) or (N, 1)
             Labels: ints, strings, bools. At least two classes, each with at least two samples.
         checkpoint : path, optional
@@ -216,17 +229,7 @@ class ConditionalGAN(SampleEstimator):
         check_parameters(self.get_params(deep=False))
 
     def expected_seconds(self, X: Any, y: Any = None) -> float:
-        """Estimate how long `fit` would take on such data, from a few of its steps.
-
-        Parameters
-        ----------
-        X, y : as in fit
-
-        Returns
-        -------
-        float
-            Seconds.
-        """
+        """Estimate, in seconds, how long `fit` would take on such data, from a few of its steps."""
         self.check_parameters()
         return expected_seconds(self, X, y)
 
@@ -313,13 +316,7 @@ class ConditionalGAN(SampleEstimator):
 
     @default_torch_state()
     def digest(self) -> str:
-        """Return a digest of the fitted model, equal for models that `save` writes alike.
-
-        Returns
-        -------
-        str
-            SHA-256, in hexadecimal digits.
-        """
+        """Return a SHA-256 in hexadecimal digits, equal for fitted models that `save` writes alike."""
         return model_digest(*model_content(self))
 
     @classmethod

@@ -10,9 +10,20 @@ import torch
 from torch import Tensor, nn
 
 from ganaug.data.containers import concat, take
+from ganaug.io.image_rows import ImageRows, StoredImages
 from ganaug.networks.layers import Networks
 from ganaug.training.pairs import ClassIndex, perturb_deltas
 from ganaug.training.trainer import Codec
+
+# The tensors of training samples, in a saved model, by how they are kept: as the user's arrays, as the bytes
+# of image files beside the images at working size, at working size only, or not at all.
+STORAGES = {
+    "arrays": ("rows",),
+    "files": ("rows", "row_ends", "reduced"),
+    "reduced": ("rows",),
+    "none": (),
+}
+KEPT_SAMPLES = STORAGES["files"]
 
 
 class TrainedGenerator:
@@ -26,7 +37,9 @@ class TrainedGenerator:
     labels : ndarray of shape (n,)
         Class indices of the training samples, int64.
     X : array or Tensor of shape (n, ...)
-        The training samples, as the user has them. Not kept by a generator from noise.
+        The training samples, as networks were trained on them. Not kept by a generator from noise.
+    rows : array, Tensor or ImageRows of shape (n, ...), optional
+        The same as new samples are made of them: large images at full size. None: `X`.
     latent_dim : int
     latent_noise : float
         Standard deviation of the noise in `ganaug.training.pairs.perturb_deltas`.
@@ -40,6 +53,7 @@ class TrainedGenerator:
         codec: Codec,
         labels: np.ndarray,
         X: Any,
+        rows: Any = None,
         *,
         latent_dim: int,
         latent_noise: float,
@@ -54,11 +68,12 @@ class TrainedGenerator:
         self.strength = strength
         self.class_index = ClassIndex(labels)
         self.device = next(networks.generator.parameters()).device
-        self.X = self.codes = None
+        self.X = self.rows = self.codes = None
         if self.encoder is not None:
-            self.X = X
-            chunks = [X[i : i + codec.chunk_size] for i in range(0, len(labels), codec.chunk_size)]
-            self.codes = torch.cat([self._encode(self.codec.encode(chunk)) for chunk in chunks])
+            self.X, self.rows = X, X if rows is None else rows
+            working = codec.working
+            chunks = [X[i : i + working.chunk_size] for i in range(0, len(labels), working.chunk_size)]
+            self.codes = torch.cat([self._encode(working.encode(chunk)) for chunk in chunks])
 
     @torch.no_grad()
     def _encode(self, encoded: Tensor) -> Tensor:
@@ -73,39 +88,63 @@ class TrainedGenerator:
             samples = self.generator(noise.to(self.device), classes.to(self.device)).cpu()
             return self.codec.discretize(samples, None, rng)
         sources, _ = self.class_index.sample_pairs(classes, rng)
-        return self._transform(take(self.X, sources), self.codes[sources], classes, 1.0, rng)
+        encoded = self.codec.working.encode(take(self.X, sources))
+        full = self.codec.encode_full(take(self.rows, sources)) if self.codec.is_reduced else None
+        return self._transform(encoded, full, self.codes[sources], classes, 1.0, rng)
 
     @torch.no_grad()
     def vary(self, X: Any, classes: Tensor, strength: float, rng: torch.Generator) -> Tensor:
         """Return an encoded variation of each of the samples `X`."""
-        return self._transform(X, self._encode(self.codec.encode(X)), classes, strength, rng)
+        encoded = self.codec.encode(X)
+        full = self.codec.encode_full(X) if self.codec.is_reduced else None
+        return self._transform(encoded, full, self._encode(encoded), classes, strength, rng)
 
     def _transform(
-        self, X: Any, codes: Tensor, classes: Tensor, strength: float, rng: torch.Generator
+        self,
+        sources: Tensor,
+        full: Tensor | None,
+        codes: Tensor,
+        classes: Tensor,
+        strength: float,
+        rng: torch.Generator,
     ) -> Tensor:
-        """Change samples by code differences of pairs of one class, drawn by class frequency."""
+        """Change encoded samples by code differences of pairs of one class, drawn by class frequency.
+
+        Where there are images at full size, these are changed.
+        """
         assert self.codes is not None  # noqa: S101 - for the type checker
         donor_classes = self.class_index.sample_classes(len(codes), 1.0, rng)
         first, second = self.class_index.sample_pairs(donor_classes, rng)
         deltas = perturb_deltas(self.codes[first] - self.codes[second], self.latent_noise, rng)
         deltas = self.strength * strength * deltas
-        sources = self.codec.encode(X)
-        inputs = (sources, codes, deltas, classes)
+        inputs = (sources, codes, deltas, classes, *([] if full is None else [full]))
         samples = self.generator(*(tensor.to(self.device) for tensor in inputs)).cpu()
         return self.codec.discretize(samples, sources, rng)
+
+    @property
+    def storage(self) -> str:
+        """How the training samples are kept, a key of `STORAGES`."""
+        if self.rows is None:
+            return "none"
+        if isinstance(self.rows, ImageRows):
+            return "files"
+        return "reduced" if self.codec.is_reduced and self.rows is self.X else "arrays"
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all that `from_tensors` needs, by name."""
         tensors = {"labels": torch.from_numpy(self.labels.copy())}
-        if self.X is not None:
-            tensors["rows"] = torch.as_tensor(self.X).contiguous()
+        if isinstance(self.rows, ImageRows):
+            tensors |= self.rows.stored().tensors()
+            tensors["reduced"] = torch.as_tensor(self.X).contiguous()
+        elif self.rows is not None:
+            tensors["rows"] = torch.as_tensor(self.rows).contiguous()
         for name, network in _inference_modules(self.generator, self.encoder).items():
             tensors |= {f"{name}.{k}": v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
         return tensors
 
     @classmethod
     def from_tensors(
-        cls, tensors: dict[str, Tensor], networks: Networks, codec: Codec, **settings: Any
+        cls, tensors: dict[str, Tensor], networks: Networks, codec: Any, storage: str, **settings: Any
     ) -> TrainedGenerator:
         """Restore a generator into newly built `networks`; with the `settings` of the class.
 
@@ -115,12 +154,12 @@ class TrainedGenerator:
             If a tensor is missing, unexpected, or of another shape.
         """
         tensors = dict(tensors)
-        X = None
-        if networks.encoder is not None:
-            X = codec.restore(tensors["rows"])
-        tensors.pop("rows", None)  # it may be another architecture's
+        X = rows = None
+        kept = {name: tensors.pop(name) for name in KEPT_SAMPLES if name in tensors}
+        if networks.encoder is not None:  # else they are another architecture's
+            X, rows = _restore_samples(kept, codec, storage)
         labels = tensors.pop("labels").numpy()
-        if X is not None and len(X) != len(labels):
+        if X is not None and not len(X) == len(rows) == len(labels):
             raise ValueError(f"{len(X)} rows with {len(labels)} labels")
         for name, network in _inference_modules(networks.generator, networks.encoder).items():
             names = [k for k in tensors if k.startswith(name + ".")]
@@ -128,7 +167,21 @@ class TrainedGenerator:
             network.eval().requires_grad_(False)
         if tensors:
             raise ValueError(f"unexpected tensors: {sorted(tensors)[:3]}")
-        return cls(networks, codec, labels, X, **settings)
+        return cls(networks, codec, labels, X, rows, **settings)
+
+
+def _restore_samples(kept: dict[str, Tensor], codec: Any, storage: str) -> tuple[Any, Any]:
+    """Return training samples as networks work on them, and as new ones are made of them."""
+    if storage == "files":
+        kind = codec.row_shape, codec.dtype, codec.tensor
+        return codec.working.restore(kept["reduced"]), StoredImages.from_tensors(
+            kept["rows"], kept["row_ends"], *kind
+        )
+    if storage == "reduced":
+        X = codec.working.restore(kept["rows"])
+        return X, X
+    rows = codec.restore(kept["rows"])
+    return (codec.reduce(rows), rows) if codec.is_reduced else (rows, rows)
 
 
 def _inference_modules(generator: nn.Module, encoder: nn.Module | None) -> dict[str, nn.Module]:
@@ -156,6 +209,7 @@ def generate_in_batches(
     """
     per_architecture = n_members_per_architecture(members, n_classes)
     n_architectures = len(members) // per_architecture
+    full_shape = codec.full_shape if codec.is_reduced else codec.shape
     chunks = []
     for start in range(0, len(classes), codec.chunk_size):
         own = classes[start : start + codec.chunk_size]
@@ -166,9 +220,9 @@ def generate_in_batches(
         if per_architecture > 1:
             member_indices = member_indices * per_architecture + own
             own = torch.zeros_like(own)
-        encoded = torch.empty(len(own), *codec.shape)
+        encoded = torch.empty(len(own), *full_shape)
         for member in member_indices.unique():
             mask = member_indices == member
             encoded[mask] = generate(members[member], own[mask], indices[mask])
         chunks.append(codec.decode(encoded))
-    return concat(chunks or [codec.decode(torch.empty(0, *codec.shape))])
+    return concat(chunks or [codec.decode(torch.empty(0, *full_shape))])

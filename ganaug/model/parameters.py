@@ -13,6 +13,7 @@ import numpy as np
 from ganaug.data.containers import is_dataframe
 from ganaug.data.images import ImageCodec
 from ganaug.data.tables import TableCodec
+from ganaug.data.working_size import WorkingSize, check_working_size
 from ganaug.networks import ARCHITECTURES, TABLE_ARCHITECTURES
 from ganaug.networks.layers import Architecture
 from ganaug.training.losses import LOSSES, PENALTIES
@@ -45,6 +46,11 @@ REGISTRIES: dict[str, Mapping[str, Any]] = {
     "loss": LOSSES,
     "penalty": PENALTIES,
 }
+CHOICES = {
+    "modality": ("auto", *CODECS),
+    "conditioning": ("shared", "per-class"),
+    "stored_images": ("full", "reduced"),
+}
 INTEGER_MINIMA = {"steps": 1, "batch_size": 2, "latent_dim": 1, "base_channels": 1}
 NON_NEGATIVE_NUMBERS = (
     "learning_rate",
@@ -66,7 +72,8 @@ def defaults_for(codec: AnyCodec) -> dict[str, Any]:
     if isinstance(codec, TableCodec):
         return DEFAULTS_TABLE
     channels, *sides = codec.shape
-    if min(sides) < MIN_SIDE_TO_WARP:
+    # What "instance" makes has the size of the networks, and no detail of larger images.
+    if min(sides) < MIN_SIDE_TO_WARP and not codec.is_reduced:
         return DEFAULTS_LOW_RES
     return DEFAULTS if channels == 1 else DEFAULTS_COLOUR
 
@@ -77,13 +84,13 @@ def resolve(parameters: Mapping[str, Any], codec: AnyCodec) -> dict[str, Any]:
     return {k: defaults[k] if k in defaults and is_auto(value) else value for k, value in parameters.items()}
 
 
-def fit_codec(modality: str, X: Any) -> AnyCodec:
+def fit_codec(modality: str, X: Any, working_size: WorkingSize = "auto") -> AnyCodec:
     """Return a fitted codec of the given modality; "auto" is a table if `X` is two-dimensional."""
     if modality == "auto":
         modality = "table" if X.ndim == 2 else "images"
     if modality == "images" and is_dataframe(X):
         raise ValueError("`modality` must be 'auto' or 'table' for a DataFrame, got 'images'.")
-    return CODECS[modality].fit(X)
+    return ImageCodec.fit(X, working_size) if modality == "images" else CODECS[modality].fit(X)
 
 
 def check_parameters(parameters: Mapping[str, Any]) -> None:
@@ -105,7 +112,8 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
             number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
             if not number or not 0 <= value < np.inf:
                 raise ValueError(f"`{name}` must be {auto}a number from 0 up, got {value!r}.")
-    for name, allowed in (("modality", ("auto", *CODECS)), ("conditioning", ("shared", "per-class"))):
+    check_working_size(parameters["working_size"])
+    for name, allowed in CHOICES.items():
         if parameters[name] not in allowed:
             raise ValueError(f"`{name}` must be one of {list(allowed)}, got {parameters[name]!r}.")
     _check_outputs(parameters["callbacks"], parameters["log_dir"])

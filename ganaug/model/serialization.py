@@ -17,7 +17,9 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from ganaug.data.images import ImageCodec
 from ganaug.data.tables import TableCodec
+from ganaug.data.working_size import working_sides
 from ganaug.io.disk import atomic_write, locked, printable, read_regular
 from ganaug.io.folders import MODEL_FILES
 from ganaug.model.config import MAX_CONFIG_SIZE, check_config, classes_from_config
@@ -28,14 +30,14 @@ from ganaug.model.fitting import (
     generator_settings,
     make_fabric,
 )
-from ganaug.model.generator import TrainedGenerator, n_members_per_architecture
+from ganaug.model.generator import KEPT_SAMPLES, STORAGES, TrainedGenerator, n_members_per_architecture
 from ganaug.model.parameters import CODECS, NOT_SAVED, AnyCodec, lookup_architectures, resolve
 from ganaug.networks import Architecture
 
 CONFIG_FILE, WEIGHTS_FILE = MODEL_FILES
-FORMAT_VERSION = 6
+FORMAT_VERSION = 7
 # Tensors of the data, which generators of several architectures have in common: written once.
-SHARED_TENSORS = ("labels", "rows")
+SHARED_TENSORS = ("labels", *KEPT_SAMPLES)
 # What the header of a safetensors file calls dtypes.
 DTYPE_NAMES = {
     torch.uint8: "U8",
@@ -180,6 +182,7 @@ def model_content(gan: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
         "classes_dtype": "str" if gan.classes_.dtype.kind == "U" else gan.classes_.dtype.name,
         "modality": gan.codec_.name,
         "codec": gan.codec_.to_config(),
+        "stored": _storage(gan.members_),
         "members": len(gan.members_),
         "history": gan.history_,
     }
@@ -193,11 +196,31 @@ def model_content(gan: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return config, tensors
 
 
+def _storage(members: list[TrainedGenerator]) -> str:
+    """Return how the training samples are kept; generators from noise beside others keep none."""
+    return next((member.storage for member in members if member.storage != "none"), "none")
+
+
+def _check_storage(storage: str, codec: AnyCodec, settings: dict[str, Any]) -> None:
+    """Raise ValueError unless a model with such parameters keeps its training samples so."""
+    allowed = {"arrays", "none"}
+    if isinstance(codec, ImageCodec):
+        if codec.is_reduced:
+            allowed = {"reduced"} if settings["stored_images"] == "reduced" else {"arrays", "files"}
+        sides = working_sides(*codec.full_shape[1:], settings["working_size"])
+        if codec.shape[1:] != sides:
+            raise ValueError(f"networks of {codec.shape[1:]} for images of {codec.full_shape[1:]}")
+    if storage not in allowed:
+        raise ValueError(f"stored {reprlib.repr(storage)}, where `save` writes one of {sorted(allowed)}")
+
+
 def restore(gan: Any, config: dict[str, Any], path: Path) -> None:
     """Set the fitted attributes of a `ConditionalGAN` from its files, or raise one of `LOAD_ERRORS`."""
     gan.codec_ = CODECS[config["modality"]].from_config(config["codec"])
     gan.classes_ = classes_from_config(config["classes"], config["classes_dtype"])
     settings = resolve(gan.get_params(deep=False), gan.codec_)
+    storage = config["stored"]
+    _check_storage(storage, gan.codec_, settings)
     table = isinstance(gan.codec_, TableCodec)
     architectures = lookup_architectures(settings["architecture"], table=table)
     n_classes = len(gan.classes_)
@@ -208,7 +231,7 @@ def restore(gan: Any, config: dict[str, Any], path: Path) -> None:
     with safetensors.safe_open(path, "pt", backend="pread") as file:
         slices = {name: file.get_slice(name) for name in file.keys()}
         header = {name: (part.get_dtype(), tuple(part.get_shape())) for name, part in slices.items()}
-        _check_header(header, architectures, per_architecture, own_classes, gan.codec_, settings)
+        _check_header(header, architectures, per_architecture, own_classes, gan.codec_, settings, storage)
         tensors = file.get_tensors()
     _check_values(tensors, own_classes)
     groups: list[dict[str, Tensor]] = [{} for _ in range(config["members"])]
@@ -219,7 +242,9 @@ def restore(gan: Any, config: dict[str, Any], path: Path) -> None:
         first = groups[i % per_architecture]
         group.update({k: v for k, v in first.items() if k in SHARED_TENSORS and k not in group})
     gan.members_ = [
-        _restore_member(group, architectures[i // per_architecture], own_classes, gan.codec_, settings)
+        _restore_member(
+            group, architectures[i // per_architecture], own_classes, gan.codec_, settings, storage
+        )
         for i, group in enumerate(groups)
     ]
     counts = [member.class_index.counts.numpy() for member in gan.members_]
@@ -233,6 +258,7 @@ def _check_header(
     n_classes: int,
     codec: AnyCodec,
     settings: dict[str, Any],
+    storage: str,
 ) -> None:
     """Raise ValueError unless a file holds just the tensors of such a model, in its dtypes and shapes.
 
@@ -242,9 +268,6 @@ def _check_header(
     n_labels = [header.get(f"{i}.labels", ("", ()))[1] for i in range(per_architecture)]
     if not all(len(shape) == 1 and shape[0] >= n_classes for shape in n_labels):
         raise ValueError(f"labels of shapes {reprlib.repr(n_labels)} for {n_classes} classes in each")
-    dtype, row_shape = "F32", tuple(codec.shape)
-    if not isinstance(codec, TableCodec):
-        dtype, row_shape = DTYPE_NAMES[getattr(torch, codec.dtype)], codec.row_shape
     expected: Header = {}
     for a, build in enumerate(architectures):
         networks = blank_networks(build, codec, n_classes, settings)
@@ -259,7 +282,7 @@ def _check_header(
             if networks is None:
                 own = {k.partition(".")[2]: v for k, v in header.items() if k.startswith(f"{i}.")}
             elif networks.encoder is not None:
-                shared["rows"] = (dtype, (*n, *row_shape))
+                shared |= _kept_tensors(n[0], codec, storage, header.get(f"{i % per_architecture}.rows"))
             first = {name: f"{i % per_architecture}.{name}" for name in shared}
             wanted = {k: v for k, v in shared.items() if i < per_architecture or first[k] not in expected}
             expected |= {f"{i}.{name}": entry for name, entry in {**own, **wanted}.items()}
@@ -270,6 +293,22 @@ def _check_header(
     for name, entry in expected.items():
         if header[name] != entry:
             raise ValueError(f"tensor {name!r} is {header[name]}, where {entry} was saved")
+
+
+def _kept_tensors(n: int, codec: AnyCodec, storage: str, rows: Any) -> Header:
+    """Return the tensors of `n` training samples that are kept so; `rows` is what the file says of them.
+
+    Of files, the number of their bytes can be any: where each ends is checked as they are restored.
+    """
+    dtype, shape, small = "F32", tuple(codec.shape), tuple(codec.shape)
+    if isinstance(codec, ImageCodec):
+        dtype = DTYPE_NAMES[getattr(torch, codec.dtype)]
+        shape, small = codec.row_shape, codec.working.row_shape
+    entries: Header = {"rows": (dtype, (n, *(small if storage == "reduced" else shape)))}
+    if storage == "files":
+        n_bytes = rows[1] if rows is not None and len(rows[1]) == 1 else (0,)
+        entries = {"rows": ("U8", n_bytes), "row_ends": ("I64", (n,)), "reduced": (dtype, (n, *small))}
+    return {name: entries[name] for name in STORAGES[storage]}
 
 
 def _check_values(tensors: dict[str, Tensor], n_classes: int) -> None:
@@ -284,14 +323,21 @@ def _check_values(tensors: dict[str, Tensor], n_classes: int) -> None:
 
 
 def _restore_member(
-    tensors: dict[str, Tensor], build: Architecture, n_classes: int, codec: AnyCodec, settings: dict[str, Any]
+    tensors: dict[str, Tensor],
+    build: Architecture,
+    n_classes: int,
+    codec: AnyCodec,
+    settings: dict[str, Any],
+    storage: str,
 ) -> TrainedGenerator:
     networks = build_networks(build, codec, n_classes, settings, seed=0)
     device = make_fabric(settings["device"]).device
     networks.generator.to(device)
     if networks.encoder is not None:
         networks.encoder.to(device)
-    member = TrainedGenerator.from_tensors(tensors, networks, codec, **generator_settings(settings))
+    member = TrainedGenerator.from_tensors(
+        tensors, networks, codec, storage, **generator_settings(settings)
+    )
     if member.codes is not None and not member.codes.isfinite().all():
         raise ValueError("the codes of its samples are not finite")
     return member

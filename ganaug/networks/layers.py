@@ -31,12 +31,16 @@ class Networks:
         ``encoder(samples)``, returns codes (n, latent_dim).
     coarseness : int
         The reconstruction loss compares means over squares of so many pixels a side.
+    any_size : bool
+        The generator also takes images that are larger than the networks' own, ``generator(samples, codes,
+        deltas, labels, full)`` with the same ones at full size, (n, C, H, W), and returns these, changed.
     """
 
     generator: nn.Module
     discriminator: nn.Module
     encoder: nn.Module | None = None
     coarseness: int = 1
+    any_size: bool = False
 
 
 # Called with the shape of an encoded sample, the number of classes, the latent dimension, the channels

@@ -45,19 +45,34 @@ class TintGenerator(nn.Module):
         nn.init.normal_(weight, std=0.01)  # begin close to the identity
         nn.init.zeros_(bias)
 
-    def forward(self, images: Tensor, codes: Tensor, deltas: Tensor, labels: Tensor) -> Tensor:
-        """Return the images (n, C, H, W), changed by deltas (n, latent_dim)."""
+    def forward(
+        self, images: Tensor, codes: Tensor, deltas: Tensor, labels: Tensor, full: Tensor | None = None
+    ) -> Tensor:
+        """Return the images (n, C, H, W), changed by deltas (n, latent_dim); or those at full size."""
         condition = torch.cat([codes, deltas, self.embed(labels)], dim=1)
         start = self.start(condition).view(len(images), -1, *self.base_sides)
         base = self.norms[0](start, condition).relu()
         widened = self.widen(F.interpolate(base, size=self.grid_sides, mode="bilinear"))
         maps = self.maps(self.norms[1](widened, condition).relu())
         maps = F.interpolate(maps, size=self.sides, mode="bilinear").tanh()
+        if full is not None:
+            images, maps = full, F.interpolate(maps, size=full.shape[2:], mode="bilinear")
         flow, color_matrix, bias = maps.split(self.split_sizes, dim=1)
         warped = warp(images, MAX_DISPLACEMENT * flow)
         channels = images.shape[1]
+        if full is not None:
+            return _map_colors(warped, color_matrix, bias)
         mixed = (color_matrix.unflatten(1, (channels, channels)) * warped[:, None]).sum(2)
         return (warped + mixed + bias).clamp(-1, 1)
+
+
+def _map_colors(images: Tensor, color_matrix: Tensor, bias: Tensor) -> Tensor:
+    """Return images (n, C, H, W), mapped linearly at each pixel, in less memory than one product takes."""
+    channels = images.shape[1]
+    mapped = images + bias
+    for c in range(channels):
+        mapped.addcmul_(color_matrix[:, c::channels], images[:, c : c + 1])
+    return mapped.clamp_(-1, 1)
 
 
 def tinting(
@@ -83,4 +98,5 @@ def tinting(
         discriminator=ConvDiscriminator(shape, n_classes, max(1, base_channels // 2)),
         encoder=ConvEncoder(shape, latent_dim, base_channels),
         coarseness=GRID_STRIDE,
+        any_size=True,
     )

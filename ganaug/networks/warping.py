@@ -59,14 +59,27 @@ class WarpGenerator(nn.Module):
         for parameter in self.refine[-1].parameters():
             nn.init.zeros_(parameter)
 
-    def forward(self, images: Tensor, codes: Tensor, deltas: Tensor, labels: Tensor) -> Tensor:
-        """Return the images (n, C, H, W), changed by deltas (n, latent_dim)."""
+    def forward(
+        self, images: Tensor, codes: Tensor, deltas: Tensor, labels: Tensor, full: Tensor | None = None
+    ) -> Tensor:
+        """Return the images (n, C, H, W), changed by deltas (n, latent_dim); or those at full size.
+
+        Images at full size are warped themselves. What is painted, and all that the refining layers add,
+        is made at the size of the networks and enlarged, so that the detail of the image stays.
+        """
         maps = self.decode(torch.cat([codes, deltas, self.embed(labels)], dim=1))
         flow, mask, content, features = maps.split(self.split_sizes, dim=1)
         flow = F.pad(MAX_DISPLACEMENT * flow.tanh(), (1, 1, 1, 1), mode="replicate")
-        warped = warp(images, F.avg_pool2d(flow, 3, 1))  # the mean keeps neighbours together
+        flow = F.avg_pool2d(flow, 3, 1)  # the mean keeps neighbours together
+        warped = warp(images, flow)
         composite = torch.lerp(warped, self.output_activation(content), mask.sigmoid())
-        return (composite + self.refine(torch.cat([composite, features], dim=1))).clamp(-1, 1)
+        refined = (composite + self.refine(torch.cat([composite, features], dim=1))).clamp(-1, 1)
+        if full is None:
+            return refined
+        painted, flow = (
+            F.interpolate(part, size=full.shape[2:], mode="bilinear") for part in (refined - warped, flow)
+        )
+        return (warp(full, flow) + painted).clamp(-1, 1)
 
 
 def warping(
@@ -105,4 +118,5 @@ def warping(
         # Half the channels suffice, as the sliced Wasserstein loss on patches teaches the detail.
         discriminator=ConvDiscriminator(shape, n_classes, max(1, base_channels // 2)),
         encoder=ConvEncoder(shape, latent_dim, base_channels),
+        any_size=True,
     )

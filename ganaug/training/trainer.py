@@ -27,9 +27,19 @@ class Codec(Protocol):
     """The transformer between the user's data and tensors; see `ganaug.data.images.ImageCodec`."""
 
     chunk_size: int
+    is_reduced: bool
+
+    @property
+    def working(self) -> Codec:
+        """The codec of what networks are trained on: itself, unless `is_reduced`."""
+        ...
 
     def encode(self, X: Any) -> Tensor:
         """Return samples as a float tensor."""
+        ...
+
+    def encode_full(self, X: Any) -> Tensor:
+        """Return samples as a float tensor, at the size that the user has; where `is_reduced`."""
         ...
 
     def restore(self, samples: Tensor) -> Any:
