@@ -118,7 +118,7 @@ def fit(
     from ganaug.model.gan import ConditionalGAN
 
     checkpoint = output / "checkpoint"
-    X, y = read_real(data, size, mode=mode)
+    X, y = read_real(data, size, mode=mode, lazy=True)
     held_out = np.zeros(len(y), bool) if no_holdout else holdout_mask(X, y)
     unseen, X, y = (take(X, held_out), y[held_out]), take(X, ~held_out), y[~held_out]
     gan = ConditionalGAN(**parameters, verbose=not as_json)

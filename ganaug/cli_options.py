@@ -120,23 +120,30 @@ class WatchedGate:
 
 
 def read_real(
-    data: Path, size: int | tuple[int, int] | None = None, gan: Any = None, mode: str | None = None
+    data: Path,
+    size: int | tuple[int, int] | None = None,
+    gan: Any = None,
+    mode: str | None = None,
+    *,
+    lazy: bool = False,
 ) -> tuple[Any, np.ndarray]:
     """Return real samples and labels; of a folder the labels are class names, not indices.
 
-    Images get the size and the channels of a fitted `gan`, if there is one, in place of `size` and `mode`.
+    With `lazy`, large images of a folder are not read yet; see `as_samples`. Images get the size and the
+    channels of a fitted `gan`, if there is one, in place of `size` and `mode`.
     Of what `ganaug resample` wrote, synthetic samples are left out: a GAN shall not learn from itself. So are
     repeats of real images, which would be held out and trained on at once.
     """
     from ganaug.data.containers import take
-    from ganaug.io.arrays import as_arrays
+    from ganaug.io.arrays import as_arrays, as_samples
     from ganaug.io.holdout_file import sample_digests
 
     if gan is not None and gan.codec_.name != "table":
-        size = gan.codec_.shape[1:]
+        size = gan.codec_.full_shape[1:]
         if data.is_dir():
             mode = {1: "L", 3: "RGB", 4: "RGBA"}[gan.codec_.shape[0]]
-    X, y = arrays = as_arrays(data, size=size, mode=mode)
+    lazily = lazy and size is None
+    X, y = arrays = as_samples(data, mode=mode) if lazily else as_arrays(data, size=size, mode=mode)
     if isinstance(X, np.ndarray) and X.dtype.kind in "SU":
         raise ValueError(
             f"{data} holds a table of dtype {X.dtype}, whose columns are all strings: for columns of several"

@@ -20,16 +20,19 @@ from torch import Tensor
 from ganaug.data.containers import channels_first
 from ganaug.data.labels import as_random_state
 from ganaug.data.protocol import ConditionalGenerator
+from ganaug.data.working_size import MAX_WORKING_SIDE
 from ganaug.io.disk import preallocate, printable
 from ganaug.io.hdf5 import checked_samples, file_digest, open_hdf5, read_header
 from ganaug.io.hdf5_samples import check_torch_dtype
 from ganaug.io.mapping import MappedFile
 
-# Images are generated in blocks of this many, to bound memory.
-BLOCK = 1024
+# Images are generated in blocks of this many, and of large ones in blocks of so many bytes, to bound memory.
+BLOCK, BLOCK_BYTES = 1024, 2**27
 # Images of each class; fewer if all of them would take more than MAX_BYTES, but no fewer than the minimum.
 DEFAULT_PER_CLASS, MIN_PER_CLASS = 4096, 256
 MAX_BYTES = 2**28
+# Of images above 64 pixels a side, as many as fit into so many bytes, without a minimum.
+MAX_BYTES_LARGE = 2**30
 # Windows can't take the name of an open file away, and passes no descriptors on.
 NAMELESS = os.name == "posix"
 PREFIX = "ganaug-pool-"
@@ -92,11 +95,11 @@ class ImagePool:
         gan : ConditionalGenerator
         wanted : ndarray of shape (n_classes,), bool
         size : int, optional
-            None: `DEFAULT_PER_CLASS`, or as many as fit into `MAX_BYTES`.
+            None: `DEFAULT_PER_CLASS`, or as many as `pool_size` finds room for.
         random_state : int, RandomState or None
         """
         template = channels_first(sample_template(gan)).numpy()
-        size = pool_size(template, int(wanted.sum())) if size is None else size
+        size = pool_size(torch.from_numpy(template), int(wanted.sum())) if size is None else size
         labels = np.repeat(np.flatnonzero(wanted), size)
         shape = (max(1, len(labels)), *template.shape[1:])  # an empty file can't be mapped
         pool = cls(template.dtype, shape, gan.classes_, labels, channels_last=False)
@@ -149,10 +152,11 @@ class ImagePool:
         """Replace all images by new ones; other processes see them too."""
         rng = as_random_state(random_state)
         labels = np.repeat(self.classes_, self.counts.numpy())
-        for start in range(0, len(labels), BLOCK):
-            block = labels[start : start + BLOCK]
+        step = max(1, min(BLOCK, BLOCK_BYTES // (math.prod(self.shape) * self._dtype.itemsize)))
+        for start in range(0, len(labels), step):
+            block = labels[start : start + step]
             seed = int(rng.randint(2**31 - 1))
-            self.images[start : start + BLOCK] = channels_first(gan.sample(block, random_state=seed))
+            self.images[start : start + step] = channels_first(gan.sample(block, random_state=seed))
 
     @property
     def images(self) -> Tensor:
@@ -302,8 +306,11 @@ class TemporaryMemory:
 
 def pool_size(template: Any, n_classes: int) -> int:
     """Return how many images of each of `n_classes` to keep, of the kind of a template (1, ...)."""
-    fitting = MAX_BYTES // max(1, template.nbytes * n_classes)
-    return min(DEFAULT_PER_CLASS, max(MIN_PER_CLASS, fitting))
+    image = channels_first(template)
+    size = max(1, image.nbytes * n_classes)
+    if max(image.shape[2:]) > MAX_WORKING_SIDE:
+        return max(1, min(DEFAULT_PER_CLASS, MAX_BYTES_LARGE // size))
+    return min(DEFAULT_PER_CLASS, max(MIN_PER_CLASS, MAX_BYTES // size))
 
 
 def sample_template(gan: ConditionalGenerator) -> Any:

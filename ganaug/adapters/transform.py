@@ -65,9 +65,10 @@ class GANAugment(v2.Transform):
     pool_size : "auto" or int, default="auto"
         Synthetic images kept for each class that `p` replaces any of. They lie in a temporary file that
         processes map into memory, without a name where the system has such files. "auto": 4,096, or as
-        many as make a file of 256 MiB if that is less, but at least 256. On MNIST each step from 256 to
-        4,000 made the classifier better (docs/recipe.md). 0: no pool; images are generated for each batch
-        as it comes, best on a GPU after the transfer.
+        many as make a file of 256 MiB if that is less, but at least 256; of images above 64 pixels a side
+        as many as make a file of 1 GiB. On MNIST each step from 256 to 4,000 made the classifier better
+        (docs/recipe.md). 0: no pool; images are generated for each batch as it comes, best on a GPU after
+        the transfer.
     strength : float, default=1.0
         In mode "vary", how far a variation may go: 1 as far as ``sample``; see `ConditionalGAN.vary`.
     random_state : int, RandomState or None

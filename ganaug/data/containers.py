@@ -74,7 +74,7 @@ def as_array(values: Any) -> np.ndarray:
 
 
 def take(X: Any, which: Any) -> Any:
-    """Return some samples of a Tensor, an array or a DataFrame.
+    """Return some samples of a Tensor, an array or a DataFrame; of images not read yet, such images.
 
     Parameters
     ----------
@@ -84,7 +84,9 @@ def take(X: Any, which: Any) -> Any:
     if isinstance(X, Tensor):
         return X[which]
     which = which.numpy() if isinstance(which, Tensor) else which
-    return X.iloc[which] if is_dataframe(X) else X[which]
+    if is_dataframe(X):
+        return X.iloc[which]
+    return X.subset(which) if hasattr(X, "subset") else X[which]  # rows of `ganaug.io.image_rows`
 
 
 def concat(blocks: Sequence[Any]) -> Any:

@@ -17,7 +17,12 @@ MIN_CLASS_SIZE, ONE_IN = 200, 10
 
 def sample_digests(X: Any) -> np.ndarray:
     """Return a digest of each sample, (n,) of str: equal where samples are, to the bit."""
-    samples = X.astype(object).to_numpy() if is_dataframe(X) else np.asarray(X)
+    if is_dataframe(X):
+        samples: Any = X.astype(object).to_numpy()
+    elif hasattr(X, "subset"):  # images that are not read yet: one at a time
+        samples = (np.asarray(X[i : i + 1])[0] for i in range(len(X)))
+    else:
+        samples = np.asarray(X)
     contents = (repr(row.tolist()).encode() if row.dtype == object else row.tobytes() for row in samples)
     return np.array([hashlib.sha256(content).hexdigest() for content in contents])
 

@@ -91,7 +91,7 @@ class ImageCodec:
         ValueError
             Where `X` is none of these. The message says what would be accepted.
         """
-        tensor = isinstance(X, Tensor)
+        tensor = _is_tensor(X)
         dtype = str(X.dtype).removeprefix("torch.")
         row_shape = tuple(X.shape[1:])
         if len(row_shape) == 2:
@@ -109,14 +109,12 @@ class ImageCodec:
             raise ValueError(f"`X` must have 1, 3 or 4 channels, got {shape[0]} in shape {tuple(X.shape)}.")
         if not (MIN_SIDE <= min(shape[1:]) and max(shape[1:]) <= MAX_SIDE):
             raise ValueError(
-                f"Images must be {MIN_SIDE} to {MAX_SIDE} pixels a side, got {shape[1]} x {shape[2]}:"
+                f"Images must be {MIN_SIDE} to {MAX_SIDE:,} pixels a side, got {shape[1]} x {shape[2]}:"
                 f" resize them, for example with as_arrays(source, size={32 if min(shape[1:]) < 8 else 224})."
             )
         codec = cls((shape[0], *working_sides(*shape[1:], working_size)), row_shape, dtype, tensor)
-        if not isinstance(X, Tensor | np.ndarray):
-            return codec
         codec._check_values(X)
-        if dtype == "uint8" and len(X) and X.max() == 1:
+        if dtype == "uint8" and len(X) and _value_range(X)[1] == 1:
             raise ValueError(
                 "Images of uint8 must lie in 0 to 255, got none above 1: multiply by 255, or pass floats."
             )
@@ -131,7 +129,7 @@ class ImageCodec:
             )
         if len(X) == 0:
             return
-        low, high = float(X.min()), float(X.max())
+        low, high = _value_range(X)
         if not (np.isfinite(low) and np.isfinite(high)):
             raise ValueError("`X` holds NaN or infinite values; images must be finite, in [0, 1].")
         if -HAIR <= low and high <= 1 + HAIR and (low < 0 or high > 1):
@@ -155,7 +153,7 @@ class ImageCodec:
         expected = self._describe(self.tensor, self.dtype, self.row_shape)
         if is_dataframe(X):
             raise ValueError(f"`X` must be {expected}, as in fit, got a DataFrame.")
-        tensor, dtype = isinstance(X, Tensor), str(X.dtype).removeprefix("torch.")
+        tensor, dtype = _is_tensor(X), str(X.dtype).removeprefix("torch.")
         if (tensor, dtype, tuple(X.shape[1:])) != (self.tensor, self.dtype, self.row_shape):
             got = self._describe(tensor, dtype, tuple(X.shape[1:]))
             raise ValueError(f"`X` must be {expected}, as in fit, got {got}.")
@@ -172,15 +170,13 @@ class ImageCodec:
     def reduce(self, X: Any) -> Any:
         """Return images as the user has them, (n, ...), at working size: of the same container and dtype.
 
-        They are read and reduced few at a time. Their values are checked.
+        They are read and reduced few at a time.
         """
         if not self.is_reduced:
             return X
         chunks = []
         for i in range(0, max(1, len(X)), self.chunk_size):
-            images = X[i : i + self.chunk_size]
-            self._check_values(images)
-            chunks.append(self.working.decode(self.encode(images)))
+            chunks.append(self.working.decode(self.encode(X[i : i + self.chunk_size])))
         return concat(chunks)
 
     def encode(self, X: Any) -> Tensor:
@@ -198,6 +194,7 @@ class ImageCodec:
         """
         if self.is_reduced and tuple(X.shape[1:]) == self.working.row_shape:
             return enlarge(self.working.encode_full(X), self.full_shape[1:])
+        X = X if isinstance(X, Tensor | np.ndarray) else X[:]  # of images that are not read yet
         images = X if self.tensor else torch.from_numpy(np.ascontiguousarray(X))
         images = images.float()
         images = images / 127.5 - 1 if self.dtype == "uint8" else images * 2 - 1
@@ -314,6 +311,15 @@ class ImageCodec:
                 return cls(tuple(config["shape"]), tuple(row_shape), dtype, tensor)
         shapes = f"{reprlib.repr(row_shape)} encoded as {reprlib.repr(config['shape'])}"
         raise ValueError(f"a codec of images of shape {shapes}")
+
+
+def _is_tensor(X: Any) -> bool:
+    return getattr(X, "tensor", isinstance(X, Tensor))
+
+
+def _value_range(X: Any) -> tuple[float, float]:
+    """Return the least and the largest value of images; of those that are not read yet, they know it."""
+    return X.value_range() if hasattr(X, "value_range") else (float(X.min()), float(X.max()))
 
 
 def _is_working_shape(shape: Any, channels: int, sides: list[int]) -> bool:

@@ -124,13 +124,13 @@ def as_arrays(source: Any, size: int | tuple[int, int] | None = None, *, mode: s
     return _read(source, size, mode, lazy=False)
 
 
-def as_samples(source: Any) -> Arrays:
+def as_samples(source: Any, *, mode: str | None = None) -> Arrays:
     """Return the samples and labels of `source` as `as_arrays` does, but large images as `ImageRows`.
 
     These are images above 64 pixels a side, of a folder, a list of paths or a torch Dataset. They are not
     read yet, or as bytes of files only.
     """
-    return _read(source, None, None, lazy=True)
+    return _read(source, None, mode, lazy=True)
 
 
 def _read(source: Any, size: int | tuple[int, int] | None, mode: str | None, *, lazy: bool) -> Arrays:
@@ -181,8 +181,7 @@ def _are_paths(X: Any) -> bool:
         return False
     entries = X.tolist() if hasattr(X, "tolist") else X
     return isinstance(entries, list | tuple) and all(
-        isinstance(entry, os.PathLike)
-        or (isinstance(entry, str) and entry.lower().endswith(IMAGE_SUFFIXES))
+        isinstance(entry, os.PathLike) or (isinstance(entry, str) and entry.lower().endswith(IMAGE_SUFFIXES))
         for entry in entries
     )
 

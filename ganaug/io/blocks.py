@@ -16,6 +16,8 @@ from ganaug.data.protocol import ConditionalGenerator
 from ganaug.io.hdf5 import LAYOUTS, checksum
 from ganaug.io.records import DataFrameSchema
 
+# Large images are made in smaller blocks: of no more bytes, but at least one image.
+BLOCK_BYTES = 2**27
 COMPRESSIONS = ("gzip", "lzf")
 
 
@@ -54,6 +56,17 @@ def check_options(layout: str, compression: str | None, block_size: Any) -> None
             raise ValueError(f"`{name}` must be one of {list(allowed)}, got {value!r}.")
     if not isinstance(block_size, int | np.integer) or isinstance(block_size, bool) or block_size < 1:
         raise ValueError(f"`block_size` must be an int of at least 1, got {block_size!r}.")
+
+
+def fitting_block_size(gan: Any, block_size: int) -> int:
+    """Return how many samples to make at once: fewer than `block_size` where a model makes large images."""
+    while not hasattr(gan, "codec_") and hasattr(gan, "gan_"):
+        gan = gan.gan_
+    codec = getattr(gan, "codec_", None)
+    if not getattr(codec, "is_reduced", False):
+        return block_size
+    image = math.prod(codec.full_shape) * np.dtype(codec.dtype).itemsize
+    return max(1, min(block_size, BLOCK_BYTES // image))
 
 
 def check_seed(random_state: Any) -> None:

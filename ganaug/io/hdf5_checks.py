@@ -273,10 +273,11 @@ def read_classes(dataset: h5py.Dataset, name: str, file_size: int) -> np.ndarray
     return np.array(texts, dtype=str)
 
 
-def rows_at_once(dataset: h5py.Dataset, most: int) -> int:
+def rows_at_once(dataset: h5py.Dataset, most: int, most_bytes: int | None = None) -> int:
     """Return how many samples to read at once, to use little memory: no more than `most`."""
+    most_bytes = FREE_BYTES if most_bytes is None else most_bytes
     size = dataset.dtype.itemsize * math.prod(dataset.shape[1:])
-    return max(1, min(most, FREE_BYTES // max(1, size)))
+    return max(1, min(most, most_bytes // max(1, size)))
 
 
 def check_booleans(values: Any, name: str) -> None:

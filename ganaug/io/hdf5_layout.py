@@ -29,11 +29,14 @@ from ganaug.io.hdf5 import (
     read_header,
     text_checksum,
 )
+from ganaug.io.hdf5_checks import rows_at_once
 
 SampleWeight = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 # Samples in a chunk of a compressed file: larger chunks make random reads several times slower.
 CHUNK_SIZE = 16
+# Of large images fewer: a chunk is read whole, for one of them.
+CHUNK_BYTES = 2**21
 COPY_BLOCK = 1024  # samples that are compressed at once
 # The strings of a table turn up block after block; their space has to be there from the start.
 METADATA_BYTES = 2**20
@@ -166,14 +169,15 @@ def compress(source: Path, path: Path, compression: str) -> None:
                 if key == CLASSES:
                     old.copy(dataset, new)
                     continue
-                chunk_size = CHUNK_SIZE if dataset.ndim > 1 else 1024
+                chunk_size = rows_at_once(dataset, CHUNK_SIZE, CHUNK_BYTES) if dataset.ndim > 1 else 1024
                 chunks = (min(chunk_size, len(dataset)), *dataset.shape[1:])
                 copy = new.create_dataset(
                     key, dataset.shape, dataset.dtype, chunks=chunks, compression=compression
                 )
                 copy.attrs.update(dataset.attrs)
-                for start in range(0, len(dataset), COPY_BLOCK):
-                    copy[start : start + COPY_BLOCK] = dataset[start : start + COPY_BLOCK]
+                step = rows_at_once(dataset, COPY_BLOCK)
+                for start in range(0, len(dataset), step):
+                    copy[start : start + step] = dataset[start : start + step]
     except BaseException:
         path.unlink(missing_ok=True)
         raise
@@ -216,8 +220,8 @@ def is_complete(path: Path, run: dict[str, Any], compression: str | None) -> boo
         with open_hdf5(path) as file:
             header, samples = read_header(file), sample_dataset(file)
             n_real = int(np.count_nonzero(~header.synthetic))
-            starts = range(0, n_real, COPY_BLOCK)
-            blocks = (samples[start : min(start + COPY_BLOCK, n_real)] for start in starts)
+            step = rows_at_once(samples, COPY_BLOCK)
+            blocks = (samples[start : min(start + step, n_real)] for start in range(0, n_real, step))
             counts = np.bincount(header.labels[header.synthetic], minlength=len(header.classes))
             found = {
                 "counts": counts.tolist(),

@@ -116,7 +116,7 @@ def common_mode(modes: Sequence[str], names: Sequence[str]) -> str:
         warnings.warn(
             f"{n_alpha} of {len(modes)} images have transparency and the others none: all are read as"
             f" {common}. Pass mode='RGBA' (--mode RGBA) to keep it.",
-            stacklevel=5,
+            stacklevel=6,
         )
     return common
 

@@ -44,7 +44,7 @@ def check_sides(height: int, width: int, name: str) -> None:
     """Raise ValueError, with the name of a file or an item, if an image is larger than any may be."""
     if max(height, width) > MAX_SIDE:
         raise ValueError(
-            f"{name} is {height} x {width}: images must be {MIN_SIDE} to {MAX_SIDE} pixels a side. Resize"
+            f"{name} is {height} x {width}: images must be {MIN_SIDE} to {MAX_SIDE:,} pixels a side. Resize"
             " them, for example with as_arrays(source, size=224)."
         )
 
@@ -73,8 +73,8 @@ class ImageRows:
         """Return the image at a position as uint8 (H, W, C)."""
         raise NotImplementedError
 
-    def subset(self, indices: np.ndarray) -> ImageRows:
-        """Return the images at some positions, not read."""
+    def subset(self, which: Any) -> ImageRows:
+        """Return the images at some positions, or under a mask, not read."""
         raise NotImplementedError
 
     def stored(self) -> StoredImages:
@@ -103,10 +103,14 @@ class ImageRows:
         shape = (*self.row_shape[1:], self.row_shape[0]) if self.tensor else self.row_shape
         return shape  # type: ignore[return-value]
 
+    def positions(self, which: Any) -> np.ndarray:
+        """Return the positions that a slice, an array or Tensor of indices, or a mask leads to, (n,)."""
+        return np.arange(len(self))[which.numpy() if isinstance(which, Tensor) else which]
+
     def __getitem__(self, which: Any) -> Any:
-        positions = np.arange(len(self))[which.numpy() if isinstance(which, Tensor) else which]
-        images = np.empty((positions.size, *self.full_shape), np.uint8)
-        for place, i in enumerate(positions.flatten().tolist()):
+        positions = self.positions(which)
+        images = np.empty((len(positions), *self.full_shape), np.uint8)
+        for place, i in enumerate(positions.tolist()):
             images[place] = self.pixels(i)
         values = images[..., 0] if len(self.row_shape) == 2 else images
         if self.dtype != "uint8":
@@ -162,9 +166,9 @@ class StoredImages(ImageRows):
         image = load_image(file, CHANNEL_MODES[channels], None, self._name(i), (height, width))
         return np.asarray(image).reshape(height, width, channels)
 
-    def subset(self, indices: np.ndarray) -> StoredImages:
-        """Return the images at some positions, not read."""
-        positions = indices.tolist()
+    def subset(self, which: Any) -> StoredImages:
+        """Return the images at some positions, or under a mask, not read."""
+        positions = self.positions(which).tolist()
         names = None if self.names is None else [self.names[i] for i in positions]
         contents = [self.contents[i] for i in positions]
         return StoredImages(contents, self.row_shape, self.dtype, self.tensor, names)
@@ -305,11 +309,11 @@ class DatasetImages(ImageRows):
             values = values.transpose(1, 2, 0)
         return values.reshape(self.full_shape)
 
-    def subset(self, indices: np.ndarray) -> DatasetImages:
-        """Return the images at some positions, not read."""
+    def subset(self, which: Any) -> DatasetImages:
+        """Return the images at some positions, or under a mask, not read."""
         part = DatasetImages(self.dataset, self.mode)
         part.__dict__.update(self.__dict__)
-        part._positions = self._positions[indices]
+        part._positions = self._positions[self.positions(which)]
         return part
 
     def stored(self) -> StoredImages:

@@ -15,6 +15,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from ganaug.data.protocol import ConditionalGenerator, check_generator
+from ganaug.io import blocks
 from ganaug.io.blocks import BlockPlan, check_options, check_seed, count_samples, model_digest
 from ganaug.io.disk import locked, preallocate, rename_new, sync
 from ganaug.io.hdf5 import CHECKSUM, checksum
@@ -105,7 +106,8 @@ def write_hdf5(
         Applied when all samples are written, which takes the space of a second file for a while.
         Generated images hardly shrink. Default: none.
     block_size : int, default=1024
-        How many samples, about, are made and written at once.
+        How many samples, about, are made and written at once; of images above 64 pixels a side, no more
+        than fit into 128 MiB.
     resume : bool, default=False
         Continue a stopped run with the same arguments, if there is one. If the file is there already, as
         a run with these arguments writes it, it is left as it is.
@@ -152,9 +154,10 @@ def write_hdf5(
     check_target(path, overwrite, resume)
     check_generator(gan)
     check_options(layout, compression, block_size)
-    per_class = count_samples(getattr(counts, "to_add", counts), gan.classes_, int(block_size))
+    block_size = blocks.fitting_block_size(gan, int(block_size))
+    per_class = count_samples(getattr(counts, "to_add", counts), gan.classes_, block_size)
     check_seed(random_state)
-    plan = BlockPlan(gan, per_class, real, layout, int(block_size))
+    plan = BlockPlan(gan, per_class, real, layout, block_size)
     run = {
         "counts": per_class.tolist(),
         "real": plan.real_digest(),
@@ -162,7 +165,7 @@ def write_hdf5(
         "classes": [str(label) for label in as_text(np.asarray(gan.classes_))],
         "weighted": sample_weight is not None,
         "layout": layout,
-        "block_size": int(block_size),
+        "block_size": block_size,
     }
     with locked(path):
         state = left_over(path, overwrite, resume)

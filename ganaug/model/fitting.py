@@ -19,6 +19,7 @@ from sklearn.base import clone
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from ganaug.data.containers import take
 from ganaug.data.identifiers import warn_of_identifiers, without_identifier_warnings
 from ganaug.data.images import ImageCodec
 from ganaug.data.labels import as_random_state, encode_labels
@@ -164,7 +165,7 @@ def fit_members(
         if by_class:
             own = np.flatnonzero(mask)
             X, labels = X[own], np.zeros(len(own), np.int64)
-            rows = X if rows is run.X else rows.subset(own) if isinstance(rows, ImageRows) else rows[own]
+            rows = X if rows is run.X else take(rows, own)
             classes, title = classes[c : c + 1], f"{title}, class {classes[c]}"
         member, entries = _fit_member(
             run, i, build, (X, rows), labels, list(map(str, classes)), title, fingerprint

@@ -335,9 +335,7 @@ def _restore_member(
     networks.generator.to(device)
     if networks.encoder is not None:
         networks.encoder.to(device)
-    member = TrainedGenerator.from_tensors(
-        tensors, networks, codec, storage, **generator_settings(settings)
-    )
+    member = TrainedGenerator.from_tensors(tensors, networks, codec, storage, **generator_settings(settings))
     if member.codes is not None and not member.codes.isfinite().all():
         raise ValueError("the codes of its samples are not finite")
     return member
