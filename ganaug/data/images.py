@@ -185,7 +185,11 @@ class ImageCodec:
             return self.encode_full(X)
         starts = range(0, max(1, len(X)), self.chunk_size)
         chunks = (self.encode_full(X[i : i + self.chunk_size]) for i in starts)
-        return torch.cat([reduce_images(chunk, self.shape[1:]) for chunk in chunks])
+        return torch.cat([self.reduce_encoded(chunk) for chunk in chunks])
+
+    def reduce_encoded(self, full: Tensor) -> Tensor:
+        """Return encoded images of full size at working size."""
+        return reduce_images(full, self.shape[1:])
 
     def encode_full(self, X: Any) -> Tensor:
         """Return images as a float tensor (n, C, H, W) in [-1, 1], at the size of the user's images.
@@ -196,8 +200,8 @@ class ImageCodec:
             return enlarge(self.working.encode_full(X), self.full_shape[1:])
         X = X if isinstance(X, Tensor | np.ndarray) else X[:]  # of images that are not read yet
         images = X if self.tensor else torch.from_numpy(np.ascontiguousarray(X))
-        images = images.float()
-        images = images / 127.5 - 1 if self.dtype == "uint8" else images * 2 - 1
+        images = images.float()  # of bytes new ones, which can be changed in place
+        images = images.div_(127.5).sub_(1) if self.dtype == "uint8" else images * 2 - 1
         if images.dim() == 3:
             return images[:, None]
         return images if self.tensor else images.permute(0, 3, 1, 2)
@@ -206,7 +210,7 @@ class ImageCodec:
         """Return encoded images (n, C, H, W), of any size, as images of the kind that was fitted."""
         images = encoded.detach().float().cpu().clamp(-1, 1)
         if self.dtype == "uint8":
-            images = ((images + 1) * 127.5).round().to(torch.uint8)
+            images = images.add_(1).mul_(127.5).round_().to(torch.uint8)
         else:
             images = ((images + 1) / 2).to(getattr(torch, self.dtype))
         if len(self.row_shape) == 2:

@@ -15,8 +15,8 @@ MAX_WORKING_SIDE = 64
 # The shorter side at which larger images are seen. Flow and colours, which are all that is taken from the
 # networks, are smooth: a step at 64 pixels takes four times as long and gains nothing.
 SHORTER_SIDE = 32
-# Of images of full size, so many values are worked on at once. More would not stay in a processor's cache.
-VALUES_AT_ONCE = 2**20
+# Of images of full size, so many values go through a network at once: 32 MiB as floats.
+VALUES_AT_ONCE = 2**23
 
 WorkingSize = int | Sequence[int] | Literal["auto"]
 

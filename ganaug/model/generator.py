@@ -95,8 +95,11 @@ class TrainedGenerator:
     @torch.no_grad()
     def vary(self, X: Any, classes: Tensor, strength: float, rng: torch.Generator) -> Tensor:
         """Return an encoded variation of each of the samples `X`."""
-        encoded = self.codec.encode(X)
-        full = self.codec.encode_full(X) if self.codec.is_reduced else None
+        if self.codec.is_reduced:
+            full = self.codec.encode_full(X)
+            encoded = self.codec.reduce_encoded(full)
+        else:
+            full, encoded = None, self.codec.encode(X)
         return self._transform(encoded, full, self._encode(encoded), classes, strength, rng)
 
     def _transform(
@@ -220,8 +223,12 @@ def generate_in_batches(
         if per_architecture > 1:
             member_indices = member_indices * per_architecture + own
             own = torch.zeros_like(own)
+        present = member_indices.unique()
+        if len(present) == 1:
+            chunks.append(codec.decode(generate(members[present[0]], own, indices)))
+            continue
         encoded = torch.empty(len(own), *full_shape)
-        for member in member_indices.unique():
+        for member in present:
             mask = member_indices == member
             encoded[mask] = generate(members[member], own[mask], indices[mask])
         chunks.append(codec.decode(encoded))

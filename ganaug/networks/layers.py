@@ -50,6 +50,10 @@ Architecture = Callable[[tuple[int, ...], int, int, int, OutputActivation], Netw
 EMBED_SIZE = 16
 # In half sides of the image, as the flow of `warp` is.
 MAX_DISPLACEMENT = 0.35
+# Of `warp_sharply`: no more of the detail is added, and differences are taken along every so many rows.
+MAX_SHARPENING, DIFFERENCES_STRIDE = 0.5, 16
+# Of `at_full_size`.
+PIXELS_AT_ONCE = 2**17
 
 
 def n_downsamples(height: int, width: int) -> int:
@@ -193,11 +197,81 @@ def warp(images: Tensor, flow: Tensor) -> Tensor:
     Tensor of shape (n, C, H, W)
         In [-1, 1].
     """
+    warped = _sample(images, flow, "bicubic")
+    return warped.clamp(-1, 1)
+
+
+def _sample(images: Tensor, flow: Tensor, mode: str) -> Tensor:
     height, width = images.shape[2:]
     x = (torch.arange(width, device=images.device) * 2 + 1) / width - 1
     y = (torch.arange(height, device=images.device) * 2 + 1) / height - 1
     grid = torch.stack(torch.meshgrid(x, y, indexing="xy")) + flow
-    warped = F.grid_sample(
-        images, grid.permute(0, 2, 3, 1), mode="bicubic", padding_mode="border", align_corners=False
+    return F.grid_sample(
+        images, grid.permute(0, 2, 3, 1), mode=mode, padding_mode="border", align_corners=False
     )
-    return warped.clamp(-1, 1)
+
+
+def warp_sharply(images: Tensor, flow: Tensor) -> Tensor:
+    """Warp large images along a smooth flow field, and leave them as sharp as they were.
+
+    Values between pixels are means of these, which blurs. To each pixel is added what it differs by from
+    its neighbours, times a number for each image: the one with which second differences have the mean square
+    of the original. An image that was not moved is returned as it was.
+
+    Parameters
+    ----------
+    images : Tensor of shape (n, C, H, W)
+        In [-1, 1].
+    flow : Tensor of shape (n, 2, H, W)
+        As of `warp`.
+
+    Returns
+    -------
+    Tensor of shape (n, C, H, W)
+        In [-1, 1], or slightly beyond.
+    """
+    warped = _sample(images, flow, "bilinear")
+    detail = torch.zeros_like(warped)
+    inner = detail[:, :, 1:-1, 1:-1]
+    inner.add_(warped[:, :, 1:-1, 1:-1], alpha=4)
+    for side in (warped[:, :, :-2, 1:-1], warped[:, :, 2:, 1:-1]):
+        inner.sub_(side)
+    for side in (warped[:, :, 1:-1, :-2], warped[:, :, 1:-1, 2:]):
+        inner.sub_(side)
+    wanted, first, second = map(_second_differences, (images, warped, detail))
+    # The root of a quadratic equation: |first + gain * second| = |wanted|.
+    square, product = second.square().mean(1), (first * second).mean(1)
+    missing = wanted.square().mean(1) - first.square().mean(1)
+    root = (product.square() + square * missing).clamp(min=0).sqrt()
+    gain = ((root - product) / square.clamp(min=1e-12)).clamp(0, MAX_SHARPENING)
+    return warped.addcmul_(gain[:, None, None, None], detail)
+
+
+def _second_differences(images: Tensor) -> Tensor:
+    """Return those along some rows and columns, (n, k): few tell enough of how sharp an image is."""
+    stride = min(DIFFERENCES_STRIDE, *images.shape[2:])
+    rows, columns = images[:, :, stride // 2 :: stride], images[:, :, :, stride // 2 :: stride]
+    along_rows = 2 * rows[..., 1:-1] - rows[..., :-2] - rows[..., 2:]
+    along_columns = 2 * columns[:, :, 1:-1] - columns[:, :, :-2] - columns[:, :, 2:]
+    return torch.cat([along_rows.flatten(1), along_columns.flatten(1)], dim=1)
+
+
+def _interpolation(before: int, after: int, device: torch.device) -> Tensor:
+    """Return the matrix (before, after) that enlarges a row of values linearly."""
+    return F.interpolate(torch.eye(before, device=device)[None], size=after, mode="linear")[0]
+
+
+def at_full_size(change: Callable[[Tensor, Tensor], Tensor], full: Tensor, maps: Tensor) -> Tensor:
+    """Return ``change(images, maps)`` for images (n, C, H, W), with maps (n, c, h, w) enlarged bilinearly.
+
+    A processor does few at once: more would not stay in its cache.
+    """
+    height, width = full.shape[2:]
+    step = max(1, PIXELS_AT_ONCE // (height * width)) if full.device.type == "cpu" else len(full)
+    changed = torch.empty_like(full)
+    # As products of matrices: F.interpolate takes three times as long.
+    rows = _interpolation(maps.shape[2], height, maps.device).T.contiguous()
+    columns = _interpolation(maps.shape[3], width, maps.device)
+    for i in range(0, len(full), step):
+        changed[i : i + step] = change(full[i : i + step], rows @ maps[i : i + step] @ columns)
+    return changed

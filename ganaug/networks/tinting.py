@@ -14,7 +14,9 @@ from ganaug.networks.layers import (
     ConvEncoder,
     Networks,
     OutputActivation,
+    at_full_size,
     warp,
+    warp_sharply,
 )
 
 # In pixels of the image to one of the first and of the last maps: too coarse to add an edge.
@@ -54,25 +56,23 @@ class TintGenerator(nn.Module):
         base = self.norms[0](start, condition).relu()
         widened = self.widen(F.interpolate(base, size=self.grid_sides, mode="bilinear"))
         maps = self.maps(self.norms[1](widened, condition).relu())
+        if full is not None:  # the maps are enlarged once, which makes hardly a difference
+            return at_full_size(self._change, full, maps.tanh())
         maps = F.interpolate(maps, size=self.sides, mode="bilinear").tanh()
-        if full is not None:
-            images, maps = full, F.interpolate(maps, size=full.shape[2:], mode="bilinear")
         flow, color_matrix, bias = maps.split(self.split_sizes, dim=1)
         warped = warp(images, MAX_DISPLACEMENT * flow)
         channels = images.shape[1]
-        if full is not None:
-            return _map_colors(warped, color_matrix, bias)
         mixed = (color_matrix.unflatten(1, (channels, channels)) * warped[:, None]).sum(2)
         return (warped + mixed + bias).clamp(-1, 1)
 
-
-def _map_colors(images: Tensor, color_matrix: Tensor, bias: Tensor) -> Tensor:
-    """Return images (n, C, H, W), mapped linearly at each pixel, in less memory than one product takes."""
-    channels = images.shape[1]
-    mapped = images + bias
-    for c in range(channels):
-        mapped.addcmul_(color_matrix[:, c::channels], images[:, c : c + 1])
-    return mapped.clamp_(-1, 1)
+    def _change(self, images: Tensor, maps: Tensor) -> Tensor:
+        """Return large images (n, C, H, W), changed as maps of the same size say."""
+        flow, color_matrix, bias = maps.split(self.split_sizes, dim=1)
+        warped = warp_sharply(images, MAX_DISPLACEMENT * flow)
+        mapped, channels = warped + bias, images.shape[1]
+        for c in range(channels):
+            mapped.addcmul_(color_matrix[:, c::channels], warped[:, c : c + 1])
+        return mapped.clamp_(-1, 1)
 
 
 def tinting(

@@ -14,7 +14,9 @@ from ganaug.networks.layers import (
     ConvEncoder,
     Networks,
     OutputActivation,
+    at_full_size,
     warp,
+    warp_sharply,
 )
 
 # The decoder hands feature maps to the refining layers, so that they know more than the composite.
@@ -76,10 +78,12 @@ class WarpGenerator(nn.Module):
         refined = (composite + self.refine(torch.cat([composite, features], dim=1))).clamp(-1, 1)
         if full is None:
             return refined
-        painted, flow = (
-            F.interpolate(part, size=full.shape[2:], mode="bilinear") for part in (refined - warped, flow)
-        )
-        return (warp(full, flow) + painted).clamp(-1, 1)
+        return at_full_size(_change, full, torch.cat([flow, refined - warped], dim=1))
+
+
+def _change(images: Tensor, maps: Tensor) -> Tensor:
+    """Return large images (n, C, H, W), warped along the first two maps, and with the others added."""
+    return warp_sharply(images, maps[:, :2]).add_(maps[:, 2:]).clamp_(-1, 1)
 
 
 def warping(

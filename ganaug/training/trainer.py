@@ -42,6 +42,10 @@ class Codec(Protocol):
         """Return samples as a float tensor, at the size that the user has; where `is_reduced`."""
         ...
 
+    def reduce_encoded(self, full: Tensor) -> Tensor:
+        """Return what `encode_full` returned as `encode` returns it."""
+        ...
+
     def restore(self, samples: Tensor) -> Any:
         """Return saved samples in the form the user has."""
         ...
