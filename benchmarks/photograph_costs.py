@@ -81,9 +81,9 @@ def seconds_of_fit(folder: Path, steps: int) -> float:
     return time.process_time() - start
 
 
-def measure_fit(quick: bool, path: Path | None) -> dict[str, Any]:
+def measure_fit(options: argparse.Namespace) -> dict[str, Any]:
     """Return the seconds of `fit` with photographs of 224 pixels, and with the same at 32."""
-    n = 60 if quick else N_PHOTOGRAPHS
+    n = 60 if options.quick else N_PHOTOGRAPHS
     found: dict[str, Any] = {"photographs": n, "steps": STEPS}
     for side in (32, 224):
         with tempfile.TemporaryDirectory() as folder:
@@ -102,9 +102,9 @@ def measure_fit(quick: bool, path: Path | None) -> dict[str, Any]:
     return found
 
 
-def measure_memory(quick: bool, path: Path | None) -> dict[str, Any]:
+def measure_memory(options: argparse.Namespace) -> dict[str, Any]:
     """Return by how much the peak memory grows in `fit` with files of 224 pixels."""
-    n = 100 if quick else N_FILES
+    n = 100 if options.quick else N_FILES
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_crops(folder, n, 224, distinct=min(n, 1000))
@@ -138,9 +138,9 @@ def milliseconds(call: Callable[[], Any], n: int, repeats: int) -> float:
     return round(float(np.median(times)) / n * 1e3, 2)
 
 
-def measure_time(quick: bool, path: Path | None) -> dict[str, Any]:
+def measure_time(options: argparse.Namespace) -> dict[str, Any]:
     """Return milliseconds of a variation and of RandAugment, for an image of 224 pixels."""
-    n, repeats = (8, 2) if quick else (BATCH, REPEATS)
+    n, repeats = (8, 2) if options.quick else (BATCH, REPEATS)
     X, y = crops(n, 224, 224)
     gan = ConditionalGAN(steps=1, random_state=0).fit(X, y)
     batch, transform = torch.from_numpy(X).permute(0, 3, 1, 2).contiguous(), v2.RandAugment()
@@ -155,16 +155,16 @@ def measure_time(quick: bool, path: Path | None) -> dict[str, Any]:
     return found
 
 
-def measure_sharpness(quick: bool, path: Path | None) -> dict[str, Any]:
+def measure_sharpness(options: argparse.Namespace) -> dict[str, Any]:
     """Return the sharpness of variations and samples by that of originals, for photographs of 256 x 192."""
-    if path is None:
+    if options.trashnet is None:
         raise SystemExit("The part 'sharpness' needs --trashnet, the zip file of its photographs.")
-    found = {}
+    found: dict[str, Any] = {"steps": options.steps}
     for name, grey in (("colour", False), ("grey", True)):
-        images, labels = trashnet(path, grey)
-        chosen = np.random.default_rng(SEED).permutation(len(labels))[: 40 if quick else None]
+        images, labels = trashnet(options.trashnet, grey)
+        chosen = np.random.default_rng(SEED).permutation(len(labels))[: 40 if options.quick else None]
         X, y = np.stack([np.asarray(images[i]) for i in chosen]), np.array(labels)[chosen]
-        gan = ConditionalGAN(steps=2 if quick else "auto", random_state=0).fit(X, y)
+        gan = ConditionalGAN(steps=options.steps, random_state=0).fit(X, y)
         shown = slice(0, 200)
         original = sharpness(X[shown])
         found[name] = {
@@ -172,23 +172,29 @@ def measure_sharpness(quick: bool, path: Path | None) -> dict[str, Any]:
             "samples": round(sharpness(gan.sample(y[shown], random_state=0)) / original, 3),
         }
         if not grey:
-            draw(PICTURES / "trashnet.jpg", X, y, gan, quick)
+            draw(PICTURES / "trashnet.jpg", X, y, gan, options)
     return found
 
 
-def draw_large(quick: bool, path: Path | None) -> dict[str, Any]:
+def draw_large(options: argparse.Namespace) -> dict[str, Any]:
     """Draw variations of crops of 512 x 384 pixels, and return how sharp they are."""
-    X, y = crops(8 if quick else 120, 384, 512)
-    gan = ConditionalGAN(steps=2 if quick else "auto", random_state=0).fit(X, y)
-    draw(PICTURES / "crops-512.jpg", X, y, gan, quick, variations=1)
-    return {"variations": round(sharpness(gan.vary(X, y, random_state=0)) / sharpness(X), 3)}
+    X, y = crops(8 if options.quick else 120, 384, 512)
+    gan = ConditionalGAN(steps=options.steps, random_state=0).fit(X, y)
+    draw(PICTURES / "crops-512.jpg", X, y, gan, options, variations=1)
+    ratio = sharpness(gan.vary(X, y, random_state=0)) / sharpness(X)
+    return {"steps": options.steps, "variations": round(ratio, 3)}
 
 
 def draw(
-    path: Path, X: np.ndarray, y: np.ndarray, gan: Any, quick: bool, variations: int = VARIATIONS
+    path: Path,
+    X: np.ndarray,
+    y: np.ndarray,
+    gan: Any,
+    options: argparse.Namespace,
+    variations: int = VARIATIONS,
 ) -> None:
     """Write a sheet: an original of some classes in each row, and variations of it. A seed chooses them."""
-    if quick:
+    if options.quick:
         return
     rng = np.random.default_rng(SEED)
     classes = gan.classes_[:PICTURED_CLASSES]
@@ -201,7 +207,7 @@ def draw(
     Image.fromarray(np.concatenate(rows)).save(path, quality=88)
 
 
-PARTS: dict[str, Callable[[bool, Path | None], dict[str, Any]]] = {
+PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "fit": measure_fit,
     "memory": measure_memory,
     "time": measure_time,
@@ -210,9 +216,9 @@ PARTS: dict[str, Callable[[bool, Path | None], dict[str, Any]]] = {
 }
 
 
-def _run(part: str, quick: bool, path: Path | None) -> dict[str, Any]:
+def _run(part: str, options: argparse.Namespace) -> dict[str, Any]:
     torch.set_num_threads(1)
-    return PARTS[part](quick, path)
+    return PARTS[part](options)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -220,14 +226,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="A few images and steps; draws no pictures.")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="Default: all.")
+    parser.add_argument("--steps", type=int, default=STEPS, help="Of generators whose images are judged.")
     parser.add_argument("--trashnet", type=Path, help="Zip file with a folder of JPEG files for each class.")
     parser.add_argument("-o", "--output", type=Path, default=RESULTS)
     options = parser.parse_args(arguments)
+    options.steps = 2 if options.quick else options.steps
     found = json.loads(options.output.read_text()) if options.output.exists() else {}
     context = multiprocessing.get_context("spawn")
     for part in options.parts:
         with context.Pool(1) as pool:  # a process of its own: its peak memory is that of this part
-            found[part] = pool.apply(_run, (part, options.quick, options.trashnet))
+            found[part] = pool.apply(_run, (part, options))
         print(part, json.dumps(found[part]), file=sys.stderr)
         options.output.parent.mkdir(parents=True, exist_ok=True)
         options.output.write_text(json.dumps({"torch": torch.__version__, **found}, indent=1) + "\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
 import pickle
@@ -17,9 +18,12 @@ from torch.utils.data import Dataset
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
+from benchmarks import photograph_costs
 from ganaug import AugmentedDataset, ConditionalGAN, GANAugment, HDF5Dataset, as_arrays, write_hdf5
 from ganaug.adapters import pool
 from ganaug.cli import main
+from ganaug.data.containers import take
+from ganaug.data.holdout import sample_digests
 from ganaug.data.images import ImageCodec
 from ganaug.data.working_size import working_sides
 from ganaug.evaluation.classifiers import SmallCNNClassifier
@@ -508,6 +512,25 @@ def test_files_of_full_size_are_written_in_smaller_blocks(X, gan, tmp_path, monk
     assert images.shape == (20, 80, 96, 3)
     np.testing.assert_array_equal(images[:12], X)
     assert HDF5Dataset(path)[15][0].shape == (3, 80, 96)
+
+
+def test_what_is_not_read_yet_counts_as_if_it_were(X, folder):
+    rows, labels = as_samples(folder)
+    images = as_arrays(folder)[0]
+    assert rows.shape == images.shape
+    mask = labels == 1
+    np.testing.assert_array_equal(take(rows, mask)[:], images[mask])
+    assert sample_digests(rows).tolist() == sample_digests(images).tolist()
+    neighbours = Neighbours(rows)
+    ours, theirs = (neighbours.encode(take(part, np.arange(4))).fine for part in (rows, images))
+    assert torch.equal(ours, theirs)
+    assert ConditionalGAN(base_channels=4).expected_seconds(rows, labels) > 0
+
+
+@pytest.mark.parametrize("part", ["time", "512 pixels"])
+def test_the_benchmark_of_photographs(part):
+    found = photograph_costs.PARTS[part](argparse.Namespace(quick=True, steps=2, trashnet=None))
+    assert all(value > 0 for value in found.values())
 
 
 def test_measures_look_at_reduced_images(X):
