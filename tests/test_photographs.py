@@ -527,7 +527,7 @@ def test_what_is_not_read_yet_counts_as_if_it_were(X, folder):
     assert ConditionalGAN(base_channels=4).expected_seconds(rows, labels) > 0
 
 
-@pytest.mark.parametrize("part", ["time", "512 pixels"])
+@pytest.mark.parametrize("part", ["time", "crops"])
 def test_the_benchmark_of_photographs(part):
     found = photograph_costs.PARTS[part](argparse.Namespace(quick=True, steps=2, trashnet=None))
     assert all(value > 0 for value in found.values())
