@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ganaug.data.containers import concat, is_dataframe
+from ganaug.data.containers import is_dataframe
 from ganaug.data.working_size import (
     MAX_SIDE,
     MAX_WORKING_SIDE,
@@ -174,18 +174,28 @@ class ImageCodec:
         """
         if not self.is_reduced:
             return X
-        chunks = []
-        for i in range(0, max(1, len(X)), self.chunk_size):
-            chunks.append(self.working.decode(self.encode(X[i : i + self.chunk_size])))
-        return concat(chunks)
+        shape = (len(X), *self.working.row_shape)
+        # One array for all: small ones, made between the large ones that come and go, would leave holes in
+        # memory that no large one fits into.
+        reduced: Any = (
+            torch.empty(shape, dtype=getattr(torch, self.dtype))
+            if self.tensor
+            else np.empty(shape, self.dtype)
+        )
+        for i in range(0, len(X), self.chunk_size):
+            own = slice(i, i + self.chunk_size)
+            reduced[own] = self.working.decode(self.encode(X[own]))
+        return reduced
 
     def encode(self, X: Any) -> Tensor:
         """Return images of `X` as a float tensor (n, C, h, w) in [-1, 1], at working size."""
         if not self.is_reduced:
             return self.encode_full(X)
-        starts = range(0, max(1, len(X)), self.chunk_size)
-        chunks = (self.encode_full(X[i : i + self.chunk_size]) for i in starts)
-        return torch.cat([self.reduce_encoded(chunk) for chunk in chunks])
+        encoded = torch.empty(len(X), *self.shape)
+        for i in range(0, len(X), self.chunk_size):
+            own = slice(i, i + self.chunk_size)
+            encoded[own] = self.reduce_encoded(self.encode_full(X[own]))
+        return encoded
 
     def reduce_encoded(self, full: Tensor) -> Tensor:
         """Return encoded images of full size at working size."""

@@ -13,10 +13,11 @@ MIN_SIDE, MAX_SIDE = 8, 1024
 # Networks work at no larger side. Images that are no larger are seen as they are.
 MAX_WORKING_SIDE = 64
 # The shorter side at which larger images are seen. Flow and colours, which are all that is taken from the
-# networks, are smooth: a step at 64 pixels takes four times as long and gains nothing.
+# networks, are smooth, and a step at 64 pixels takes four times as long.
 SHORTER_SIDE = 32
-# Of images of full size, so many values go through a network at once: 32 MiB as floats.
-VALUES_AT_ONCE = 2**23
+# Of images of full size, so many values go through a network at once: 8 MiB as floats. The C library takes
+# larger pieces of memory anew from the system each time, page by page.
+VALUES_AT_ONCE = 2**21
 
 WorkingSize = int | Sequence[int] | Literal["auto"]
 
