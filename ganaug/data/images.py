@@ -58,7 +58,7 @@ class ImageCodec:
         self.tensor = tensor
         channels_last = not tensor and len(row_shape) == 3
         sides = row_shape[:2] if channels_last else row_shape[-2:]
-        self.full_shape = (shape[0], *sides)
+        self.full_shape: tuple[int, int, int] = (shape[0], sides[0], sides[1])
         self.is_reduced = self.full_shape != self.shape
         if self.is_reduced:
             self.chunk_size = max(1, min(256, VALUES_AT_ONCE // math.prod(self.full_shape)))

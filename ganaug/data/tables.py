@@ -199,6 +199,14 @@ class TableCodec:
         """The codec of what networks are trained on: itself."""
         return self
 
+    def encode_full(self, X: Any) -> Tensor:
+        """Return what `encode` does."""
+        return self.encode(X)
+
+    def reduce_encoded(self, full: Tensor) -> Tensor:
+        """Return the rows as they are."""
+        return full
+
     def augment(self, rows: Tensor, rng: torch.Generator) -> Tensor:
         """Return the rows as they are: no change is known that keeps a row of any table in its class."""
         return rows

@@ -62,7 +62,7 @@ def fitting_block_size(gan: Any, block_size: int) -> int:
     """Return how many samples to make at once: fewer than `block_size` where a model makes large images."""
     while not hasattr(gan, "codec_") and hasattr(gan, "gan_"):
         gan = gan.gan_
-    codec = getattr(gan, "codec_", None)
+    codec: Any = getattr(gan, "codec_", None)
     if not getattr(codec, "is_reduced", False):
         return block_size
     image = math.prod(codec.full_shape) * np.dtype(codec.dtype).itemsize

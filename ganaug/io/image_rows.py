@@ -99,7 +99,7 @@ class ImageRows:
     def full_shape(self) -> tuple[int, int, int]:
         """Height, width and channels of an image."""
         if len(self.row_shape) == 2:
-            return (*self.row_shape, 1)  # type: ignore[return-value]
+            return (*self.row_shape, 1)
         shape = (*self.row_shape[1:], self.row_shape[0]) if self.tensor else self.row_shape
         return shape  # type: ignore[return-value]
 
@@ -239,13 +239,16 @@ class DatasetImages(ImageRows):
         name = f"item {len(self._checksums)}"
         tensor = isinstance(image, Tensor)
         pil = isinstance(image, Image.Image)
-        sides = (image.height, image.width) if pil else image.shape[-2:] if tensor else image.shape[:2]
+        height, width = (
+            (image.height, image.width) if pil else image.shape[-2:] if tensor else image.shape[:2]
+        )
+        sides = (int(height), int(width))
         if not self._first:
             check_sides(*sides, name)
             self.tensor, self.dtype = tensor, "uint8" if pil else str(image.dtype).removeprefix("torch.")
             self.row_shape = () if pil else tuple(image.shape)
-            self._first = (tuple(sides), self._kind(image))
-        check_same_size([self._first[0], tuple(sides)], ["item 0", name])
+            self._first = (sides, self._kind(image))
+        check_same_size([self._first[0], sides], ["item 0", name])
         if self._kind(image) != self._first[1]:
             first, other = self._first[1], self._kind(image)
             raise ValueError(f"Images differ in kind: item 0 is {first}, {name} is {other}.")

@@ -157,7 +157,8 @@ class TrainedGenerator:
             If a tensor is missing, unexpected, or of another shape.
         """
         tensors = dict(tensors)
-        X = rows = None
+        X: Any = None
+        rows: Any = None
         kept = {name: tensors.pop(name) for name in KEPT_SAMPLES if name in tensors}
         if networks.encoder is not None:  # else they are another architecture's
             X, rows = _restore_samples(kept, codec, storage)

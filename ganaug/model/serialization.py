@@ -207,7 +207,8 @@ def _check_storage(storage: str, codec: AnyCodec, settings: dict[str, Any]) -> N
     if isinstance(codec, ImageCodec):
         if codec.is_reduced:
             allowed = {"reduced"} if settings["stored_images"] == "reduced" else {"arrays", "files"}
-        sides = working_sides(*codec.full_shape[1:], settings["working_size"])
+        _, height, width = codec.full_shape
+        sides = working_sides(height, width, settings["working_size"])
         if codec.shape[1:] != sides:
             raise ValueError(f"networks of {codec.shape[1:]} for images of {codec.full_shape[1:]}")
     if storage not in allowed:
