@@ -50,8 +50,9 @@ Architecture = Callable[[tuple[int, ...], int, int, int, OutputActivation], Netw
 EMBED_SIZE = 16
 # In half sides of the image, as the flow of `warp` is.
 MAX_DISPLACEMENT = 0.35
-# Of `warp_sharply`: no more of the detail is added, and differences are taken along every so many rows.
-MAX_SHARPENING, DIFFERENCES_STRIDE = 0.5, 16
+# Of `warp_sharply`: no more of the detail is taken away or added, and differences are taken along every so
+# many rows.
+GAIN_RANGE, DIFFERENCES_STRIDE = (-0.1, 0.5), 16
 # Of `at_full_size`.
 PIXELS_AT_ONCE = 2**17
 
@@ -214,9 +215,10 @@ def _sample(images: Tensor, flow: Tensor, mode: str) -> Tensor:
 def warp_sharply(images: Tensor, flow: Tensor) -> Tensor:
     """Warp large images along a smooth flow field, and leave them as sharp as they were.
 
-    Values between pixels are means of these, which blurs. To each pixel is added what it differs by from
-    its neighbours, times a number for each image: the one with which second differences have the mean square
-    of the original. An image that was not moved is returned as it was.
+    Values between pixels are means of these, which blurs; where a flow draws an image together, edges become
+    steeper. To each pixel is added what it differs by from its neighbours, times a number for each image: the
+    one with which second differences have the mean square of the original. An image that was not moved is
+    returned as it was.
 
     Parameters
     ----------
@@ -243,7 +245,7 @@ def warp_sharply(images: Tensor, flow: Tensor) -> Tensor:
     square, product = second.square().mean(1), (first * second).mean(1)
     missing = wanted.square().mean(1) - first.square().mean(1)
     root = (product.square() + square * missing).clamp(min=0).sqrt()
-    gain = ((root - product) / square.clamp(min=1e-12)).clamp(0, MAX_SHARPENING)
+    gain = ((root - product) / square.clamp(min=1e-12)).clamp(*GAIN_RANGE)
     return warped.addcmul_(gain[:, None, None, None], detail)
 
 
