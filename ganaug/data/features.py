@@ -14,19 +14,21 @@ from torch import Tensor
 from ganaug.data.containers import is_dataframe
 
 FLOAT_DTYPES = ("float16", "float32", "float64")
-TENSOR_DTYPES = (*FLOAT_DTYPES, "bfloat16")
+
 # A vector of fewer numbers is a row of a table.
 MIN_FEATURES = 2
 N_PROJECTIONS = 64
-CONSTANT_COLUMNS = "Columns .* of `X` are constant"
+# Squares of larger numbers would be no floats of 32 bits.
+MAX_NUMBER = 1e18
 
 
 class FeatureCodec:
     """Translate feature vectors between the form the user has and float tensors (n, n_features).
 
-    All numbers are divided by one and the same scale: the directions between vectors are what a backbone
-    has learned, and are left as they are. Which of them matter is learned with the classes, by the
-    networks of ``architecture="features"``.
+    Where no number is negative, as after a ReLU, square roots are taken, which makes each feature more nearly
+    normal (Tukey's ladder of powers). All numbers are then divided by one and the same scale, so that what
+    the backbone takes for near stays near. A generated number may be a little below 0: to lift it would
+    move the mean of its class.
 
     Parameters
     ----------
@@ -37,9 +39,9 @@ class FeatureCodec:
     tensor : bool
         Whether these are in a Tensor, or else in an ndarray.
     scale : float
-        The standard deviation of all numbers about the means of their columns.
-    non_negative : bool
-        Whether no number was negative, as after a ReLU: then no generated one is.
+        The standard deviation of all numbers, or of their roots, about the means of their columns.
+    roots : bool
+        Whether roots are taken.
 
     Attributes
     ----------
@@ -50,13 +52,11 @@ class FeatureCodec:
     name = "features"
     noun = "vectors"
     chunk_size = 8192  # vectors that go through a network at once
+    is_reduced = False  # as `ImageCodec` may be
 
-    def __init__(
-        self, n_features: int, dtype: str, scale: float, *, tensor: bool, non_negative: bool
-    ) -> None:
+    def __init__(self, n_features: int, dtype: str, scale: float, *, tensor: bool, roots: bool) -> None:
         self.shape = self.row_shape = (n_features,)
-        self.dtype, self.tensor = dtype, tensor
-        self.scale, self.non_negative = scale, non_negative
+        self.dtype, self.tensor, self.scale, self.roots = dtype, tensor, scale, roots
 
     @classmethod
     def fit(cls, X: Any) -> FeatureCodec:
@@ -74,19 +74,33 @@ class FeatureCodec:
         _check_kind(X)
         _check_finite(X)
         values = _as_float(X)
-        deviations = values.std(dim=0, correction=0)
-        scale = float(deviations.square().mean().sqrt())
-        if not 0 < scale < math.inf:
-            problem = "every column is constant" if scale == 0 else f"numbers up to {float(values.abs().max()):.3g}"
-            raise ValueError(f"`X` must hold feature vectors that vary, in numbers below 1e150, got {problem}.")
-        tensor, dtype = isinstance(X, Tensor), str(X.dtype).removeprefix("torch.")
-        return cls(X.shape[1], dtype, scale, tensor=tensor, non_negative=bool((values >= 0).all()))
+        largest = float(values.abs().max())
+        if largest > MAX_NUMBER:
+            raise ValueError(f"`X` must hold numbers of at most {MAX_NUMBER:g}, got {largest:g}: scale them.")
+        roots = bool((values >= 0).all())
+        values = values.double().sqrt() if roots else values.double()
+        scale = float(values.var(dim=0, correction=0).mean().sqrt())
+        if scale == 0:
+            raise ValueError(
+                f"`X` must hold vectors that differ, got {len(X)} alike: every column is constant."
+            )
+        dtype = str(X.dtype).removeprefix("torch.")
+        return cls(X.shape[1], dtype, scale, tensor=isinstance(X, Tensor), roots=roots)
+
+    @property
+    def working(self) -> FeatureCodec:
+        """The codec of what networks are trained on: itself."""
+        return self
 
     def check(self, X: Any) -> None:
         """Raise ValueError unless the vectors of `X` are of the kind this codec was fitted on."""
         expected = _describe(self.tensor, self.dtype, self.row_shape)
         tensor, dtype = isinstance(X, Tensor), str(getattr(X, "dtype", "")).removeprefix("torch.")
-        if is_dataframe(X) or (tensor, dtype, tuple(X.shape[1:])) != (self.tensor, self.dtype, self.row_shape):
+        if is_dataframe(X) or (tensor, dtype, tuple(X.shape[1:])) != (
+            self.tensor,
+            self.dtype,
+            self.row_shape,
+        ):
             got = "a DataFrame" if is_dataframe(X) else _describe(tensor, dtype, tuple(X.shape[1:]))
             raise ValueError(f"`X` must be {expected}, as in fit, got {got}.")
         _check_finite(X)
@@ -97,13 +111,16 @@ class FeatureCodec:
 
     def encode(self, X: Any) -> Tensor:
         """Return vectors of `X` as a float tensor (n, n_features), of about unit scale."""
-        return (_as_float(X) / self.scale).float()
+        values = _as_float(X)
+        if self.roots:
+            values = values.sign() * values.abs().sqrt()
+        return (values / self.scale).float()
 
     def decode(self, encoded: Tensor) -> Any:
         """Return encoded vectors as vectors of the kind that was fitted."""
         values = encoded.detach().cpu().double() * self.scale
-        if self.non_negative:
-            values = values.clamp(min=0)
+        if self.roots:
+            values = values.sign() * values.square()
         dtype = getattr(torch, self.dtype)
         largest = torch.finfo(dtype).max  # no finite number becomes infinite in a narrower dtype
         values = values.clamp(-largest, largest).to(dtype)
@@ -154,22 +171,26 @@ class FeatureCodec:
             "dtype": self.dtype,
             "tensor": self.tensor,
             "scale": self.scale,
-            "non_negative": self.non_negative,
+            "roots": self.roots,
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> FeatureCodec:
         """Restore a codec from what `to_config` returned."""
-        if config.keys() != {"n_features", "dtype", "tensor", "scale", "non_negative"}:
+        if config.keys() != {"n_features", "dtype", "tensor", "scale", "roots"}:
             raise ValueError(f"a codec with the entries {reprlib.repr(sorted(config))}")
         n_features, dtype, scale = config["n_features"], config["dtype"], config["scale"]
-        flags = (config["tensor"], config["non_negative"])
-        known = TENSOR_DTYPES if config["tensor"] is True else FLOAT_DTYPES
-        if type(n_features) is not int or n_features < MIN_FEATURES or dtype not in known:
+        flags = (config["tensor"], config["roots"])
+
+        if type(n_features) is not int or n_features < MIN_FEATURES or dtype not in FLOAT_DTYPES:
             raise ValueError(f"a codec of {reprlib.repr(n_features)} features of dtype {reprlib.repr(dtype)}")
-        if type(scale) is not float or not 0 < scale < math.inf or not all(type(flag) is bool for flag in flags):
+        if (
+            type(scale) is not float
+            or not 0 < scale < math.inf
+            or not all(type(flag) is bool for flag in flags)
+        ):
             raise ValueError(f"a codec of scale {reprlib.repr(scale)} with flags {reprlib.repr(flags)}")
-        return cls(n_features, dtype, scale, tensor=flags[0], non_negative=flags[1])
+        return cls(n_features, dtype, scale, tensor=flags[0], roots=flags[1])
 
 
 def warn_of_constant_columns(X: Any) -> None:
@@ -182,8 +203,9 @@ def warn_of_constant_columns(X: Any) -> None:
     constant = np.flatnonzero((_as_float(X) == _as_float(X[:1])).all(dim=0).numpy())
     if len(constant):
         warnings.warn(
-            f"Columns {reprlib.repr(constant.tolist())} of `X` are constant, {len(constant)} of {X.shape[1]}: they"
-            " tell nothing of the classes, and stay as they are. Drop them, or look at what made the vectors.",
+            f"Columns {reprlib.repr(constant.tolist())} of `X` are constant, {len(constant)} of {X.shape[1]}:"
+            " they tell nothing of the classes, and stay as they are. Drop them, or look at what made the"
+            " vectors.",
             stacklevel=5,  # at the call of `fit`
         )
 
@@ -201,16 +223,20 @@ def _describe(tensor: bool, dtype: str, row_shape: tuple[int, ...]) -> str:
 def _check_kind(X: Any) -> None:
     """Raise ValueError unless `X` holds vectors of floats."""
     if is_dataframe(X):
-        raise ValueError("`X` must be an ndarray or a Tensor for modality 'features', got a DataFrame: pass X.to_numpy().")
+        raise ValueError(
+            "`X` must be an ndarray or a Tensor for modality 'features', got a DataFrame: pass X.to_numpy()."
+        )
     if X.ndim != 2 or len(X) == 0 or X.shape[1] < MIN_FEATURES:
         raise ValueError(
             f"`X` must hold feature vectors (n, n_features), of {MIN_FEATURES} features or more, got shape"
             f" {tuple(X.shape)}: flatten or average what a backbone returns."
         )
-    dtypes = TENSOR_DTYPES if isinstance(X, Tensor) else FLOAT_DTYPES
+
     dtype = str(X.dtype).removeprefix("torch.")
-    if dtype not in dtypes:
-        raise ValueError(f"`X` must hold feature vectors of {', '.join(dtypes)}, got {dtype}: convert them.")
+    if dtype not in FLOAT_DTYPES:
+        raise ValueError(
+            f"`X` must hold feature vectors of one of {FLOAT_DTYPES}, got {dtype}: convert them."
+        )
 
 
 def _check_finite(X: Any) -> None:
@@ -221,6 +247,6 @@ def _check_finite(X: Any) -> None:
     row, column = (~finite).nonzero()[0].tolist()
     n_rows = int((~finite).any(dim=1).sum())
     raise ValueError(
-        f"`X` must hold finite feature vectors, got {float(X[row, column])} in column {column} of row {row}, the"
-        f" first of {n_rows} such rows: drop these rows, or look at what made the vectors."
+        f"`X` must hold finite feature vectors, got {float(X[row, column])} in column {column} of row {row},"
+        f" the first of {n_rows} such rows: drop them, or look at what made the vectors."
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 import numpy as np
+from torch import Tensor
 
 
 class ConditionalGenerator(Protocol):
@@ -24,6 +25,27 @@ class ConditionalGenerator(Protocol):
     def sample(self, labels: Any, random_state: Any = None) -> Any:
         """Return exactly one sample for each of `labels`, in order."""
         ...
+
+
+def modality_of(X: Any, generator: Any = None) -> str:
+    """Return what samples are taken for: "images", a "table" or "features".
+
+    Parameters
+    ----------
+    X : array, Tensor or DataFrame
+    generator : optional
+        What the samples are for: a `ConditionalGAN`, fitted or not, or what holds one. Its modality
+        decides, unless it is "auto".
+    """
+    while generator is not None:
+        codec = getattr(generator, "codec_", None)
+        modality = getattr(generator, "modality", None) if codec is None else codec.name
+        if modality in ("images", "table", "features"):
+            return str(modality)
+        generator = getattr(generator, "gan_", None) or getattr(generator, "gan", None)
+    if X.ndim != 2:
+        return "images"
+    return "features" if isinstance(X, Tensor) else "table"
 
 
 def check_mode(mode: Any, strength: Any, gan: Any) -> None:

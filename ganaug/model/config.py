@@ -27,7 +27,7 @@ CONFIG_KEYS = {
     "members",
     "history",
 }
-MODALITIES = ("images", "table")
+MODALITIES = ("images", "table", "features")
 # What Python type the classes of each dtype are in JSON.
 CLASS_TYPES: dict[str, type] = {
     "str": str,

@@ -20,6 +20,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from ganaug.data.containers import take
+from ganaug.data.features import FeatureCodec, warn_of_constant_columns
 from ganaug.data.identifiers import warn_of_identifiers, without_identifier_warnings
 from ganaug.data.images import ImageCodec
 from ganaug.data.labels import as_random_state, encode_labels
@@ -55,7 +56,7 @@ class Run:
         Class indices, int64.
     classes : ndarray of shape (n_classes,)
         Original labels.
-    codec : ImageCodec or TableCodec
+    codec : ImageCodec, TableCodec or FeatureCodec
     settings : dict
         The parameters of the `ConditionalGAN`, "auto" resolved.
     fabric : Fabric
@@ -83,8 +84,10 @@ def fit_gan(gan: Any, X: Any, y: Any, checkpoint: str | Path | None) -> None:
     codec = fit_codec(gan.modality, X, gan.working_size)
     if isinstance(codec, TableCodec):
         warn_of_identifiers(X)
+    if isinstance(codec, FeatureCodec):
+        warn_of_constant_columns(X)
     settings = resolve(gan.get_params(deep=False), codec)
-    architectures = lookup_architectures(settings["architecture"], table=isinstance(codec, TableCodec))
+    architectures = lookup_architectures(settings["architecture"], codec)
     if isinstance(codec, ImageCodec) and codec.is_reduced:
         check_any_size(architectures, codec, len(classes), settings)
     X, rows = prepare(X, codec, settings["stored_images"])

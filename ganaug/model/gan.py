@@ -28,7 +28,7 @@ from ganaug.training.torch_state import default_torch_state
 
 
 def _can_vary(gan: ConditionalGAN) -> bool:
-    if hasattr(gan, "members_") and any(member.encoder is None for member in gan.members_):
+    if hasattr(gan, "members_") and not all(member.can_vary for member in gan.members_):
         raise AttributeError("`vary` needs an instance-conditioned architecture, such as 'warping'.")
     return True
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ganaug.data.containers import concat, take
 from ganaug.io.image_rows import ImageRows, StoredImages
 from ganaug.networks.layers import Networks
+from ganaug.training.calibration import calibrate
 from ganaug.training.pairs import ClassIndex, perturb_deltas
 from ganaug.training.trainer import Codec
 
@@ -37,14 +38,14 @@ class TrainedGenerator:
     labels : ndarray of shape (n,)
         Class indices of the training samples, int64.
     X : array or Tensor of shape (n, ...)
-        The training samples, as networks were trained on them. Not kept by a generator from noise.
+        The training samples, as networks were trained on them. Not kept by a generator from noise alone.
     rows : array, Tensor or ImageRows of shape (n, ...), optional
         The same as new samples are made of them: large images at full size. None: `X`.
     latent_dim : int
     latent_noise : float
         Standard deviation of the noise in `ganaug.training.pairs.perturb_deltas`.
     strength : float
-        Scale of the code difference, which is 1 in training.
+        Scale of the code difference, or how far calibrated samples go, which is 1 in training.
     """
 
     def __init__(
@@ -68,12 +69,19 @@ class TrainedGenerator:
         self.strength = strength
         self.class_index = ClassIndex(labels)
         self.device = next(networks.generator.parameters()).device
+        self.calibration = calibrate(X, labels, codec) if networks.calibrated else None
         self.X = self.rows = self.codes = None
-        if self.encoder is not None:
+        if networks.keeps_samples:
             self.X, self.rows = X, X if rows is None else rows
+        if self.encoder is not None:
             working = codec.working
             chunks = [X[i : i + working.chunk_size] for i in range(0, len(labels), working.chunk_size)]
             self.codes = torch.cat([self._encode(working.encode(chunk)) for chunk in chunks])
+
+    @property
+    def can_vary(self) -> bool:
+        """Whether there is a way to vary a given sample."""
+        return self.X is not None
 
     @torch.no_grad()
     def _encode(self, encoded: Tensor) -> Tensor:
@@ -83,6 +91,9 @@ class TrainedGenerator:
     @torch.no_grad()
     def sample(self, classes: Tensor, rng: torch.Generator) -> Tensor:
         """Return a random encoded sample of each of `classes`."""
+        if self.calibration is not None:
+            sources, _ = self.class_index.sample_pairs(classes, rng)
+            return self._calibrated(take(self.X, sources), classes, 1.0, rng)
         if self.codes is None:
             noise = torch.randn(len(classes), self.latent_dim, generator=rng)
             samples = self.generator(noise.to(self.device), classes.to(self.device)).cpu()
@@ -95,12 +106,25 @@ class TrainedGenerator:
     @torch.no_grad()
     def vary(self, X: Any, classes: Tensor, strength: float, rng: torch.Generator) -> Tensor:
         """Return an encoded variation of each of the samples `X`."""
+        if self.calibration is not None:
+            return self._calibrated(X, classes, strength, rng)
         if self.codec.is_reduced:
             full = self.codec.encode_full(X)
             encoded = self.codec.reduce_encoded(full)
         else:
             full, encoded = None, self.codec.encode(X)
         return self._transform(encoded, full, self._encode(encoded), classes, strength, rng)
+
+    def _calibrated(self, X: Any, classes: Tensor, strength: float, rng: torch.Generator) -> Tensor:
+        """Move samples towards where their class lies, and add differences of pairs of near classes."""
+        assert self.calibration is not None  # noqa: S101 - for the type checker
+        strength = self.strength * strength
+        differences = self.calibration.differences(
+            lambda which: self.codec.encode(take(self.X, which)), classes, rng
+        )
+        moved = self.calibration.move(self.codec.encode(X), classes, strength) + strength * differences
+        samples = self.generator(moved.to(self.device), classes.to(self.device)).cpu()
+        return self.codec.discretize(samples, None, rng)
 
     def _transform(
         self,
@@ -160,7 +184,7 @@ class TrainedGenerator:
         X: Any = None
         rows: Any = None
         kept = {name: tensors.pop(name) for name in KEPT_SAMPLES if name in tensors}
-        if networks.encoder is not None:  # else they are another architecture's
+        if networks.keeps_samples:  # else they are another architecture's
             X, rows = _restore_samples(kept, codec, storage)
         labels = tensors.pop("labels").numpy()
         if X is not None and not len(X) == len(rows) == len(labels):

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 
 from ganaug.data.containers import is_dataframe
+from ganaug.data.features import FeatureCodec
 from ganaug.data.images import ImageCodec
+from ganaug.data.protocol import modality_of
 from ganaug.data.tables import TableCodec
 from ganaug.data.working_size import WorkingSize, check_working_size
-from ganaug.networks import ARCHITECTURES, TABLE_ARCHITECTURES
+from ganaug.networks import ARCHITECTURES, FEATURE_ARCHITECTURES, TABLE_ARCHITECTURES
 from ganaug.networks.layers import Architecture
 from ganaug.training.losses import LOSSES, PENALTIES
 
@@ -37,8 +39,14 @@ DEFAULTS_LOW_RES = DEFAULTS | {
     "strength": 1.0,
 }
 DEFAULTS_TABLE = DEFAULTS | {"architecture": "tabular", "steps": 400, "strength": 1.0}
-AnyCodec = ImageCodec | TableCodec
-CODECS: dict[str, type[ImageCodec] | type[TableCodec]] = {"images": ImageCodec, "table": TableCodec}
+# What near classes lend does all: an adversarial loss on top of it gained nothing.
+DEFAULTS_FEATURES = DEFAULTS | {"architecture": "features", "steps": 0, "strength": 1.0}
+AnyCodec = ImageCodec | TableCodec | FeatureCodec
+CODECS: dict[str, type[ImageCodec] | type[TableCodec] | type[FeatureCodec]] = {
+    "images": ImageCodec,
+    "table": TableCodec,
+    "features": FeatureCodec,
+}
 # They decide nothing about the result, or are those of one call, so that models and checkpoints lack them.
 NOT_SAVED = ("callbacks", "log_dir", "device", "verbose", "random_state")
 REGISTRIES: dict[str, Mapping[str, Any]] = {
@@ -71,6 +79,8 @@ def defaults_for(codec: AnyCodec) -> dict[str, Any]:
     """Return what "auto" stands for, by parameter, with such data."""
     if isinstance(codec, TableCodec):
         return DEFAULTS_TABLE
+    if isinstance(codec, FeatureCodec):
+        return DEFAULTS_FEATURES
     channels, *sides = codec.shape
     # What "instance" makes has the size of the networks, and no detail of larger images.
     if min(sides) < MIN_SIDE_TO_WARP and not codec.is_reduced:
@@ -85,9 +95,11 @@ def resolve(parameters: Mapping[str, Any], codec: AnyCodec) -> dict[str, Any]:
 
 
 def fit_codec(modality: str, X: Any, working_size: WorkingSize = "auto") -> AnyCodec:
-    """Return a fitted codec of the given modality; "auto" is a table if `X` is two-dimensional."""
-    if modality == "auto":
-        modality = "table" if X.ndim == 2 else "images"
+    """Return a fitted codec of the given modality.
+
+    "auto" is images, or if `X` is two-dimensional a table. A Tensor never is a table: it holds features.
+    """
+    modality = modality_of(X) if modality == "auto" else modality
     if modality == "images" and is_dataframe(X):
         raise ValueError("`modality` must be 'auto' or 'table' for a DataFrame, got 'images'.")
     return ImageCodec.fit(X, working_size) if modality == "images" else CODECS[modality].fit(X)
@@ -105,7 +117,9 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
             lookup(name, value)
         elif name in INTEGER_MINIMA:
             integer = isinstance(value, int | np.integer) and not isinstance(value, bool)
-            minimum = INTEGER_MINIMA[name]
+            # Of features alone there is something to sample before the first step.
+            features = name == "steps" and parameters["modality"] == "features"
+            minimum = 0 if features else INTEGER_MINIMA[name]
             if not integer or value < minimum:
                 raise ValueError(f"`{name}` must be {auto}an int of at least {minimum}, got {value!r}.")
         elif name in NON_NEGATIVE_NUMBERS:
@@ -132,23 +146,28 @@ def _check_outputs(callbacks: Any, log_dir: Any) -> None:
         raise ValueError("`log_dir` needs TensorBoard: pip install 'ganaug[tensorboard]'.")
 
 
-def lookup_architectures(value: str | Architecture, *, table: bool = False) -> list[Architecture]:
+def lookup_architectures(value: str | Architecture, codec: AnyCodec | None = None) -> list[Architecture]:
     """Return the architectures that `value` is, or names, joined by "+".
 
     Raises
     ------
     ValueError
-        If there is none of that name; with `table`, if one of them is for images only.
+        If there is none of that name; with a `codec`, if one of them can't take its samples.
     """
     names: list[Any] = value.split("+") if isinstance(value, str) else [value]
     if "" in names or "auto" in names:
         raise ValueError(f"`architecture` must be 'auto', a name, or names joined by '+', got {value!r}.")
     architectures = [lookup("architecture", name) for name in names]
+    allowed, what = tuple(ARCHITECTURES), ""
+    if isinstance(codec, TableCodec):
+        allowed, what = TABLE_ARCHITECTURES, "a table"
+    elif isinstance(codec, FeatureCodec):
+        allowed, what = FEATURE_ARCHITECTURES, "features"
     for name, build in ARCHITECTURES.items():
-        if table and build in architectures and name not in TABLE_ARCHITECTURES:
+        if build in architectures and name not in allowed:
             raise ValueError(
-                f"`architecture` must be 'auto', one of {list(TABLE_ARCHITECTURES)} or a callable for a"
-                f" table, got {name!r}."
+                f"`architecture` must be 'auto', one of {list(allowed)} or a callable for {what},"
+                f" got {name!r}."
             )
     return architectures
 

@@ -222,8 +222,7 @@ def restore(gan: Any, config: dict[str, Any], path: Path) -> None:
     settings = resolve(gan.get_params(deep=False), gan.codec_)
     storage = config["stored"]
     _check_storage(storage, gan.codec_, settings)
-    table = isinstance(gan.codec_, TableCodec)
-    architectures = lookup_architectures(settings["architecture"], table=table)
+    architectures = lookup_architectures(settings["architecture"], gan.codec_)
     n_classes = len(gan.classes_)
     per_architecture, own_classes = (1, n_classes) if gan.conditioning == "shared" else (n_classes, 1)
     if config["members"] != per_architecture * len(architectures):
@@ -282,7 +281,7 @@ def _check_header(
             shared: Header = {"labels": ("I64", n)}
             if networks is None:
                 own = {k.partition(".")[2]: v for k, v in header.items() if k.startswith(f"{i}.")}
-            elif networks.encoder is not None:
+            elif networks.keeps_samples:
                 shared |= _kept_tensors(n[0], codec, storage, header.get(f"{i % per_architecture}.rows"))
             first = {name: f"{i % per_architecture}.{name}" for name in shared}
             wanted = {k: v for k, v in shared.items() if i < per_architecture or first[k] not in expected}
@@ -302,7 +301,7 @@ def _kept_tensors(n: int, codec: AnyCodec, storage: str, rows: Any) -> Header:
     Of files, the number of their bytes can be any: where each ends is checked as they are restored.
     """
     dtype, shape, small = "F32", tuple(codec.shape), tuple(codec.shape)
-    if isinstance(codec, ImageCodec):
+    if not isinstance(codec, TableCodec):
         dtype = DTYPE_NAMES[getattr(torch, codec.dtype)]
         shape, small = codec.row_shape, codec.working.row_shape
     entries: Header = {"rows": (dtype, (n, *(small if storage == "reduced" else shape)))}
@@ -337,6 +336,8 @@ def _restore_member(
     if networks.encoder is not None:
         networks.encoder.to(device)
     member = TrainedGenerator.from_tensors(tensors, networks, codec, storage, **generator_settings(settings))
-    if member.codes is not None and not member.codes.isfinite().all():
-        raise ValueError("the codes of its samples are not finite")
+    calibration = member.calibration
+    for found in (member.codes, None if calibration is None else calibration.targets):
+        if found is not None and not found.isfinite().all():
+            raise ValueError("the codes of its samples are not finite")
     return member

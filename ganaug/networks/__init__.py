@@ -4,6 +4,7 @@ It may import no other wing.
 """
 
 from ganaug.networks.dcgan import dcgan
+from ganaug.networks.features import features
 from ganaug.networks.fully_connected import fully_connected
 from ganaug.networks.instance import instance
 from ganaug.networks.layers import Architecture, Networks
@@ -22,9 +23,11 @@ ARCHITECTURES: dict[str, Architecture] = {
     "sngan": sngan,
     "r3gan": r3gan,
     "tabular": tabular,
+    "features": features,
 }
 
-# The others convolve, or warp images.
+# The others convolve, or warp images; of a table, no mean can be taken of categories.
 TABLE_ARCHITECTURES = ("tabular", "fully-connected")
+FEATURE_ARCHITECTURES = ("features", *TABLE_ARCHITECTURES)
 
-__all__ = ["ARCHITECTURES", "TABLE_ARCHITECTURES", "Architecture", "Networks"]
+__all__ = ["ARCHITECTURES", "FEATURE_ARCHITECTURES", "TABLE_ARCHITECTURES", "Architecture", "Networks"]

@@ -34,6 +34,9 @@ class Networks:
     any_size : bool
         The generator also takes images that are larger than the networks' own, ``generator(samples, codes,
         deltas, labels, full)`` with the same ones at full size, (n, C, H, W), and returns these, changed.
+    calibrated : bool
+        Without an encoder: whether the noise is not of ``(n, latent_dim)``, but a draw ``(n, *shape)`` of
+        `ganaug.training.calibration.Calibration`.
     """
 
     generator: nn.Module
@@ -41,6 +44,12 @@ class Networks:
     encoder: nn.Module | None = None
     coarseness: int = 1
     any_size: bool = False
+    calibrated: bool = False
+
+    @property
+    def keeps_samples(self) -> bool:
+        """Whether samples are made of training samples, so that a generator has to keep these."""
+        return self.encoder is not None or self.calibrated
 
 
 # Called with the shape of an encoded sample, the number of classes, the latent dimension, the channels

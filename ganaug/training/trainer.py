@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from ganaug.data.containers import take
 from ganaug.networks.layers import Networks
+from ganaug.training.calibration import calibrate
 from ganaug.training.losses import NON_LAZY_PENALTIES, GANLoss, Penalty, sliced_wasserstein
 from ganaug.training.pairs import ClassIndex, perturb_deltas
 
@@ -79,7 +80,7 @@ class GANTrainer:
     transfer: it changes the source by the code difference of another pair, of any class. The
     discriminator must then take the result for a sample of the source's class, and its random
     projections must be distributed as those of real samples. Without an encoder codes are noise,
-    and the adversarial loss is the only one.
+    or calibrated samples, and the adversarial loss is the only one.
 
     Parameters
     ----------
@@ -146,6 +147,7 @@ class GANTrainer:
         self.penalty_weight = penalty_weight
         self.penalty_interval = 1 if penalty in NON_LAZY_PENALTIES else penalty_interval
         self.networks = networks
+        self.calibration = calibrate(X, labels, codec) if networks.calibrated else None
         self.generator_modules = nn.ModuleDict({"generator": networks.generator})
         if networks.encoder is not None:
             self.generator_modules["encoder"] = networks.encoder
@@ -196,8 +198,7 @@ class GANTrainer:
         source, target = pairs.chunk(2)
         reconstruction = None
         if self.encoder is None:
-            noise = torch.randn(self.batch_size, self.latent_dim, generator=self.rng)
-            fake, codes = self.generator(noise.to(self.device), classes), None
+            fake, codes = self.generator(self._noise(classes).to(self.device), classes), None
         else:
             codes, target_codes = self.encoder(pairs).chunk(2)
             deltas = target_codes - codes
@@ -208,7 +209,10 @@ class GANTrainer:
             )
             reconstruction, fake = generated.chunk(2)
 
-        shown_real, shown_fake = self.codec.cutout(torch.cat([target, fake]), self.rng).chunk(2)
+        shown = target, fake
+        if self.calibration is not None:
+            shown = self.calibration.deviations(target, fake, classes)
+        shown_real, shown_fake = self.codec.cutout(torch.cat(shown), self.rng).chunk(2)
         shown_real = shown_real.detach()
         penalty_weight = self.penalty_weight / lr_scale if step % self.penalty_interval == 0 else None
         discriminator_loss = self._update_discriminator(
@@ -227,6 +231,15 @@ class GANTrainer:
         self._optimize(self.generator_optimizer, generator_loss)
         self._update_ema(min(EMA_DECAY, (1 + step) / (10 + step)))
         return {"discriminator": discriminator_loss, "generator": generator_loss}, target, fake, classes
+
+    def _noise(self, classes: Tensor) -> Tensor:
+        """Return what a generator without an encoder starts from, on the CPU."""
+        if self.calibration is None:
+            return torch.randn(self.batch_size, self.latent_dim, generator=self.rng)
+        return self.calibration.sample(self._encoded_at, classes.cpu(), self.rng)
+
+    def _encoded_at(self, which: Tensor) -> Tensor:
+        return self.codec.encode(take(self.X, which))
 
     def _sample_pairs(self) -> tuple[Tensor, Tensor]:
         """Return encoded sources, then as many targets of the same classes; and the classes.
@@ -296,7 +309,8 @@ class GANTrainer:
         self.discriminator.requires_grad_(True)
         self.ema.eval()
         encoder = self.ema["encoder"] if self.encoder is not None else None
-        return Networks(self.ema["generator"], self.networks.discriminator, encoder)
+        calibrated = self.networks.calibrated
+        return Networks(self.ema["generator"], self.networks.discriminator, encoder, calibrated=calibrated)
 
 
 def _twice(samples: Tensor) -> Tensor:
