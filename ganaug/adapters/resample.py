@@ -21,7 +21,7 @@ from ganaug.adapters.label_forms import is_polars, plain_labels
 from ganaug.data.containers import as_container, concat, is_dataframe, take
 from ganaug.data.labels import as_random_state, check_labels, fit_clone
 from ganaug.data.polars_frames import pandas_to_polars, polars_to_pandas
-from ganaug.data.protocol import ConditionalGenerator
+from ganaug.data.protocol import ConditionalGenerator, modality_of
 from ganaug.data.weights import default_shares, even_counts, in_turns
 from ganaug.model.estimator import is_container
 from ganaug.model.gan import ConditionalGAN
@@ -257,7 +257,8 @@ class GANOverSampler(BaseOverSampler):
         """Return the table or the images that the GAN is trained on."""
         X = X.toarray() if scipy.sparse.issparse(X) else as_container(X)
         if self.image_shape is None:
-            return X
+            features = is_dataframe(X) and modality_of(X, self.gan) == "features"
+            return X.to_numpy() if features else X
         shape = tuple(self.image_shape)
         if is_dataframe(X):
             if X.dtypes.nunique() != 1 or not isinstance(X.dtypes.iloc[0], np.dtype):

@@ -27,8 +27,7 @@ class FeatureCodec:
 
     Where no number is negative, as after a ReLU, square roots are taken, which makes each feature more nearly
     normal (Tukey's ladder of powers). All numbers are then divided by one and the same scale, so that what
-    the backbone takes for near stays near. A generated number may be a little below 0: to lift it would
-    move the mean of its class.
+    the backbone takes for near stays near. Then no generated number is negative either.
 
     Parameters
     ----------
@@ -113,14 +112,14 @@ class FeatureCodec:
         """Return vectors of `X` as a float tensor (n, n_features), of about unit scale."""
         values = _as_float(X)
         if self.roots:
-            values = values.sign() * values.abs().sqrt()
+            values = values.clamp(min=0).sqrt()
         return (values / self.scale).float()
 
     def decode(self, encoded: Tensor) -> Any:
         """Return encoded vectors as vectors of the kind that was fitted."""
         values = encoded.detach().cpu().double() * self.scale
         if self.roots:
-            values = values.sign() * values.square()
+            values = values.clamp(min=0).square()
         dtype = getattr(torch, self.dtype)
         largest = torch.finfo(dtype).max  # no finite number becomes infinite in a narrower dtype
         values = values.clamp(-largest, largest).to(dtype)

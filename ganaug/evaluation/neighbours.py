@@ -12,7 +12,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ganaug.data.containers import take
+from ganaug.data.features import FeatureCodec
 from ganaug.data.images import ImageCodec
+from ganaug.data.protocol import modality_of
 from ganaug.data.tables import TableCodec
 
 # Of the nearest by a coarse view, this many are compared in full.
@@ -65,12 +67,16 @@ class Neighbours:
 
     Images are compared pixel by pixel, in the range [-1, 1] and without their outermost pixels, so that
     a shift by one pixel is no difference. Tables are compared as `TableCodec` encodes them: columns,
-    numbers as well as categories, have about unit variance.
+    numbers as well as categories, have about unit variance. Features are compared as `FeatureCodec`
+    encodes them.
 
     Parameters
     ----------
     X : array or Tensor of shape (n, H, W), (n, H, W, C) or (n, C, H, W), or table (n, n_features)
         Samples that set the scale.
+    modality : {"images", "table", "features"}, optional
+        What they are. Default: a table if `X` is a two-dimensional array or a DataFrame, features if it is
+        such a Tensor.
 
     Examples
     --------
@@ -82,8 +88,10 @@ class Neighbours:
     tensor(True)
     """
 
-    def __init__(self, X: Any) -> None:
-        self.codec: ImageCodec | TableCodec = (ImageCodec if X.ndim > 2 else TableCodec).fit(X)
+    def __init__(self, X: Any, modality: str | None = None) -> None:
+        modality = modality_of(X) if modality is None else modality
+        codecs: dict[str, Any] = {"images": ImageCodec, "table": TableCodec, "features": FeatureCodec}
+        self.codec: ImageCodec | TableCodec | FeatureCodec = codecs[modality].fit(X)
 
     def encode(self, X: Any) -> Points:
         """Return samples, of the kind of the `X` that set the scale, as points."""

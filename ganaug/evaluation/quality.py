@@ -17,7 +17,12 @@ from tqdm.auto import tqdm
 
 from ganaug.data.containers import as_container
 from ganaug.data.labels import as_random_state, check_labels, encode_labels
-from ganaug.evaluation.classifiers import SmallCNNClassifier, TreeEnsembleClassifier
+from ganaug.data.protocol import modality_of
+from ganaug.evaluation.classifiers import (
+    LinearFeatureClassifier,
+    SmallCNNClassifier,
+    TreeEnsembleClassifier,
+)
 from ganaug.evaluation.comparison import (
     compare_distributions,
     downstream_scores,
@@ -104,7 +109,7 @@ def quality_report(
     features : callable, optional
         ``features(X) -> (n, n_features)``, in which distances are taken. None: of images those of a
         small classifier trained on `X` and `y`, so nothing is downloaded; of tables the encoded
-        columns.
+        columns, of feature vectors these themselves.
     random_state : int, RandomState or None, default=0
     verbose : bool, default=False
         Show a progress bar, on terminals only.
@@ -161,7 +166,7 @@ def quality_report(
     y = check_labels(y, len(X))
     classes, labels = encode_labels(y)
     train, n_classes = LabeledSamples(X, labels), len(classes)
-    neighbours = Neighbours(X)
+    neighbours = Neighbours(X, modality_of(X, synthetic if hasattr(synthetic, "sample") else None))
     codec: Any = neighbours.codec
     held_out = check_held_out(X_test, y_test, X, classes, codec)
     bar = tqdm(desc="report", total=n_classes + 4, disable=None if verbose else True)
@@ -217,7 +222,7 @@ def _features(
     if features is not None:
         return features, None
     if X.ndim == 2:
-        return partial(codec.encode, strict=False), None
+        return partial(codec.encode, strict=False) if codec.name == "table" else codec.encode, None
     classifier = clone(model).fit(X, labels)
     return classifier.features, classifier
 
@@ -237,6 +242,8 @@ def _classifier(X: Any, codec: Any, rng: np.random.RandomState) -> Any:
     seed = int(rng.randint(2**31 - 1))
     if X.ndim > 2:
         return SmallCNNClassifier(steps=CLASSIFIER_STEPS, random_state=seed)
+    if codec.name == "features":
+        return LinearFeatureClassifier(codec=codec)
     # A column that is constant in the synthetic samples has no codec of its own.
     return TreeEnsembleClassifier(codec=codec, random_state=seed)
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ganaug.data.protocol import modality_of
 from ganaug.evaluation.estimates import REFERENCES, Entry
 from ganaug.evaluation.pictures import (
     contact_sheet,
@@ -130,7 +131,7 @@ def _figures(samples: ReportedSamples) -> Iterable[tuple[io.BytesIO, str]]:
                 variation_grid(train, classes, generator),
                 "Training images (left column) and variations of them",
             )
-    else:
+    elif modality_of(train.X, generator) == "table":
         yield histograms(train.X, synthetic.X), "Columns: real (filled) and synthetic (line)"
         yield (
             correlations(train.X, synthetic.X),

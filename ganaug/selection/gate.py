@@ -16,10 +16,15 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from ganaug.data.containers import concat, is_dataframe, take
+from ganaug.data.features import FeatureCodec
 from ganaug.data.labels import as_random_state, encode_labels, label_indices, seeded_clone
-from ganaug.data.protocol import ConditionalGenerator
+from ganaug.data.protocol import ConditionalGenerator, modality_of
 from ganaug.data.tables import TableCodec
-from ganaug.evaluation.classifiers import SmallCNNClassifier, TreeEnsembleClassifier
+from ganaug.evaluation.classifiers import (
+    LinearFeatureClassifier,
+    SmallCNNClassifier,
+    TreeEnsembleClassifier,
+)
 from ganaug.evaluation.neighbours import Neighbours, Points
 from ganaug.model.estimator import SampleEstimator, check_samples, set_feature_names
 from ganaug.training.torch_state import default_torch_state
@@ -67,7 +72,7 @@ class QualityGate(SampleEstimator):
         without ``fit``, is used as it is.
     classifier : classifier, optional
         Any with ``predict_proba``; cloned. None: `SmallCNNClassifier` for images, a balanced
-        random forest for tables.
+        random forest for tables, logistic regression for features.
     max_rounds : int, default=5
     random_state : int, RandomState or None, default=0
         Of the folds; set on the classifiers too.
@@ -134,7 +139,7 @@ class QualityGate(SampleEstimator):
         if unknown:
             raise ValueError(f"`y` holds labels that `gan` doesn't know: {sorted(unknown)[:5]}.")
         self.classes_ = classes
-        self.neighbours_ = Neighbours(X)
+        self.neighbours_ = Neighbours(X, modality_of(X, self.gan_))
         set_feature_names(self, self.neighbours_.codec)
         self._fit_classifiers(X, labels)
         self.train_points_ = self.neighbours_.by_class(X, labels)
@@ -159,6 +164,8 @@ class QualityGate(SampleEstimator):
             model = SmallCNNClassifier(steps=CLASSIFIER_STEPS)
             if isinstance(codec, TableCodec):
                 model = TreeEnsembleClassifier(codec=codec)
+            elif isinstance(codec, FeatureCodec):
+                model = LinearFeatureClassifier(codec=codec)
         n_folds = min(FOLDS, int(np.bincount(labels).min()))
         folds = StratifiedKFold(n_folds, shuffle=True, random_state=rng.randint(2**31 - 1))
         self.classifiers_ = []

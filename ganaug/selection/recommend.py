@@ -12,6 +12,7 @@ from sklearn.frozen import FrozenEstimator
 
 from ganaug.data.containers import as_container
 from ganaug.data.labels import as_random_state, check_labels, encode_labels
+from ganaug.data.protocol import modality_of
 from ganaug.selection.candidates import (
     DEFAULT_CANDIDATE,
     IMAGE_CANDIDATES,
@@ -81,7 +82,8 @@ def recommend_counts(
     classifier : classifier or callable, optional
         One with ``predict_proba``, cloned; or ``callable(X, y, sample_weight) -> fitted classifier``. If
         neither it nor its last pipeline step accepts ``sample_weight``, samples are repeated in proportion
-        to their weights. None: `SmallCNNClassifier` for images, extremely randomised trees for tables.
+        to their weights. None: `SmallCNNClassifier` for images, extremely randomised trees for tables, logistic
+        regression for features.
     scorer : callable, optional
         ``scorer(y, proba) -> float``, greater is better; of class indices (n,) and probabilities
         (n, n_classes). None: `balanced_log_likelihood`.
@@ -133,7 +135,9 @@ def recommend_counts(
             X,
             labels,
             classes,
-            model=DownstreamClassifier(classifier, images=X.ndim > 2, counts=counts, seed=seeds[1]),
+            model=DownstreamClassifier(
+                classifier, modality=modality_of(X, gan), counts=counts, seed=seeds[1]
+            ),
             score=balanced_log_likelihood if scorer is None else scorer,
             candidates=IMAGE_CANDIDATES if X.ndim > 2 else TABLE_CANDIDATES,
             seeds=seeds,

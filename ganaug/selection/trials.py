@@ -19,7 +19,11 @@ from ganaug.data.containers import concat, take
 from ganaug.data.identifiers import without_identifier_warnings
 from ganaug.data.labels import fit_clone, seeded_clone
 from ganaug.data.weights import balanced_weights
-from ganaug.evaluation.classifiers import SmallCNNClassifier, TreeEnsembleClassifier
+from ganaug.evaluation.classifiers import (
+    LinearFeatureClassifier,
+    SmallCNNClassifier,
+    TreeEnsembleClassifier,
+)
 from ganaug.evaluation.two_sample import c2st_auc, near_duplicate_rate
 from ganaug.selection.candidates import (
     DEFAULT_CANDIDATE,
@@ -71,13 +75,14 @@ def balanced_log_likelihood(y: np.ndarray, proba: np.ndarray) -> float:
 class DownstreamClassifier:
     """The classifier that every candidate trains: an estimator, or a function that returns a fitted one."""
 
-    def __init__(self, classifier: Any, *, images: bool, counts: np.ndarray, seed: int) -> None:
+    def __init__(self, classifier: Any, *, modality: str, counts: np.ndarray, seed: int) -> None:
         if classifier is None:
-            classifier = (
-                SmallCNNClassifier(steps=CLASSIFIER_STEPS)
-                if images
-                else TreeEnsembleClassifier(balanced=False)
-            )
+            defaults = {
+                "images": SmallCNNClassifier(steps=CLASSIFIER_STEPS),
+                "table": TreeEnsembleClassifier(balanced=False),
+                "features": LinearFeatureClassifier(balanced=False),
+            }
+            classifier = defaults[modality]
         if not callable(classifier) and not hasattr(classifier, "predict_proba"):
             raise ValueError(
                 "`classifier` must have predict_proba, or be a callable (X, y, sample_weight), got"
