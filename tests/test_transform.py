@@ -260,7 +260,10 @@ class TableGenerator:
         ({"p": np.array([0.1, 0.2])}, "`p` must be .* got array"),
         ({"gan": ConditionalGAN()}, "`gan` must be a fitted ConditionalGAN"),
         ({"p": "often"}, "`p` must be .* got 'often'"),
-        ({"gan": TableGenerator()}, r"must make images, got one that makes rows of a table, \(1, 3\)"),
+        (
+            {"gan": TableGenerator()},
+            r"must make images or feature vectors, got one that makes rows of a table, \(1, 3\)",
+        ),
         ({"gan": TableGenerator(), "pool_size": 0}, "got one that makes rows of a table"),
         ({"gan": "x.h5", "mode": "vary"}, "`gan` must not be a file for mode 'vary', got 'x.h5'"),
         ({"mode": "mix"}, "`mode` must be 'replace' or 'vary', got 'mix'"),

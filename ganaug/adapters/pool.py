@@ -1,4 +1,4 @@
-"""ImagePool: synthetic images of each class, in a file that processes map instead of copying."""
+"""ImagePool: synthetic images or vectors of each class, in a file that processes map instead of copying."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganaug.data.containers import channels_first
+from ganaug.data.containers import as_batch
 from ganaug.data.labels import as_random_state
-from ganaug.data.protocol import ConditionalGenerator
+from ganaug.data.protocol import ConditionalGenerator, modality_of
 from ganaug.data.working_size import MAX_WORKING_SIDE
 from ganaug.io.disk import preallocate, printable
 from ganaug.io.hdf5 import checked_samples, file_digest, open_hdf5, read_header
@@ -50,7 +50,7 @@ class ImagePool:
     counts : Tensor of shape (n_classes,)
         Images of each class.
     shape : tuple
-        Of an image, (C, H, W).
+        Of an image, (C, H, W), or of a feature vector, (n_features,).
     digest : str
         Of a file of `write_hdf5`, from the checksums of its images and labels; "" of a pool's own file.
     """
@@ -82,7 +82,11 @@ class ImagePool:
         self._order_array = labels.argsort(kind="stable")[int((labels < 0).sum()) :]
         self._order = torch.from_numpy(self._order_array.copy())
         image = shape[1:]
-        self.shape = (1, *image) if len(image) == 2 else (image[2], *image[:2]) if channels_last else image
+        self.shape = image
+        if len(image) == 2:
+            self.shape = (1, *image)
+        elif channels_last:
+            self.shape = (image[2], *image[:2])
 
     @classmethod
     def from_generator(
@@ -98,7 +102,7 @@ class ImagePool:
             None: `DEFAULT_PER_CLASS`, or as many as `pool_size` finds room for.
         random_state : int, RandomState or None
         """
-        template = channels_first(sample_template(gan)).numpy()
+        template = as_batch(sample_template(gan)).numpy()
         size = pool_size(torch.from_numpy(template), int(wanted.sum())) if size is None else size
         labels = np.repeat(np.flatnonzero(wanted), size)
         shape = (max(1, len(labels)), *template.shape[1:])  # an empty file can't be mapped
@@ -125,13 +129,14 @@ class ImagePool:
             header = read_header(file)
             offset, digest = checked_samples(file).id.get_offset(), file_digest(file)
         name = printable(path)
-        if header.layout == "table":
-            raise ValueError(f"{name} holds a table: a pool is of images.")
+        vectors = header.layout == "table" and header.dtype.kind == "f" and len(header.shape) == 1
+        if header.layout == "table" and not vectors:
+            raise ValueError(f"{name} holds a table: a pool is of images, or of feature vectors.")
         if offset is None:
             raise ValueError(f"{name} is compressed: only an uncompressed file can be a pool.")
         if not header.synthetic.any():
             raise ValueError(f"{name} holds no synthetic image.")
-        if len(header.shape) not in (2, 3):
+        if len(header.shape) not in (2, 3) and not vectors:
             raise ValueError(f"{name} must hold images of 2 or 3 dimensions, got {header.shape}.")
         check_torch_dtype(header.dtype, path)
         pool = cls(
@@ -156,7 +161,7 @@ class ImagePool:
         for start in range(0, len(labels), step):
             block = labels[start : start + step]
             seed = int(rng.randint(2**31 - 1))
-            self.images[start : start + step] = channels_first(gan.sample(block, random_state=seed))
+            self.images[start : start + step] = as_batch(gan.sample(block, random_state=seed))
 
     @property
     def images(self) -> Tensor:
@@ -211,7 +216,7 @@ class ImagePool:
     def _to_channels_first(self, images: Tensor) -> Tensor:
         if self._channels_last:
             return images.permute(0, 3, 1, 2)
-        return images if images.ndim == 4 else images[:, None]
+        return images[:, None] if images.ndim == 3 else images
 
     def __getstate__(self) -> dict[str, Any]:
         state = {**self.__dict__, "_mapped": None, "_own_array": None}
@@ -305,19 +310,21 @@ class TemporaryMemory:
 
 
 def pool_size(template: Any, n_classes: int) -> int:
-    """Return how many images of each of `n_classes` to keep, of the kind of a template (1, ...)."""
-    image = channels_first(template)
-    size = max(1, image.nbytes * n_classes)
-    if max(image.shape[2:]) > MAX_WORKING_SIDE:
+    """Return how many samples of each of `n_classes` to keep, of the kind of a template (1, ...)."""
+    sample = as_batch(template)
+    size = max(1, sample.nbytes * n_classes)
+    if max(sample.shape[2:], default=0) > MAX_WORKING_SIDE:
         return max(1, min(DEFAULT_PER_CLASS, MAX_BYTES_LARGE // size))
     return min(DEFAULT_PER_CLASS, max(MIN_PER_CLASS, MAX_BYTES // size))
 
 
 def sample_template(gan: ConditionalGenerator) -> Any:
-    """Return an image of a generator, (1, ...) in its own layout; raise ValueError if it makes a table."""
+    """Return a sample of a generator, (1, ...) in its own layout; raise ValueError if it makes a table."""
     image = gan.sample(gan.classes_[:1], random_state=0)
-    if image.ndim == 2:
-        raise ValueError(f"`gan` must make images, got one that makes rows of a table, {image.shape}.")
+    if modality_of(image, gan) == "table":
+        raise ValueError(
+            f"`gan` must make images or feature vectors, got one that makes rows of a table, {image.shape}."
+        )
     return image
 
 

@@ -19,7 +19,7 @@ from torchvision.transforms.v2 import functional as tvf
 from ganaug.adapters.layouts import as_tree, find_labels, flatten, image_index, label_column
 from ganaug.adapters.pool import ImagePool, sample_template
 from ganaug.adapters.rates import automatic_p
-from ganaug.data.containers import channels_first, check_image_range, images_like
+from ganaug.data.containers import as_batch, check_image_range, images_like
 from ganaug.data.labels import expand_probabilities, label_indices
 from ganaug.data.protocol import ConditionalGenerator, check_generator, check_mode
 from ganaug.data.weights import DEFAULT_SYNTHETIC_SHARE
@@ -37,6 +37,7 @@ class GANAugment(v2.Transform):
     ``(image, label)``, or on a whole batch ``(images, labels)``, for example in a DataLoader's
     ``collate_fn``, as torchvision's own MixUp, and before that: what MixUp returns has no class. What belongs
     to the image that came in, as a mask, boxes, a video or a second image, is refused beside it.
+    A generator of features replaces vectors alike: ``(vector, label)``, or a batch (N, n_features).
 
     The synthetic images come from a pool that the generator fills here once, and again at `refresh`. No
     network runs in a worker. Which image is taken is drawn from torch's global random state, as in
@@ -146,7 +147,7 @@ class GANAugment(v2.Transform):
         self._class_index = dict(zip(self._input_labels.tolist(), self._input_classes.tolist(), strict=True))
         self._template = None if self._pool is not None else sample_template(self._gan)
         self._shape = (
-            self._pool.shape if self._pool is not None else tuple(channels_first(self._template).shape[1:])
+            self._pool.shape if self._pool is not None else tuple(as_batch(self._template).shape[1:])
         )
 
     def refresh(self, random_state: int | np.random.RandomState | None = None) -> None:
@@ -191,10 +192,14 @@ class GANAugment(v2.Transform):
         sample = as_tree(sample)
         leaves, spec = flatten(sample)
         labels = self.labels_getter(sample) if callable(self.labels_getter) else find_labels(sample)
-        where = image_index([None if leaf is labels else leaf for leaf in leaves])
+        others = [None if leaf is labels else leaf for leaf in leaves]
+        where = self._vector_index(others) if len(self._shape) == 1 else image_index(others)
         if where is None:
             raise ValueError(
-                "The sample has no image: expected a PIL image or a Tensor of at least 3 dimensions."
+                f"The sample has no feature vector: expected a Tensor of floats of shape {self._shape}, or a"
+                " batch of such."
+                if len(self._shape) == 1
+                else "The sample has no image: expected a PIL image or a Tensor of at least 3 dimensions."
             )
         column = label_column(labels)
         classes = torch.from_numpy(self._input_classes[label_indices(column, self._input_labels)])
@@ -203,7 +208,7 @@ class GANAugment(v2.Transform):
 
     def _replace(self, image: Any, classes: Tensor) -> Any:
         several = isinstance(image, list | tuple)
-        single = isinstance(image, Image.Image) or (not several and image.ndim == 3)
+        single = isinstance(image, Image.Image) or (not several and image.ndim == len(self._shape))
         n = 1 if single else len(image)
         if len(classes) != n:
             raise ValueError(
@@ -250,9 +255,9 @@ class GANAugment(v2.Transform):
             return self._pool.take(classes, u)
         labels, seed = self.classes_[classes.numpy()], int(torch.randint(2**31 - 1, (), device=CPU))
         if self.mode == "replace":
-            return channels_first(self._gan.sample(labels, random_state=seed))
+            return as_batch(self._gan.sample(labels, random_state=seed))
         originals = images_like(images, self._template)
-        return channels_first(self._gan.vary(originals, labels, self.strength, random_state=seed))
+        return as_batch(self._gan.vary(originals, labels, self.strength, random_state=seed))
 
     def _is_compatible(self, item: Any) -> bool:
         """Return whether this is one image, of the synthetic ones' shape."""
@@ -261,12 +266,23 @@ class GANAugment(v2.Transform):
             return True
         if not (type(item) in IMAGE_TENSORS and item.shape == self._shape):
             return False
+        if len(self._shape) == 1:
+            return item.dtype.is_floating_point
         check_image_range(item, "GANAugment")
         return True
+
+    def _vector_index(self, items: list[Any]) -> int | None:
+        """Return where the feature vector is, or the batch of such; None if there is none."""
+        for i, item in enumerate(items):
+            if isinstance(item, Tensor) and item.ndim in (1, 2) and item.shape[-1:] == self._shape:
+                return i if item.dtype.is_floating_point else None
+        return None
 
     def _check_image(self, image: Any) -> None:
         """Raise ValueError unless the synthetic images can stand in for this one, or for this batch."""
         wanted = self._shape
+        if len(wanted) == 1:
+            return  # `_vector_index` has looked at it
         if isinstance(image, Image.Image):
             got: tuple[int, ...] = (len(image.getbands()), image.height, image.width)
             if image.mode not in ("L", "RGB", "RGBA"):

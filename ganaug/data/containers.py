@@ -106,6 +106,13 @@ def channels_first(images: Any) -> Tensor:
     return images.permute(0, 3, 1, 2).contiguous() if images.ndim == 4 else images[:, None]
 
 
+def as_batch(samples: Any) -> Tensor:
+    """Return feature vectors (n, n_features) as a Tensor, and images as `channels_first` does."""
+    if samples.ndim != 2:
+        return channels_first(samples)
+    return samples if isinstance(samples, Tensor) else torch.from_numpy(samples)
+
+
 def is_image(value: Any) -> bool:
     """Return whether a value is an image: a PIL image, or an ndarray or Tensor of 2 dimensions or more."""
     return isinstance(value, Image.Image) or (isinstance(value, Tensor | np.ndarray) and value.ndim >= 2)
@@ -133,8 +140,11 @@ def check_image_range(image: Tensor, name: str) -> None:
 
 
 def images_like(images: Tensor, like: Any) -> Any:
-    """Return images (n, C, H, W) in the container, dtype and layout of the images `like`."""
+    """Return images (n, C, H, W) or vectors (n, d) in the container, dtype and layout of those `like`."""
     dtype = like.dtype if isinstance(like, Tensor) else torch.from_numpy(like).dtype
+    if like.ndim == 2:
+        vectors = images.detach().cpu().to(dtype)
+        return vectors if isinstance(like, Tensor) else vectors.numpy()
     images = tvf.to_dtype(images.detach().cpu(), dtype, scale=True)
     images = images[:, 0] if like.ndim == 3 else images
     if isinstance(like, Tensor):

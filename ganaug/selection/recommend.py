@@ -82,8 +82,7 @@ def recommend_counts(
     classifier : classifier or callable, optional
         One with ``predict_proba``, cloned; or ``callable(X, y, sample_weight) -> fitted classifier``. If
         neither it nor its last pipeline step accepts ``sample_weight``, samples are repeated in proportion
-        to their weights. None: `SmallCNNClassifier` for images, extremely randomised trees for tables, logistic
-        regression for features.
+        to their weights. None: `SmallCNNClassifier`; of tables random trees, of features logistic regression.
     scorer : callable, optional
         ``scorer(y, proba) -> float``, greater is better; of class indices (n,) and probabilities
         (n, n_classes). None: `balanced_log_likelihood`.
@@ -135,9 +134,7 @@ def recommend_counts(
             X,
             labels,
             classes,
-            model=DownstreamClassifier(
-                classifier, modality=modality_of(X, gan), counts=counts, seed=seeds[1]
-            ),
+            model=DownstreamClassifier(classifier, modality_of(X, gan), counts=counts, seed=seeds[1]),
             score=balanced_log_likelihood if scorer is None else scorer,
             candidates=IMAGE_CANDIDATES if X.ndim > 2 else TABLE_CANDIDATES,
             seeds=seeds,

@@ -75,7 +75,7 @@ def balanced_log_likelihood(y: np.ndarray, proba: np.ndarray) -> float:
 class DownstreamClassifier:
     """The classifier that every candidate trains: an estimator, or a function that returns a fitted one."""
 
-    def __init__(self, classifier: Any, *, modality: str, counts: np.ndarray, seed: int) -> None:
+    def __init__(self, classifier: Any, modality: str, *, counts: np.ndarray, seed: int) -> None:
         if classifier is None:
             defaults = {
                 "images": SmallCNNClassifier(steps=CLASSIFIER_STEPS),
