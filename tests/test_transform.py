@@ -262,7 +262,7 @@ class TableGenerator:
         ({"p": "often"}, "`p` must be .* got 'often'"),
         (
             {"gan": TableGenerator()},
-            r"must make images or feature vectors, got one that makes rows of a table, \(1, 3\)",
+            r"must make images or .*got one that makes rows of a table, \(1, 3\)",
         ),
         ({"gan": TableGenerator(), "pool_size": 0}, "got one that makes rows of a table"),
         ({"gan": "x.h5", "mode": "vary"}, "`gan` must not be a file for mode 'vary', got 'x.h5'"),
