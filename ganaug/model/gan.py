@@ -34,7 +34,7 @@ def _can_vary(gan: ConditionalGAN) -> bool:
 
 
 class ConditionalGAN(SampleEstimator):
-    """A class-conditional GAN, trained on the user's own images or table.
+    """A class-conditional GAN, trained on the user's own images, table or feature vectors.
 
     The default architecture is conditioned on real samples. An encoder gives each training sample a
     latent code. A new sample of a class is a training sample of it, changed by the difference of the
@@ -44,14 +44,15 @@ class ConditionalGAN(SampleEstimator):
 
     Parameters
     ----------
-    modality : {"auto", "images", "table"}, default="auto"
-        What `X` holds. "auto": a table if it is two-dimensional.
+    modality : {"auto", "images", "table", "features"}, default="auto"
+        What `X` holds. "auto": a table if it is two-dimensional, or, if a Tensor, features: dense
+        vectors, such as embeddings of a backbone; see `ganaug.training.calibration.Calibration`.
     architecture : "auto", a name in `ARCHITECTURES`, or a callable, default="auto"
         ``callable(shape, n_classes, latent_dim, base_channels, output_activation) -> Networks``.
         Several names joined by "+" are trained one after another on the same data, and each sample
         comes from one of them at random. "auto": "warping" for grey images, "tinting" for colour
-        images, "warping+instance" for images with a side under 16 pixels, "tabular" for tables. Of
-        the others, only "fully-connected" also takes tables.
+        images, "warping+instance" for images with a side under 16 pixels, "tabular" for tables and
+        "features" for features. Of the others, "fully-connected" also takes tables, and both features.
     loss : "auto", a name in `LOSSES`, or a callable, default="auto"
         ``callable(real_logits, fake_logits) -> (for_discriminator, for_generator)``. "auto":
         "relativistic".
@@ -63,7 +64,7 @@ class ConditionalGAN(SampleEstimator):
         large class to a small one.
     steps : "auto" or int, default="auto"
         Updates of each network. "auto": 600, 1,500 for images with a side under 16 pixels, 400 for
-        tables.
+        tables, 0 for features: what near classes lend is all, and more steps gained nothing.
     working_size : "auto", int or (int, int), default="auto"
         Height and width, 8 to 64 pixels, at which the networks see images. Larger images stay as they are:
         what the generator decides is enlarged and applied to them. An int is for the shorter side. "auto":
@@ -80,8 +81,8 @@ class ConditionalGAN(SampleEstimator):
         Of encoder and generator; the discriminator's is 0.4 of it.
     adversarial_weight : float, default=0.1
         Of the adversarial loss, beside the reconstruction of another sample of the class.
-        Architectures that start from noise ("dcgan", ...) have no other loss than the adversarial
-        one. They ignore this weight, `sliced_wasserstein_weight`, `latent_noise` and `strength`.
+        Architectures that start from noise ("dcgan", "features", ...) have no other loss. They ignore
+        this weight, `sliced_wasserstein_weight`, `latent_noise` and, but for "features", `strength`.
     sliced_wasserstein_weight : "auto" or float, default="auto"
         Of the distance between random projections of real and of generated samples. For images these
         are of patches, which keeps them sharp. "auto": 1, or 0 for images with a side under 16 pixels.
@@ -91,7 +92,7 @@ class ConditionalGAN(SampleEstimator):
         Standard deviation of the noise on a code difference.
     strength : "auto" or float, default="auto"
         Scale of the code difference in `sample` and `vary`; it is 1 in training. "auto": 1.5 for
-        grey images, 0.5 for colour images, 1 for tables and images with a side under 16 pixels.
+        grey images, 0.5 for colour images, 1 for tables, features and sides under 16 pixels.
     callbacks : sequence of callable, optional
         Each called as ``callback(step, metrics)`` every 25 steps of training.
     log_dir : path, optional
@@ -115,7 +116,7 @@ class ConditionalGAN(SampleEstimator):
         One entry every 25 steps: "step", the "generator" and the "discriminator" loss, the index of
         the "member" that was trained, and "min_class_diversity". This is the diversity of the least
         diverse class: 1 where generated samples differ as much as real ones, 0 where all are equal.
-    codec_ : ImageCodec or TableCodec
+    codec_ : ImageCodec, TableCodec or FeatureCodec
 
     References
     ----------
@@ -136,7 +137,7 @@ class ConditionalGAN(SampleEstimator):
     def __init__(
         self,
         *,
-        modality: Literal["auto", "images", "table"] = "auto",
+        modality: Literal["auto", "images", "table", "features"] = "auto",
         architecture: str | Architecture = "auto",
         loss: str | GANLoss = "auto",
         penalty: str | Penalty = "auto",
@@ -184,15 +185,15 @@ class ConditionalGAN(SampleEstimator):
 
     @default_torch_state()
     def fit(self, X: Any, y: Any = None, *, checkpoint: str | Path | None = None) -> ConditionalGAN:
-        """Train on images or a table `X` with labels `y`.
+        """Train on images, a table or features `X` with labels `y`.
 
         Parameters
         ----------
         X : ndarray of shape (N, H, W, C) or (N, H, W), or Tensor of shape (N, C, H, W)
             Images, uint8, or float in [0, 1]; 8 to 1,024 pixels a side; 1, 3 or 4 channels; or a list of
-            paths of image files. Or a table, ndarray of shape (N, n_features) or pandas DataFrame: numbers,
-            booleans, categories and strings, of which some may be missing. Or without `y` what `as_arrays`
-            reads. Images of files and Datasets above 64 pixels a side are read few at a time.
+            paths of image files. Or a table, ndarray (N, n_features) or pandas DataFrame: numbers, booleans,
+            categories and strings, some of them missing. Or features (N, n_features). Or without `y` what
+            `as_arrays` reads. Images of files and Datasets above 64 pixels a side are read few at a time.
         y : array-like of shape (N,) or (N, 1)
             Labels: ints, strings, bools. At least two classes, each with at least two samples.
         checkpoint : path, optional
@@ -217,9 +218,8 @@ class ConditionalGAN(SampleEstimator):
         Warns
         -----
         ConvergenceWarning
-            Where training became unstable and resumes from its last stable state, with lower
-            learning rates; and where a class ends in mode collapse. See
-            `ganaug.training.loop.train_gan`.
+            Where training became unstable and resumes from its last stable state, with lower learning
+            rates; and where a class ends in mode collapse. See `ganaug.training.loop.train_gan`.
         """
         fit_gan(self, X, y, checkpoint)
         return self

@@ -13,11 +13,10 @@ from torch import Tensor
 
 from ganaug.training.pairs import ClassIndex
 
-# A class of fewer samples lends nothing, unless there are not `MIN_LENDERS` larger ones.
-MIN_LENDER_SIZE = 40
-MIN_LENDERS = 3
-# How many of the nearest classes lend to a class.
-N_NEAR = 2
+# A class of fewer samples lends nothing, unless there is no larger one.
+MIN_LENDER_SIZE = 20
+# Of the mean squared distance to the classes that lend: at so much more, a class lends 1 / e as much.
+NEARNESS_SCALE = 0.3
 # What near classes lend of the spread counts as so many samples of the class.
 SPREAD_PRIOR_SIZE = 20.0
 # What they lend of the mean counts as so many samples at least and at most; how many is estimated.
@@ -32,6 +31,7 @@ class Calibration:
     The mean of ten vectors is far from that of their class, and says nothing of how these spread. Both are
     completed by the nearest classes that have vectors enough.
 
+    - Classes lend by their distance d, with weights exp(-d ** 2 / s), where s is 0.3 of the mean of d ** 2.
     - The mean is that of the n vectors of the class and of ``prior_size`` more at the mean of near classes.
       By Stein's argument so many are right as the variance within classes is times that between them, which
       the large classes tell [1]_.
@@ -65,13 +65,12 @@ class Calibration:
 
     Examples
     --------
-    >>> import numpy as np
     >>> import torch
-    >>> labels = np.repeat([0, 1, 2], [50, 50, 2])
+    >>> labels = torch.tensor([0] * 50 + [1] * 50 + [2] * 2)
     >>> vectors = torch.randn(102, 5, generator=torch.Generator().manual_seed(0)) + 3 * labels[:, None]
-    >>> calibration = Calibration([vectors], labels)
-    >>> calibration.lenders[2].round(decimals=2)
-    tensor([0.4800, 0.4800, 0.0500])
+    >>> calibration = Calibration([vectors], labels.numpy())
+    >>> [round(share, 2) for share in calibration.lenders[2].tolist()]
+    [0.02, 0.94, 0.05]
     """
 
     def __init__(self, chunks: Iterable[Tensor], labels: np.ndarray) -> None:
@@ -79,14 +78,12 @@ class Calibration:
         counts = self.class_index.counts.double()
         means, variances = _moments(chunks, torch.from_numpy(labels), counts)
         distances = torch.cdist(means, means, compute_mode="donot_use_mm_for_euclid_dist")
-        lends = counts >= MIN_LENDER_SIZE
-        lends[counts.argsort(descending=True, stable=True)[:MIN_LENDERS]] = True
-        near = _near_classes(distances, lends)
+        near = _near_classes(distances, counts)
         own = ((counts - 1) / (counts - 1 + SPREAD_PRIOR_SIZE))[:, None]
-        alone = near.sum(dim=1, keepdim=True) == 0  # there is but one class
+        alone = near.sum(dim=1, keepdim=True) == 0  # nobody lends to it
         itself = torch.eye(len(counts), dtype=torch.float64)
         self.lenders = torch.where(alone, itself, own * itself + (1 - own) * near)
-        self.prior_size = _prior_size(distances, variances, counts, lends)
+        self.prior_size = _prior_size(distances, variances, counts)
         weight = torch.where(alone, 0.0, self.prior_size / (self.prior_size + counts[:, None]))
         self.means = means.float()
         self.targets = ((1 - weight) * means + weight * (near @ means)).float()
@@ -107,6 +104,9 @@ class Calibration:
     ) -> Tensor:
         """Return random differences (n, n_features), with the mean 0 and the spread that `classes` have.
 
+        Every second one of a class is the one before it with its sign changed (antithetic variates). So the
+        draws of one call scatter about the right mean, however few they are.
+
         Parameters
         ----------
         vectors_at : callable
@@ -115,13 +115,26 @@ class Calibration:
         rng : torch.Generator
             On the CPU.
         """
+        order = classes.argsort(stable=True)
+        ranks = torch.empty_like(order)
+        counts = torch.bincount(classes, minlength=len(self.means))
+        ranks[order] = torch.arange(len(classes)) - (counts.cumsum(0) - counts)[classes[order]]
+        drawn = ranks % 2 == 0
         total = torch.zeros(1, *self.means.shape[1:])
-        lenders = torch.multinomial(self.lenders[classes], N_DIFFERENCES, replacement=True, generator=rng)
+        lenders = torch.multinomial(
+            self.lenders[classes[drawn]], N_DIFFERENCES, replacement=True, generator=rng
+        )
         for own in lenders.T:
             first, second = self.class_index.sample_pairs(own, rng)
             total = total + (vectors_at(first) - vectors_at(second))
+        # The place in `total` of each draw, and that of the one before it in its class.
+        places = drawn.cumsum(0) - 1
+        sources = places.clone()
+        mirrored = order[1:][~drawn[order[1:]]]
+        sources[mirrored] = places[order[:-1][~drawn[order[1:]]]]
+        signs = torch.where(drawn, 1.0, -1.0)[:, None]
         # Each difference of two has twice the variance of one.
-        return total / math.sqrt(2 * N_DIFFERENCES)
+        return signs * total[sources] / math.sqrt(2 * N_DIFFERENCES)
 
     def sample(self, vectors_at: Callable[[Tensor], Tensor], classes: Tensor, rng: torch.Generator) -> Tensor:
         """Return a random draw for each of `classes`, (n, n_features); see `differences`."""
@@ -157,23 +170,28 @@ def _moments(chunks: Iterable[Tensor], labels: Tensor, counts: Tensor) -> tuple[
     return means + offset, within / (counts - 1).clamp(min=1)
 
 
-def _near_classes(distances: Tensor, lends: Tensor) -> Tensor:
-    """Return how much each class (row) takes from each other one (column): alike from the nearest lenders."""
-    away = distances.masked_fill(~lends[None] | torch.eye(len(lends), dtype=torch.bool), torch.inf)
-    order = away.argsort(dim=1, stable=True)[:, :N_NEAR]
-    near = torch.zeros_like(distances).scatter_(1, order, 1.0) * away.isfinite()
-    return near / near.sum(dim=1, keepdim=True).clamp(min=1)
+def _near_classes(distances: Tensor, counts: Tensor) -> Tensor:
+    """Return how much of what is lent to each class (row) comes from each other one (column)."""
+    others = ~torch.eye(len(counts), dtype=torch.bool)
+    lends = (counts >= MIN_LENDER_SIZE)[None] & others
+    # Where all others are small, those lend that are no smaller than the class itself.
+    lends |= (counts[None] >= counts[:, None]) & others & ~lends.any(dim=1, keepdim=True)
+    squares = distances.square() * lends
+    mean = squares.sum(dim=1, keepdim=True) / lends.sum(dim=1, keepdim=True).clamp(min=1)
+    logits = -squares / (NEARNESS_SCALE * mean).clamp(min=torch.finfo(mean.dtype).tiny)
+    return logits.masked_fill(~lends, -torch.inf).softmax(dim=1).nan_to_num(0.0)  # where none lends
 
 
-def _prior_size(distances: Tensor, variances: Tensor, counts: Tensor, lends: Tensor) -> float:
-    """Return the variance within classes over that between them, as the classes that lend tell."""
-    lenders = lends.nonzero().flatten().tolist()
+def _prior_size(distances: Tensor, variances: Tensor, counts: Tensor) -> float:
+    """Return the variance within classes over that between them, as the large classes tell."""
+    large = (counts >= MIN_LENDER_SIZE).nonzero().flatten()
+    large = large if len(large) > 1 else torch.arange(len(counts))
     of_means = variances / counts  # by so much sample means lie beside the true ones
     between = [
         float(distances[i, j].square() - of_means[i] - of_means[j]) / 2
-        for i, j in itertools.combinations(lenders, 2)
+        for i, j in itertools.combinations(large.tolist(), 2)
     ]
     low, high = MEAN_PRIOR_SIZE_RANGE
     variance = float(np.mean(between)) if between else 0.0
-    within = float(variances[lends].mean())
+    within = float(variances[large].mean())
     return min(max(within / variance, low), high) if variance > 0 else high
