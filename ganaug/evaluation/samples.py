@@ -144,8 +144,8 @@ def noise_like(X: Any, n: int, rng: np.random.RandomState) -> Any:
         if isinstance(X, Tensor):
             return tvf.to_dtype(torch.from_numpy(noise), X.dtype, scale=True)
         return noise if X.dtype == np.uint8 else (noise / np.float32(255)).astype(X.dtype)
-    rows = take(X, rng.randint(len(X), size=n))
-    rows = rows.clone() if isinstance(rows, Tensor) else rows.copy()
+    taken: Any = take(X, rng.randint(len(X), size=n))
+    rows: Any = taken.clone() if isinstance(taken, Tensor) else taken.copy()
     for column in range(rows.shape[1]):
         order = rng.permutation(n)
         if is_dataframe(rows):
