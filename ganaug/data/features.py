@@ -91,6 +91,14 @@ class FeatureCodec:
         """The codec of what networks are trained on: itself."""
         return self
 
+    def encode_full(self, X: Any) -> Tensor:
+        """Return what `encode` does."""
+        return self.encode(X)
+
+    def reduce_encoded(self, full: Tensor) -> Tensor:
+        """Return the rows as they are."""
+        return full
+
     def check(self, X: Any) -> None:
         """Raise ValueError unless the vectors of `X` are of the kind this codec was fitted on."""
         expected = _describe(self.tensor, self.dtype, self.row_shape)
