@@ -144,9 +144,9 @@ def test_the_committed_tables_are_those_of_the_committed_results():
         assert smallest_table(result) in page
     runs = json.loads((RESULTS / "tables.json").read_text())["runs"]
     assert imbalanced_tables(runs) in page
-    readme = (ROOT / "README.md").read_text()
-    assert summary_table(full) in readme
-    assert tables_summary(runs) in readme
+    results = (ROOT / "docs" / "results.md").read_text()
+    assert summary_table(full) in results
+    assert tables_summary(runs) in results
 
 
 def test_ranks_and_differences_of_tables():

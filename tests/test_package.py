@@ -8,10 +8,13 @@ import textwrap
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
+from sklearn.datasets import load_sample_images
 
 import ganaug
-from ganaug.model.parameters import DEFAULTS_LOW_RES
+from ganaug.model.parameters import DEFAULTS_COLOUR, DEFAULTS_LOW_RES, DEFAULTS_TABLE
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path(ganaug.__file__).parent
@@ -150,15 +153,36 @@ def test_nothing_contacts_the_network(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:Class")  # two steps make few images that pass a gate
-def test_readme_snippets(tmp_path, monkeypatch):
-    snippets = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+@pytest.mark.parametrize("page", ["README.md", "docs/use.md", "docs/photographs.md"])
+def test_snippets(page, tmp_path, monkeypatch):
+    snippets = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
     assert snippets
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(DEFAULTS_LOW_RES, "steps", 2)
+    write_photographs(tmp_path / "photographs")
+    for defaults in (DEFAULTS_LOW_RES, DEFAULTS_COLOUR, DEFAULTS_TABLE):
+        monkeypatch.setitem(defaults, "steps", 2)
+    monkeypatch.setattr("ganaug.adapters.pool.DEFAULT_PER_CLASS", 64)
     monkeypatch.setattr("ganaug.selection.gate.CLASSIFIER_STEPS", 5)
     names: dict = {}
     for snippet in snippets:
-        exec(compile(snippet, "README.md", "exec"), names)
+        exec(compile(snippet, page, "exec"), names)
+
+
+def write_photographs(folder):
+    rng = np.random.default_rng(0)
+    for label, photograph, n in zip(("glass", "metal"), load_sample_images().images, (12, 6), strict=True):
+        (folder / label).mkdir(parents=True)
+        for i in range(n):
+            top, left = rng.integers(0, (150, 300))
+            crop = Image.fromarray(photograph[top : top + 240, left : left + 320])
+            crop.resize((96, 72)).save(folder / label / f"{i}.jpg")
+
+
+def test_the_readme_is_short_and_soon_shows_code():
+    readme = (ROOT / "README.md").read_text()
+    assert len(readme.splitlines()) <= 120
+    assert len(readme.split()) <= 900
+    assert len(readme[: readme.index("```")].split()) <= 40
 
 
 @pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.stem)

@@ -277,8 +277,8 @@ def test_folds_side_by_side_find_the_same():
     assert one.candidate == two.candidate
     assert [trial.candidate for trial in one.trials] == [trial.candidate for trial in two.trials]
     # A worker may sum with another number of threads: the last digits differ.
-    for left, right in zip(one.trials, two.trials, strict=True):
-        assert (left.gain, left.low, left.high) == pytest.approx((right.gain, right.low, right.high), abs=1e-6)
+    for a, b in zip(one.trials, two.trials, strict=True):
+        assert (a.gain, a.low, a.high) == pytest.approx((b.gain, b.low, b.high), abs=1e-6)
 
 
 class Images(BaseEstimator):

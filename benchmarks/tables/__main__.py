@@ -1,4 +1,4 @@
-"""Write the tables of benchmarks/README.md and README.md, and the plot, from the committed JSON.
+"""Write the tables of benchmarks/README.md and docs/results.md, and the plots, from the committed JSON.
 
 python -m benchmarks.tables
 """
@@ -55,11 +55,13 @@ def main() -> None:
         insert(page, name, "\n\n".join(f"### {data}\n\n{table}" for data, table in tables.items()))
     runs = json.loads((RESULTS / "tables.json").read_text())["runs"]
     insert(page, "imbalanced tables", imbalanced_tables(runs))
-    insert(ROOT / "README.md", "tables summary", tables_summary(runs))
+    insert(ROOT / "docs" / "results.md", "tables summary", tables_summary(runs))
     for name, table in SINGLE.items():
         insert(page, name, table(json.loads((RESULTS / f"{name.replace(' ', '_')}.json").read_text())))
-    insert(ROOT / "README.md", "summary", summary_table(full))
-    plot({k: v for k, v in full.items() if v["counts"]}, ROOT / "benchmarks" / "recall.png")
+    insert(ROOT / "docs" / "results.md", "summary", summary_table(full))
+    long_tailed = {name: result for name, result in full.items() if result["counts"]}
+    plot(long_tailed, ROOT / "benchmarks" / "recall.png")
+    plot(long_tailed, ROOT / "docs" / "recall.png", short=True)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ METRICS = {
 COMPARED = {"balanced_accuracy": "balanced accuracy", "average_precision": "average precision"}
 OURS = "GANOverSampler"
 RECOMMENDED = "GANOverSampler recommended"
-# Arms of the table by data set, and of the summary in the project's README.
+# Arms of the table by data set, and of the summary in docs/results.md.
 ARMS_BY_TABLE = ("no resampling", "random oversampling", "SMOTE", OURS)
 ARMS_IN_SUMMARY = ("no resampling", "class weights", "random oversampling", "SMOTE", "CTGAN", OURS)
 
@@ -140,7 +140,7 @@ def by_table(runs: list[dict]) -> str:
 
 
 def tables_summary(runs: list[dict]) -> str:
-    """Return the table of tables in the project's README."""
+    """Return the table of tables in docs/results.md."""
     found = {score: cells(runs, score) for score in COMPARED}
     first = f"{len({run['table'] for run in runs})} tables"
     rows = []

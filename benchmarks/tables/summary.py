@@ -1,4 +1,4 @@
-"""The table of images in the project's README, a line for each data set."""
+"""The table of images in docs/results.md, a line for each data set."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ from benchmarks.tables.shared import (
 INSTANCE_BALANCED: Key = ("instance-balanced", True)
 # Its seeds are those that the table is about.
 REFERENCE: Key = ("GANOverSampler +1000", True)
-# Columns of our arms; the README says what each of them does.
+# Columns of our arms; the page says what each of them does.
 SHOWN: dict[str, Key] = {
+    "fit_resample": ("fit_resample", True),
+    "loader": ("augmented_loader", True),
     "filled up": ("fit_resample filled up", True),
     "equal shares": REFERENCE,
-    "in the loader": ("GANAugment", True),
+    "GANAugment": ("GANAugment", True),
     "then mixup": ("GANAugment + mixup", True),
     "tail-weighted": ("tail-weighted 10 GANAugment + mixup", True),
     "synthetic only": ("tail-weighted 30 synthetic only + mixup", True),

@@ -18,6 +18,8 @@ FLOAT_DTYPES = ("float16", "float32", "float64")
 # A vector of fewer numbers is a row of a table.
 MIN_FEATURES = 2
 N_PROJECTIONS = 64
+# Units of a network that no image of a small data set excites are no fault of the data.
+MAX_CONSTANT_SHARE = 0.1
 # Squares of larger numbers would be no floats of 32 bits.
 MAX_NUMBER = 1e18
 
@@ -201,14 +203,14 @@ class FeatureCodec:
 
 
 def warn_of_constant_columns(X: Any) -> None:
-    """Warn of columns of feature vectors that hold one number throughout: they tell nothing.
+    """Warn if many columns of feature vectors hold one number throughout: they tell nothing.
 
     Parameters
     ----------
     X : ndarray or Tensor of shape (n, n_features)
     """
     constant = np.flatnonzero((_as_float(X) == _as_float(X[:1])).all(dim=0).numpy())
-    if len(constant):
+    if len(constant) > MAX_CONSTANT_SHARE * X.shape[1]:
         warnings.warn(
             f"Columns {reprlib.repr(constant.tolist())} of `X` are constant, {len(constant)} of {X.shape[1]}:"
             " they tell nothing of the classes, and stay as they are. Drop them, or look at what made the"
