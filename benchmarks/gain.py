@@ -87,6 +87,7 @@ def run_arm(
     device: str,
     *,
     quick: bool = False,
+    augmented_only: bool = False,
 ) -> list[dict]:
     """Train and test the classifiers of an arm, without and with augmentation."""
     split = source.split(seed)
@@ -102,7 +103,7 @@ def run_arm(
     held_out = np.concatenate([split.X_validation, split.X_test])
     check_disjoint(data.X, held_out, _digests(split.X) & _digests(held_out))
     runs = []
-    for augment in (False, True):
+    for augment in (True,) if augmented_only else (False, True):
         start = time.perf_counter()
         classifier = train(data, settings, augment=augment, seed=seed, device=device)
         runs.append(
@@ -201,6 +202,7 @@ def command_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="show that it works: small network, a tenth of the updates, GANs of 100 steps, two seeds",
     )
+    parser.add_argument("--augmented-only", action="store_true", help="no classifier without augmentation")
     parser.add_argument("--tune", action="store_true", help="print validation scores over a grid of settings")
     parser.add_argument("--threads", type=int, help="of torch, for several processes on one machine")
     return parser
@@ -238,7 +240,16 @@ def main() -> None:
             done = {(run["arm"], run["seed"]) for run in store(path, head, [])}
             if (arm, seed) in done:
                 continue
-            runs = run_arm(source, arm, seed, settings, contexts, arguments.device, quick=arguments.quick)
+            runs = run_arm(
+                source,
+                arm,
+                seed,
+                settings,
+                contexts,
+                arguments.device,
+                quick=arguments.quick,
+                augmented_only=arguments.augmented_only,
+            )
             for run in runs:
                 how = "augmented" if run["augment"] else "plain"
                 score = run["test"]["balanced_accuracy"]
