@@ -8,6 +8,8 @@ extensions = ["myst_parser", "numpydoc", "sphinx.ext.autodoc", "sphinx.ext.docte
 html_theme = "furo"
 html_title = "ganaug"
 exclude_patterns = ["_build"]
+# Links to headings of other pages.
+myst_heading_anchors = 3
 # Short: a signature stands in the page already, and members are methods worth a page.
 numpydoc_show_class_members = False
 autodoc_typehints = "none"

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
+from ganaug import QualityGate
+from ganaug.data.column_data import iter_columns
+from ganaug.data.columns import fit_column
 from ganaug.evaluation.neighbours import N_CANDIDATES, Neighbours
 
 
@@ -73,12 +78,21 @@ def test_a_limit_loses_nothing_within(shape):
     assert (cut[full > limit] > limit).all()
 
 
-@pytest.mark.parametrize(("n_columns", "limit"), [(4, -1.0), (9, 0.0)])
-def test_rows_of_categories_are_no_near_duplicates_where_real_ones_have_exact_ones(n_columns, limit):
-    """Of 3**4 rows all are there often, of 3**9 hardly one twice, but many lie a category apart."""
+@pytest.mark.parametrize("n_columns", [4, 9])
+def test_rows_of_categories_are_no_near_duplicates_where_few_are_possible(n_columns):
+    """Of 3**4 rows all are there often; one of 3**9 has a twin by chance in one case of fifty."""
     X = np.random.default_rng(0).choice(["a", "b", "c"], (400, n_columns)).astype(object)
     neighbours = Neighbours(X)
-    assert neighbours.near_duplicate_distance(neighbours.by_class(X, np.arange(400) % 2)) == limit
+    assert neighbours.near_duplicate_distance(neighbours.by_class(X, np.arange(400) % 2)) == -1
+
+
+def test_only_twins_are_near_duplicates_where_many_rows_lie_a_category_apart():
+    rng = np.random.default_rng(0)
+    X = rng.choice(["a", "b", "c"], (20, 14))[rng.integers(20, size=400)]
+    X[np.arange(400), rng.integers(14, size=400)] = rng.choice(["a", "b", "c"], 400)
+    X = np.unique(X, axis=0).astype(object)
+    neighbours = Neighbours(X)
+    assert neighbours.near_duplicate_distance(neighbours.by_class(X, np.zeros(len(X), int))) == 0
 
 
 @pytest.mark.parametrize("apart", [1, 30])
@@ -87,6 +101,44 @@ def test_a_few_rows_without_a_duplicate_set_no_limit(apart):
     X = np.repeat(np.random.default_rng(0).normal(size=(200, 3)), 2, axis=0)[: 400 - apart]
     neighbours = Neighbours(X)
     assert neighbours.near_duplicate_distance(neighbours.by_class(X, np.zeros(len(X), int))) == -1
+
+
+def test_a_table_that_holds_each_possible_row_once_has_no_copies():
+    """Its rare class shall not be filled with four rows that happen to be no twins."""
+    X = np.array(list(itertools.product("abcd", "abcd", "abc", "abc", "abc")), dtype=object)
+    y = (X[:, 0] == "a") & (X[:, 2] == "b")
+    gate = QualityGate(Rows(X, y)).fit(X, y)
+    assert gate.duplicate_distance_ == -1
+    made = gate.sample([True] * 200, random_state=0)
+    assert gate.report_[True]["near_duplicate"] == gate.report_[True]["duplicate"] == 0
+    assert len(np.unique(made.astype(str), axis=0)) > 30  # of 36
+
+
+@pytest.mark.parametrize(
+    ("values", "n"),
+    [
+        (["a", "b", "a"], 2),
+        (["a", None, "b"], 3),
+        ([3, 7, 4], 5),
+        ([0, 1000, 2000], 3),
+        ([0.5, 1.25, 0.75], 4),
+        ([0.1234567891, 0.2, 0.3], np.inf),
+    ],
+)
+def test_how_many_values_a_column_may_have(values, n):
+    (data,) = iter_columns(pd.DataFrame({"x": values}))
+    assert fit_column(data).n_possible == pytest.approx(n)
+
+
+class Rows:
+    """Draws real rows of a class."""
+
+    def __init__(self, X, y):
+        self.X, self.y, self.classes_ = X, y, np.unique(y)
+
+    def sample(self, labels, random_state=None):
+        rng = np.random.default_rng(random_state)
+        return self.X[[rng.choice(np.flatnonzero(self.y == label)) for label in labels]]
 
 
 def test_where_all_rows_lie_equally_far_a_near_duplicate_is_half_as_far():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -104,6 +105,16 @@ class Column:
         if self.is_numeric:
             return 0 if self.missing is None else 2
         return self.n_levels
+
+    @property
+    def n_possible(self) -> float:
+        """How many values a synthetic row may have: of numbers all from the least to the greatest seen."""
+        if not self.is_numeric:
+            return self.n_levels
+        if self.decimals is None:
+            return math.inf
+        units = (self.values[-1] - self.values[0]) * 10**self.decimals / self.resolution
+        return units + 1 + (self.missing is not None)
 
     @property
     def scores(self) -> np.ndarray:

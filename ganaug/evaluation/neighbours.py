@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -110,10 +111,11 @@ class Neighbours:
     def near_duplicate_distance(self, real: list[Points]) -> float:
         """Return the distance up to which a sample counts as a near duplicate of a real one.
 
-        1 % of the real samples lie closer than it to another one of their class. Two kinds of tables
-        differ. In a table of few categories there are exact duplicates, and most rows differ from
-        another in a single category: there only exact duplicates count (0), and where these are
-        frequent, nothing does (-1). In a table of many columns all rows are about equally far from each
+        1 % of the real samples lie closer than it to another one of their class. Some tables differ. Where
+        so few rows are possible that one drawn evenly among them has a twin among the real ones in 1 % of
+        cases or more, a twin is no copy: nothing counts (-1), nor where exact duplicates are frequent. In
+        other tables of categories most rows differ from another in a single one: there only exact
+        duplicates count (0). In a table of many columns all rows are about equally far from each
         other: there the limit is at most half of their median distance.
 
         Parameters
@@ -125,6 +127,8 @@ class Neighbours:
         -------
         float
         """
+        if sum(map(len, real)) > NEAR_DUPLICATE_QUANTILE * self._n_possible_rows():
+            return MATCHES_NOTHING
         distances = torch.cat(
             [self.nearest(own, own, "rest", where=_reference_mask(len(own))) for own in real]
         )
@@ -140,6 +144,12 @@ class Neighbours:
         if n_duplicates <= len(distinct) and 0 < n_within <= most:
             return min(limit, MAX_RELATIVE_DISTANCE * float(distinct.median()))
         return MATCHES_NOTHING if n_duplicates > NEAR_DUPLICATE_QUANTILE * len(distances) else 0.0
+
+    def _n_possible_rows(self) -> float:
+        """Return how many rows the values of a table's columns can make; infinite for other samples."""
+        if not isinstance(self.codec, TableCodec):
+            return math.inf
+        return math.prod(column.n_possible for column in self.codec.columns if column.determinant is None)
 
     def nearest(
         self,

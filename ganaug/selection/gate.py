@@ -57,7 +57,7 @@ class QualityGate(SampleEstimator):
       samples counts together with the others;
     - *near_duplicate*, if it is closer to a training sample of its class than 1 % of real samples are to
       each other. Images may be shifted by a pixel. In a table, it also has to be closer than half of the
-      usual distance; in a table of few categories, where real rows have exact duplicates, none is rejected;
+      usual distance; where few rows are possible, a twin is no copy, and none is rejected;
     - *duplicate*, if it is as close to an earlier sample of the same call.
 
     Rejected samples are replaced by new proposals until every label has its sample. After `max_rounds` the
