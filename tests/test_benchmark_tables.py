@@ -16,6 +16,7 @@ from benchmarks.tables.__main__ import ONLY_RECOMMENDED, SINGLE, read
 from benchmarks.tables.gain import gain_table, gain_tables
 from benchmarks.tables.generators import generator_table
 from benchmarks.tables.imbalanced import cells, compared, imbalanced_tables, ranks, tables_summary
+from benchmarks.tables.photograph_costs import photograph_costs_table
 from benchmarks.tables.recommended import recommended_table
 from benchmarks.tables.shared import ROOT, by_arm, paired_difference, strongest_baseline
 from benchmarks.tables.smallest import smallest_table
@@ -147,6 +148,8 @@ def test_the_committed_tables_are_those_of_the_committed_results():
     results = (ROOT / "docs" / "results.md").read_text()
     assert summary_table(full) in results
     assert tables_summary(runs) in results
+    costs = json.loads((RESULTS / "photograph_costs.json").read_text())
+    assert photograph_costs_table(costs) in (ROOT / "docs" / "photographs.md").read_text()
 
 
 def test_ranks_and_differences_of_tables():

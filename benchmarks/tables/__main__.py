@@ -17,6 +17,7 @@ from benchmarks.tables.gain import gain_tables
 from benchmarks.tables.generators import generator_table
 from benchmarks.tables.imbalanced import imbalanced_tables, tables_summary
 from benchmarks.tables.main_job import main_job_table
+from benchmarks.tables.photograph_costs import photograph_costs_table
 from benchmarks.tables.plot import plot
 from benchmarks.tables.recommended import recommended_table
 from benchmarks.tables.shared import ROOT, insert
@@ -58,6 +59,8 @@ def main() -> None:
     insert(ROOT / "docs" / "results.md", "tables summary", tables_summary(runs))
     for name, table in SINGLE.items():
         insert(page, name, table(json.loads((RESULTS / f"{name.replace(' ', '_')}.json").read_text())))
+    costs = json.loads((RESULTS / "photograph_costs.json").read_text())
+    insert(ROOT / "docs" / "photographs.md", "photograph costs", photograph_costs_table(costs))
     insert(ROOT / "docs" / "results.md", "summary", summary_table(full))
     long_tailed = {name: result for name, result in full.items() if result["counts"]}
     plot(long_tailed, ROOT / "benchmarks" / "recall.png")
