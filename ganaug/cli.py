@@ -8,24 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
 from ganaug.cli_embed import embed
 from ganaug.cli_errors import OneLineErrors, on_interrupt
 from ganaug.cli_estimator import NUMBER_OR_TEXT, PATH, EstimatorCommand
 from ganaug.cli_options import (
     GO_ON,
-    announce_training,
     as_json,
     complain,
     compression,
-    deficit,
     how_to_go_on_writing,
     layout,
-    load_gan,
     mode,
     overwrite,
-    read_real,
     resume_writing,
     say,
     size,
@@ -35,9 +30,10 @@ from ganaug.cli_resample import resample
 from ganaug.io import targets
 from ganaug.io.disk import atomic_write
 from ganaug.io.folders import check_source
+from ganaug.model.signature import check_values
 
-# Modules that need torch are imported inside the commands, after the paths are checked: neither
-# `ganaug --help` nor a wrong path need wait for it.
+# What takes long to import, numpy and h5py too, is imported inside the commands, after the paths are checked:
+# neither `ganaug --help` nor a wrong path need wait for it.
 
 
 @click.group(
@@ -75,7 +71,7 @@ def demo(seeds: int, steps: Any, classifier_steps: int, output: Path, as_json: b
         return
     click.echo(f"\n{'trained on':<20}{'balanced accuracy':>18}   ganaug minus it (95 % interval)")
     for arm, values in result["accuracy"].items():
-        line = f"{arm:<20}{np.mean(values):>17.2f}%"
+        line = f"{arm:<20}{sum(values) / len(values):>17.2f}%"
         if arm in result["difference"]:
             mean, half = result["difference"][arm]["mean"], result["difference"][arm]["half_width"]
             line += f"   {mean:+.2f} ({mean - half:+.2f} to {mean + half:+.2f})"
@@ -111,6 +107,10 @@ def fit(
     would share those.
     """
     targets.check_model_target(data, output, parameters["log_dir"], resume=resume, overwrite=overwrite)
+    check_values(parameters)
+    import numpy as np
+
+    from ganaug.cli_data import announce_training, read_real
     from ganaug.data.containers import take
     from ganaug.data.holdout import holdout_mask
     from ganaug.evaluation.problems import find_problems
@@ -186,6 +186,7 @@ def generate(
     if balance is not None:
         check_source(balance)
     targets.check_hdf5_target(output, [balance], overwrite, resume)
+    from ganaug.cli_data import deficit, load_gan, read_real
     from ganaug.io.writing import write_hdf5
 
     gan = load_gan(model, device, strict=strict)
@@ -245,6 +246,7 @@ def report(
     targets.check_model(model)
     for source in filter(None, (data, test)):
         check_source(source)
+    from ganaug.cli_data import load_gan, read_real
     from ganaug.data.containers import take
     from ganaug.evaluation.quality import quality_report
     from ganaug.io.holdout_file import load_holdout_mask

@@ -7,25 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
 from ganaug.cli_errors import on_interrupt
 from ganaug.cli_estimator import PATH
 from ganaug.cli_options import (
     GO_ON,
-    EmptyGenerator,
     as_json,
     complain,
     compression,
     overwrite,
-    read_real,
     say,
 )
 from ganaug.io import targets
 from ganaug.io.disk import printable
 from ganaug.io.folders import check_source
 
-# Modules that need torch are imported inside the functions: an error in a path need not wait for it.
+# What takes long to import is imported inside the function: an error in a path need not wait for it.
 
 
 @click.command()
@@ -70,7 +67,10 @@ def embed(
     targets.check_hdf5_target(output, [data, cache], overwrite, False)
     if cache is not None and cache.resolve() == output.resolve():
         raise click.UsageError("--cache and --output must be two files.")
+    import numpy as np
+
     from ganaug.adapters.embedder import Embedder
+    from ganaug.cli_data import EmptyGenerator, read_real
     from ganaug.io.arrays import SYNTHETIC_NAME
     from ganaug.io.writing import write_hdf5
 

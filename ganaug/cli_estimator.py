@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import ast
+import inspect
 import re
-from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
 
 from ganaug.cli_errors import in_flags
+from ganaug.model.signature import PARAMETERS, GANParameters
 
 # These parameters of `ConditionalGAN` have no place on a command line.
 NOT_OPTIONS = ("callbacks", "verbose")
@@ -79,19 +78,9 @@ def _help(name: str, parameter: Parameter) -> str:
     return in_flags(text.replace("``", ""), None).replace("`X`", "DATA").replace("`", "").strip()
 
 
-@cache
 def estimator_parameters() -> dict[str, Parameter]:
-    """Return the parameters of `ConditionalGAN`, from its source: to import it is slow."""
-    origin = find_spec("ganaug.model.gan").origin  # type: ignore[union-attr]
-    tree = ast.parse(Path(str(origin)).read_text(encoding="utf-8"))
-    (estimator,) = (n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == "ConditionalGAN")
-    (init,) = (n for n in estimator.body if isinstance(n, ast.FunctionDef) and n.name == "__init__")
-    section = re.search(r"\nParameters\n-+\n(.*?)\n\n", ast.get_docstring(estimator) or "", re.DOTALL)
-    entries = re.findall(r"^(\w+) : (.*)\n((?: +.*\n?)*)", section[1] if section else "", re.MULTILINE)
+    """Return the parameters of `ConditionalGAN`."""
+    entries = re.findall(r"^    (\w+) : (.*)\n((?: {8}.*\n)*)", PARAMETERS, re.MULTILINE)
     documented = {name: (kind, " ".join(lines.split())) for name, kind, lines in entries}
-    pairs = zip(init.args.kwonlyargs, init.args.kw_defaults, strict=True)
-    return {
-        argument.arg: Parameter(ast.literal_eval(default), *documented[argument.arg])
-        for argument, default in pairs
-        if default is not None
-    }
+    signature = inspect.signature(GANParameters).parameters
+    return {name: Parameter(of.default, *documented[name]) for name, of in signature.items()}

@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
 
 from ganaug.cli_errors import on_interrupt
 from ganaug.cli_estimator import PATH, EstimatorCommand
 from ganaug.cli_options import (
-    EmptyGenerator,
-    WatchedGate,
-    announce_training,
     as_json,
     complain,
     compression,
-    gan_and_data,
     how_to_go_on_writing,
     layout,
     mode,
-    noun,
     overwrite,
     refuse_beside_model,
     resume_writing,
@@ -32,6 +26,12 @@ from ganaug.cli_options import (
 )
 from ganaug.io import targets
 from ganaug.io.folders import check_source
+from ganaug.model.signature import check_values
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ganaug.cli_data import WatchedGate
 
 
 @click.command(cls=EstimatorCommand)
@@ -88,6 +88,10 @@ def resample(
         raise click.UsageError("--resume needs the --model or the --random-state of the run to go on with.")
     check_source(data)
     targets.check_hdf5_target(output, [data], overwrite, resume)
+    check_values(parameters)
+    import numpy as np
+
+    from ganaug.cli_data import EmptyGenerator, gan_and_data
     from ganaug.data.containers import take
     from ganaug.io.writing import write_hdf5
     from ganaug.selection.gate import QualityGate
@@ -129,6 +133,8 @@ def _make_even(
 
     `shares` is the share of each class that is to be synthetic, of all or by label; None: by default.
     """
+    import numpy as np
+
     from ganaug.data.weights import default_shares, even_counts, in_turns
 
     classes, indices, counts = np.unique(y, return_inverse=True, return_counts=True)
@@ -153,6 +159,8 @@ def _say_what_was_written(
         return
     if reason is not None:
         say(reason)
+    from ganaug.cli_data import noun
+
     by_class = ", ".join(f"{label}: {n}" for label, n in to_add.items())
     repeats = f", {n_repeats} repeats of them" if n_repeats else ""
     n_added = sum(to_add.values())
@@ -160,6 +168,7 @@ def _say_what_was_written(
 
 
 def _fit_gate(gan: Any, X: Any, y: np.ndarray, *, announce: bool, strict: bool) -> WatchedGate:
+    from ganaug.cli_data import WatchedGate, announce_training
     from ganaug.selection.gate import QualityGate
 
     if announce:

@@ -397,35 +397,6 @@ def test_options_are_those_of_the_estimator():
     assert found == {name: parameter.default for name, parameter in parameters.items()}
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        ["fit", "none", "-o", "m"],
-        ["fit", "d.npz", "-o", "d.npz"],
-        ["generate", "none", "-o", "x.h5", "--per-class", "3"],
-        ["generate", "d.npz", "-o", "x.h5", "--per-class", "3"],
-        ["resample", "d.npz", "-o", "x.txt"],
-        ["resample", "d.npz", "-o", "x.h5", "--model", "none"],
-        ["report", "none", "d.npz"],
-        ["report", "none", "none"],
-        ["resample", "d.npz", "-o", "d.npz", "--overwrite"],
-        ["resample", "none", "-o", "x.h5"],
-        ["report", "m", "d.npz", "-o", "d.npz"],
-        ["export", "none.h5", "--to", "new"],
-        ["demo", "-o", "none"],
-    ],
-)
-def test_paths_are_checked_before_torch_is_imported(command, npz):
-    code = (
-        "import sys; from ganaug.cli import main\n"
-        "try: main(sys.argv[1:])\n"
-        "except SystemExit as end: print(end.code, 'torch' in sys.modules)"
-    )
-    run = [sys.executable, "-c", code, *command]
-    assert subprocess.check_output(run, cwd=npz.parent, text=True, stderr=subprocess.PIPE) == "1 False\n"
-    assert [path.name for path in npz.parent.iterdir()] == ["d.npz"]
-
-
 @pytest.mark.parametrize("option", [[], ["--overwrite"], ["--resume"]])
 @pytest.mark.parametrize("name", ["notes.txt", "state-0.pt.old", "seed/mine.png", ".hidden"])
 def test_a_folder_named_checkpoint_with_other_files_is_refused(name, option, npz, tmp_path, monkeypatch):
@@ -675,7 +646,7 @@ def test_fit_says_how_long_it_takes(npz, tmp_path, monkeypatch):
         return 200
 
     monkeypatch.setattr(ConditionalGAN, "expected_seconds", seconds)
-    monkeypatch.setattr("ganaug.cli_options.TIMED_PER_CLASS", 6)
+    monkeypatch.setattr("ganaug.cli_data.TIMED_PER_CLASS", 6)
     fit = ("fit", npz, "--overwrite", "--base-channels", 4, "-o")
     for steps, flags, words in ((100, [], True), (100, ["--json"], False), (99, [], False)):
         result = run(*fit, tmp_path / "m", "--steps", steps, *flags)

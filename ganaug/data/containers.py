@@ -10,7 +10,6 @@ import scipy.sparse
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms.v2 import functional as tvf
 
 # Interpolation carries resized floats so far beyond [0, 1].
 MAX_OVERSHOOT = 0.25
@@ -141,6 +140,8 @@ def check_image_range(image: Tensor, name: str) -> None:
 
 def images_like(images: Tensor, like: Any) -> Any:
     """Return images (n, C, H, W) or vectors (n, d) in the container, dtype and layout of those `like`."""
+    from torchvision.transforms.v2 import functional as tvf  # imports torch's compiler: seconds
+
     dtype = like.dtype if isinstance(like, Tensor) else torch.from_numpy(like).dtype
     if like.ndim == 2:
         vectors = images.detach().cpu().to(dtype)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torchvision.transforms.v2 import functional as tvf
 
 # Of all values, so many lie close to the most frequent one where there is an even ground. It is half of
 # them in scikit-learn's digits, three quarters in MNIST, and a thirtieth in CIFAR-10's photographs.
@@ -25,6 +24,8 @@ def is_photographic(images: Tensor) -> bool:
     >>> is_photographic(torch.rand(4, 3, 8, 8)), is_photographic(torch.zeros(4, 1, 8, 8))
     (True, False)
     """
+    from torchvision.transforms.v2 import functional as tvf
+
     images = images.clamp(0, 1) if images.is_floating_point() else images
     levels = tvf.to_dtype(images, torch.uint8, scale=True)
     counts = torch.bincount(levels.flatten().long(), minlength=256).float()

@@ -13,8 +13,6 @@ from functools import partial
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torchmetrics.image.fid import FrechetInceptionDistance
-from torchmetrics.image.kid import KernelInceptionDistance
 
 from ganaug.training.torch_state import fork_torch_rng
 
@@ -134,6 +132,8 @@ def frechet_distance(real: Tensor, fake: Tensor) -> float:
     Heusel et al., "GANs trained by a two time-scale update rule converge to a local Nash
     equilibrium", NeurIPS 2017.
     """
+    from torchmetrics.image.fid import FrechetInceptionDistance
+
     metric = FrechetInceptionDistance(feature=_IdentityFeatures(real.shape[1])).set_dtype(torch.double)
     metric.update(real, real=True)
     metric.update(fake, real=False)
@@ -161,6 +161,8 @@ def kernel_distance(real: Tensor, fake: Tensor, seed: int = 0) -> tuple[float, f
     ----------
     Binkowski et al., "Demystifying MMD GANs", ICLR 2018.
     """
+    from torchmetrics.image.kid import KernelInceptionDistance
+
     size = max(2, min(MAX_KID_SUBSET, len(real) // 2, len(fake) // 2))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Metric `Kernel Inception Distance` will save")

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision.transforms.v2 import functional as tvf
 
 from ganaug.data.containers import as_container, is_dataframe, take
 from ganaug.data.holdout import sample_digests
@@ -139,6 +138,8 @@ def _given_samples(
 
 def noise_like(X: Any, n: int, rng: np.random.RandomState) -> Any:
     """Return `n` samples that share only the range of `X`: random pixels, or each column shuffled."""
+    from torchvision.transforms.v2 import functional as tvf
+
     if X.ndim > 2:
         noise = rng.randint(0, 256, (n, *X.shape[1:]), dtype=np.uint8)
         if isinstance(X, Tensor):

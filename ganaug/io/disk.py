@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 # Other errors mean that the file system can't allocate space in advance, which is no harm.
 NO_SPACE_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -149,6 +147,8 @@ def locked(path: Path, timeout: float = 0) -> Iterator[None]:
     OSError
         If there can be no lock: its folder can't be written to, or its file system has none.
     """
+    from filelock import FileLock, Timeout  # imported here, as most wrong paths are found before
+
     name = path.with_name(f".{path.name}.lock")
     # All users of a folder may lock. A file that exists is no lock by itself: it would outlive its process.
     lock = FileLock(name, timeout=timeout, mode=0o666, thread_local=False, fallback_to_soft=False)

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
-from torchvision.transforms.v2 import functional as tvf
 
 from ganaug.data.containers import is_image_dtype
 from ganaug.io.disk import printable
@@ -166,6 +165,8 @@ def resize_images(X: Any, size: tuple[int, int] | None) -> Any:
 
 def _resize_tensor(images: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize (..., C, H, W); rounding may not carry floats out of the range they had."""
+    from torchvision.transforms.v2 import functional as tvf
+
     return tvf.resize(images, list(size), antialias=True).clamp(images.min(), images.max())
 
 

@@ -14,7 +14,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import IterableDataset
-from torchvision.transforms.v2 import functional as tvf
 
 from ganaug.data.containers import MAX_OVERSHOOT, is_image_dtype
 from ganaug.io.disk import check_regular, printable
@@ -90,6 +89,8 @@ class ImageItem(NamedTuple):
 
     def tensor(self) -> Tensor:
         """Return it as a float32 Tensor (C, H, W): integers scaled to [0, 1], floats as they are."""
+        from torchvision.transforms.v2 import functional as tvf
+
         if isinstance(self.source, Path | Image.Image):
             return tvf.to_dtype(tvf.pil_to_tensor(self.rgb()), torch.float32, scale=True)
         return tvf.to_dtype(self._channels_first(self.source), torch.float32, scale=True)

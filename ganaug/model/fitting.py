@@ -9,12 +9,10 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments import LightningEnvironment
 from sklearn.base import clone
 from torch import nn
 from torch.overrides import TorchFunctionMode
@@ -36,6 +34,9 @@ from ganaug.training.fingerprint import training_fingerprint
 from ganaug.training.loop import train_gan
 from ganaug.training.torch_state import fork_torch_rng
 from ganaug.training.trainer import GANTrainer
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 SEED_FILE = "seed"
 # Two of them include the penalty, which is evaluated every fourth step.
@@ -331,6 +332,10 @@ def make_fabric(device: str) -> Fabric:
     ValueError
         If this machine has no device of that name.
     """
+    # It imports torchmetrics, and so matplotlib and pandas, to see which version that is: seconds.
+    from lightning_fabric import Fabric
+    from lightning_fabric.plugins.environments import LightningEnvironment
+
     try:
         # LightningEnvironment: this process alone, also where a cluster's scheduler started several.
         return Fabric(accelerator=device, devices=1, plugins=LightningEnvironment())

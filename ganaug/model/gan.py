@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,15 +14,12 @@ from torch import Tensor
 from ganaug.data.containers import as_container, is_dataframe, take
 from ganaug.data.labels import check_labels, label_indices
 from ganaug.data.protocol import check_mode
-from ganaug.data.working_size import WorkingSize
 from ganaug.model.estimator import SampleEstimator
 from ganaug.model.fitting import draw_seed, expected_seconds, fit_gan
 from ganaug.model.generator import generate_in_batches
 from ganaug.model.parameters import check_parameters
 from ganaug.model.serialization import load_model, model_content, model_digest, write_model
-from ganaug.networks.layers import Architecture
-from ganaug.training.loop import Callback
-from ganaug.training.losses import GANLoss, Penalty
+from ganaug.model.signature import PARAMETERS, GANParameters
 from ganaug.training.torch_state import default_torch_state
 
 
@@ -33,8 +29,8 @@ def _can_vary(gan: ConditionalGAN) -> bool:
     return True
 
 
-class ConditionalGAN(SampleEstimator):
-    """A class-conditional GAN, trained on the user's own images, table or feature vectors.
+class ConditionalGAN(GANParameters, SampleEstimator):  # noqa: D101 (the next line is its docstring)
+    __doc__ = f"""A class-conditional GAN, trained on the user's own images, table or feature vectors.
 
     The default architecture is conditioned on real samples. An encoder gives each training sample a
     latent code. A new sample of a class is a training sample of it, changed by the difference of the
@@ -42,68 +38,7 @@ class ConditionalGAN(SampleEstimator):
     class borrows the variety of large ones. Related methods are the delta-encoder [1]_, DAGAN [2]_ and
     IC-GAN [3]_. A fitted model therefore keeps its training samples.
 
-    Parameters
-    ----------
-    modality : {"auto", "images", "table", "features"}, default="auto"
-        What `X` holds. "auto": a table if it is two-dimensional, or, if a Tensor, features: dense
-        vectors, such as embeddings of a backbone; see `ganaug.training.calibration.Calibration`.
-    architecture : "auto", a name in `ARCHITECTURES`, or a callable, default="auto"
-        ``callable(shape, n_classes, latent_dim, base_channels, output_activation) -> Networks``.
-        Several names joined by "+" are trained one after another on the same data, and each sample
-        comes from one of them at random. "auto": "warping" for grey images, "tinting" for colour
-        images, "warping+instance" for images with a side under 16 pixels, "tabular" for tables and
-        "features" for features. Of the others, "fully-connected" also takes tables, and both features.
-    loss : "auto", a name in `LOSSES`, or a callable, default="auto"
-        ``callable(real_logits, fake_logits) -> (for_discriminator, for_generator)``. "auto":
-        "relativistic".
-    penalty : "auto", a name in `PENALTIES`, or a callable, default="auto"
-        ``callable(discriminator, real, fake, labels) -> scalar``, evaluated every fourth step at
-        four times its weight. "auto": "r1+r2".
-    conditioning : {"shared", "per-class"}, default="shared"
-        One network for all classes, or one for each. Only a shared one can lend the variety of a
-        large class to a small one.
-    steps : "auto" or int, default="auto"
-        Updates of each network. "auto": 600, 1,500 for images with a side under 16 pixels, 400 for
-        tables, 0 for features: what near classes lend is all, and more steps gained nothing.
-    working_size : "auto", int or (int, int), default="auto"
-        Height and width, 8 to 64 pixels, at which the networks see images. Larger images stay as they are:
-        what the generator decides is enlarged and applied to them. An int is for the shorter side. "auto":
-        the images' own size, or 32 for the shorter side where a side has more than 64 pixels.
-    stored_images : {"full", "reduced"}, default="full"
-        How a model keeps training images above its working size: as they are, files as the bytes of files;
-        or "reduced" to working size, for `vary` alone, as what `sample` makes of them is blurred.
-    batch_size : int, default=64
-    latent_dim : int, default=32
-        Size of the latent code of a sample.
-    base_channels : int, default=32
-        Channels of the first convolution; a quarter of the units of a hidden layer for tables.
-    learning_rate : float, default=1e-3
-        Of encoder and generator; the discriminator's is 0.4 of it.
-    adversarial_weight : float, default=0.1
-        Of the adversarial loss, beside the reconstruction of another sample of the class.
-        Architectures that start from noise ("dcgan", "features", ...) have no other loss. They ignore
-        this weight, `sliced_wasserstein_weight`, `latent_noise` and, but for "features", `strength`.
-    sliced_wasserstein_weight : "auto" or float, default="auto"
-        Of the distance between random projections of real and of generated samples. For images these
-        are of patches, which keeps them sharp. "auto": 1, or 0 for images with a side under 16 pixels.
-    penalty_weight : float, default=0.2
-        Of the gradient penalty.
-    latent_noise : float, default=0.05
-        Standard deviation of the noise on a code difference.
-    strength : "auto" or float, default="auto"
-        Scale of the code difference in `sample` and `vary`; it is 1 in training. "auto": 1.5 for
-        grey images, 0.5 for colour images, 1 for tables, features and sides under 16 pixels.
-    callbacks : sequence of callable, optional
-        Each called as ``callback(step, metrics)`` every 25 steps of training.
-    log_dir : path, optional
-        A folder for TensorBoard (``pip install 'ganaug[tensorboard]'``): losses, and samples of
-        images, while training.
-    random_state : int, RandomState or None, default=None
-    device : str, default="auto"
-        "auto", "cpu", "cuda", "mps" or any accelerator of Lightning Fabric.
-    verbose : bool, default=False
-        Show a progress bar with time left, losses and diversity, on terminals only.
-
+{PARAMETERS}
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
@@ -133,55 +68,6 @@ class ConditionalGAN(SampleEstimator):
     >>> gan.sample([9, 9, 3], random_state=0).shape
     (3, 8, 8)
     """
-
-    def __init__(
-        self,
-        *,
-        modality: Literal["auto", "images", "table", "features"] = "auto",
-        architecture: str | Architecture = "auto",
-        loss: str | GANLoss = "auto",
-        penalty: str | Penalty = "auto",
-        conditioning: Literal["shared", "per-class"] = "shared",
-        steps: int | Literal["auto"] = "auto",
-        working_size: WorkingSize = "auto",
-        stored_images: Literal["full", "reduced"] = "full",
-        batch_size: int = 64,
-        latent_dim: int = 32,
-        base_channels: int = 32,
-        learning_rate: float = 1e-3,
-        adversarial_weight: float = 0.1,
-        sliced_wasserstein_weight: float | Literal["auto"] = "auto",
-        penalty_weight: float = 0.2,
-        latent_noise: float = 0.05,
-        strength: float | Literal["auto"] = "auto",
-        callbacks: Sequence[Callback] | None = None,
-        log_dir: str | Path | None = None,
-        random_state: int | np.random.RandomState | None = None,
-        device: str = "auto",
-        verbose: bool = False,
-    ) -> None:
-        self.modality = modality
-        self.architecture = architecture
-        self.loss = loss
-        self.penalty = penalty
-        self.conditioning = conditioning
-        self.steps = steps
-        self.working_size = working_size
-        self.stored_images = stored_images
-        self.batch_size = batch_size
-        self.latent_dim = latent_dim
-        self.base_channels = base_channels
-        self.learning_rate = learning_rate
-        self.adversarial_weight = adversarial_weight
-        self.sliced_wasserstein_weight = sliced_wasserstein_weight
-        self.penalty_weight = penalty_weight
-        self.latent_noise = latent_noise
-        self.strength = strength
-        self.callbacks = callbacks
-        self.log_dir = log_dir
-        self.random_state = random_state
-        self.device = device
-        self.verbose = verbose
 
     @default_torch_state()
     def fit(self, X: Any, y: Any = None, *, checkpoint: str | Path | None = None) -> ConditionalGAN:

@@ -8,14 +8,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ganaug.data.containers import is_dataframe
 from ganaug.data.features import FeatureCodec
 from ganaug.data.images import ImageCodec
 from ganaug.data.protocol import modality_of
 from ganaug.data.tables import TableCodec
 from ganaug.data.working_size import WorkingSize, check_working_size
+from ganaug.model.signature import check_values, is_auto
 from ganaug.networks import ARCHITECTURES, FEATURE_ARCHITECTURES, TABLE_ARCHITECTURES
 from ganaug.networks.layers import Architecture
 from ganaug.training.losses import LOSSES, PENALTIES
@@ -54,25 +53,6 @@ REGISTRIES: dict[str, Mapping[str, Any]] = {
     "loss": LOSSES,
     "penalty": PENALTIES,
 }
-CHOICES = {
-    "modality": ("auto", *CODECS),
-    "conditioning": ("shared", "per-class"),
-    "stored_images": ("full", "reduced"),
-}
-INTEGER_MINIMA = {"steps": 1, "batch_size": 2, "latent_dim": 1, "base_channels": 1}
-NON_NEGATIVE_NUMBERS = (
-    "learning_rate",
-    "adversarial_weight",
-    "sliced_wasserstein_weight",
-    "penalty_weight",
-    "latent_noise",
-    "strength",
-)
-
-
-def is_auto(value: Any) -> bool:
-    """Return whether a parameter is left to its default for the data."""
-    return isinstance(value, str) and value == "auto"
 
 
 def defaults_for(codec: AnyCodec) -> dict[str, Any]:
@@ -107,29 +87,15 @@ def fit_codec(modality: str, X: Any, working_size: WorkingSize = "auto") -> AnyC
 
 def check_parameters(parameters: Mapping[str, Any]) -> None:
     """Raise ValueError if one is not as `ConditionalGAN` describes it."""
+    check_values(parameters)
     for name, value in parameters.items():
         if name in DEFAULTS and is_auto(value):
             continue
-        auto = "'auto' or " if name in DEFAULTS else ""
         if name == "architecture":
             lookup_architectures(value)
         elif name in REGISTRIES:
             lookup(name, value)
-        elif name in INTEGER_MINIMA:
-            integer = isinstance(value, int | np.integer) and not isinstance(value, bool)
-            # Of features alone there is something to sample before the first step.
-            features = name == "steps" and parameters["modality"] == "features"
-            minimum = 0 if features else INTEGER_MINIMA[name]
-            if not integer or value < minimum:
-                raise ValueError(f"`{name}` must be {auto}an int of at least {minimum}, got {value!r}.")
-        elif name in NON_NEGATIVE_NUMBERS:
-            number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-            if not number or not 0 <= value < np.inf:
-                raise ValueError(f"`{name}` must be {auto}a number from 0 up, got {value!r}.")
     check_working_size(parameters["working_size"])
-    for name, allowed in CHOICES.items():
-        if parameters[name] not in allowed:
-            raise ValueError(f"`{name}` must be one of {list(allowed)}, got {parameters[name]!r}.")
     _check_outputs(parameters["callbacks"], parameters["log_dir"])
 
 

@@ -10,9 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning_fabric.loggers import TensorBoardLogger
 from torch import Tensor
-from torchvision.utils import make_grid
 
 from ganaug.data.containers import take
 from ganaug.data.images import ImageCodec
@@ -49,6 +47,8 @@ def tensorboard_callback(
     settings : dict
         Of `TrainedGenerator`.
     """
+    from lightning_fabric.loggers import TensorBoardLogger
+
     logger = TensorBoardLogger(folder, name=re.sub(r"[^\w ,.-]", "_", name))
     images = isinstance(trainer.codec, ImageCodec)
     sample_grid = _make_sample_grid(trainer, labels, settings) if images else None
@@ -69,6 +69,8 @@ def _make_sample_grid(
     trainer: GANTrainer, labels: np.ndarray, settings: dict[str, Any]
 ) -> Callable[[], Tensor]:
     """Return a function that draws samples with the current weights, from the same random numbers."""
+    from torchvision.utils import make_grid
+
     all_labels = torch.from_numpy(labels)
     sources = torch.cat([(all_labels == c).nonzero().flatten()[:MAX_SOURCES] for c in all_labels.unique()])
     X, source_labels = take(trainer.X, sources), all_labels[sources].numpy()

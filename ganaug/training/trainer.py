@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -17,6 +16,9 @@ from ganaug.networks.layers import Networks
 from ganaug.training.calibration import calibrate
 from ganaug.training.losses import NON_LAZY_PENALTIES, GANLoss, Penalty, sliced_wasserstein
 from ganaug.training.pairs import ClassIndex, perturb_deltas
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 # Of the running mean of the weights, with which the trained generator works.
 EMA_DECAY = 0.995
