@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ganaug.data.images import ImageCodec
+from ganaug.data.patches import N_FILTERS, N_LOCATIONS, PATCH_SIZES, filter_responses
 from ganaug.training.losses import sliced_wasserstein
 
 SHAPES = [(8, 8), (9, 11), (16, 8, 1), (32, 32, 3), (10, 64, 4)]
@@ -148,3 +149,23 @@ def test_projections_tell_blurred_images_from_sharp_ones():
         return [float(sliced_wasserstein(*(half.flatten(1) for half in part.chunk(2, 1)))) for part in parts]
 
     assert all(blur > 5 * same for blur, same in zip(apart(blurred), apart(other), strict=True))
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 9, 12)])
+def test_projections_are_those_of_convolutions(shape):
+    """Values and gradients."""
+    images = [(torch.rand(5, *shape) * 2 - 1).requires_grad_(True)]
+    images.append(images[0].detach().clone().requires_grad_(True))
+    found = filter_responses(images[0], torch.Generator().manual_seed(3))
+    rng, expected = torch.Generator().manual_seed(3), []
+    for side in PATCH_SIZES:
+        filters = torch.randn(N_FILTERS, shape[0], side, side, generator=rng)
+        if side == shape[0] == 1:
+            filters = torch.ones(1, 1, 1, 1)
+        filters = filters / filters.flatten(1).norm(dim=1)[:, None, None, None]
+        maps = torch.nn.functional.conv2d(images[1], filters).flatten(2).transpose(0, 1)
+        expected.append(maps[:, :, torch.randint(maps.shape[2], (N_LOCATIONS,), generator=rng)])
+    for responses in (found, expected):
+        sum(part.sin().sum() for part in responses).backward()
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(images[0].grad, images[1].grad, rtol=1e-5, atol=1e-5)

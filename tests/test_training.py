@@ -494,3 +494,17 @@ def test_the_diversity_of_a_class_is_kept_until_enough_was_seen():
     monitor.update({}, real, fake, torch.tensor([0, 0]))
     monitor.compute()
     assert monitor.pair_distance_sums[2].tolist() == [1.0, 0.0]
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("encoder", [False, True])
+def test_real_samples_need_no_gradient_in_the_step_of_the_generator(encoder, loss):
+    found = []
+    for judges_apart in (False, True):
+        torch.manual_seed(0)
+        parts = (Shift(), Discriminator(), nn.Linear(1, 1)) if encoder else (Affine(), Discriminator())
+        networks, history = train(
+            steps=10, loss=LOSSES[loss], networks=Networks(*parts, judges_apart=judges_apart)
+        )
+        found.append((weights(networks), torch.tensor([history[-1]["generator"]])))
+    torch.testing.assert_close(*found, rtol=1e-5, atol=1e-6)

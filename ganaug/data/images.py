@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ganaug.data.containers import is_dataframe
+from ganaug.data.patches import filter_responses
 from ganaug.data.working_size import (
     MAX_SIDE,
     MAX_WORKING_SIDE,
@@ -23,8 +24,6 @@ from ganaug.data.working_size import (
     working_sides,
 )
 
-# Of `ImageCodec.random_projections`: a side of 1 is for colours, 3 and 5 are for edges and textures.
-PATCH_SIZES, N_FILTERS, N_LOCATIONS = (1, 3, 5), 14, 64
 # Floats that leave [0, 1] by no more were rounded or resized, and not scaled otherwise.
 HAIR = 0.01
 SUPPORTED_DTYPES = ("uint8", "float16", "float32", "float64")
@@ -278,27 +277,8 @@ class ImageCodec:
         return images
 
     def random_projections(self, images: Tensor, rng: torch.Generator) -> list[Tensor]:
-        """Return the responses of random filters at random locations, the same in all images; differentiable.
-
-        The filters are of 1, 3 and 5 pixels a side. Most differences between real and generated images
-        are on this scale: in how sharp edges and how flat surfaces are (Elnekave & Weiss, "Generating
-        natural images with direct patch distribution matching", ECCV 2022).
-
-        Returns
-        -------
-        list of Tensor of shape (n_filters, n, n_locations)
-        """
-        channels = self.shape[0]
-        responses = []
-        for side in PATCH_SIZES:
-            filters = torch.randn(N_FILTERS, channels, side, side, generator=rng)
-            if side == 1 and channels == 1:
-                filters = torch.ones(1, 1, 1, 1)  # a number has but one direction
-            filters = filters / filters.flatten(1).norm(dim=1)[:, None, None, None]
-            response = F.conv2d(images, filters.to(images.device)).flatten(2).transpose(0, 1)
-            locations = torch.randint(response.shape[2], (N_LOCATIONS,), generator=rng)
-            responses.append(response[:, :, locations.to(images.device)])
-        return responses
+        """Return the responses of random filters; see `ganaug.data.patches.filter_responses`."""
+        return filter_responses(images, rng)
 
     def to_config(self) -> dict[str, Any]:
         """Return the fitted state in JSON's types; ``ImageCodec(**config)`` restores it."""

@@ -19,4 +19,5 @@ def dcgan(
     return Networks(
         generator=NoiseGenerator(shape, n_classes, latent_dim, base_channels, output_activation),
         discriminator=ConvDiscriminator(shape, n_classes, base_channels),
+        judges_apart=True,
     )

@@ -54,4 +54,5 @@ def features(
         generator=RefiningGenerator(shape, n_classes, base_channels, output_activation),
         discriminator=RowDiscriminator(shape, n_classes, base_channels),
         calibrated=True,
+        judges_apart=True,
     )

@@ -51,4 +51,5 @@ def instance(
         generator=LatentGenerator(shape, n_classes, latent_dim, base_channels, output_activation),
         discriminator=ConvDiscriminator(shape, n_classes, base_channels),
         encoder=ConvEncoder(shape, latent_dim, base_channels),
+        judges_apart=True,
     )

@@ -37,6 +37,9 @@ class Networks:
     calibrated : bool
         Without an encoder: whether the noise is not of ``(n, latent_dim)``, but a draw ``(n, *shape)`` of
         `ganaug.training.calibration.Calibration`.
+    judges_apart : bool
+        Whether the logit of a sample is the same whatever others are in its batch, and a forward pass
+        changes nothing in the discriminator: so without batch norm and spectral norm. Spares time.
     """
 
     generator: nn.Module
@@ -45,6 +48,7 @@ class Networks:
     coarseness: int = 1
     any_size: bool = False
     calibrated: bool = False
+    judges_apart: bool = False
 
     @property
     def keeps_samples(self) -> bool:

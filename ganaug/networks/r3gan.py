@@ -156,4 +156,5 @@ def r3gan(
     return Networks(
         generator=ResidualGenerator(shape, n_classes, latent_dim, base_channels, output_activation),
         discriminator=ResidualDiscriminator(shape, n_classes, base_channels),
+        judges_apart=True,
     )

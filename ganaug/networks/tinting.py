@@ -99,4 +99,5 @@ def tinting(
         encoder=ConvEncoder(shape, latent_dim, base_channels),
         coarseness=GRID_STRIDE,
         any_size=True,
+        judges_apart=True,
     )

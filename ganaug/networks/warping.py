@@ -123,4 +123,5 @@ def warping(
         discriminator=ConvDiscriminator(shape, n_classes, max(1, base_channels // 2)),
         encoder=ConvEncoder(shape, latent_dim, base_channels),
         any_size=True,
+        judges_apart=True,
     )

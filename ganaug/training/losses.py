@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -89,7 +90,17 @@ def sliced_wasserstein(real: Tensor, fake: Tensor) -> Tensor:
     .. [1] Rabin et al., "Wasserstein barycenter and its application to texture mixing", SSVM 2011.
     .. [2] Heitz et al., "A sliced Wasserstein loss for neural texture synthesis", CVPR 2021.
     """
-    return (real.sort(dim=1).values - fake.sort(dim=1).values).abs().mean()
+    return (_sorted(real) - _sorted(fake)).abs().mean()
+
+
+def _sorted(rows: Tensor) -> Tensor:
+    """Return rows (m, n), each sorted; differentiable."""
+    if rows.device.type != "cpu" or rows.dtype != torch.float32:
+        return rows.sort(dim=1).values
+    # NumPy sorts several times as fast as torch.
+    if not rows.requires_grad:
+        return torch.from_numpy(np.sort(rows.numpy(), axis=1))
+    return rows.gather(1, torch.from_numpy(np.argsort(rows.detach().numpy(), axis=1)))
 
 
 def r1_r2(discriminator: nn.Module, real: Tensor, fake: Tensor, labels: Tensor) -> Tensor:

@@ -222,7 +222,7 @@ class GANTrainer:
         )
 
         self.discriminator.requires_grad_(False)
-        generator_loss = self.loss(*self._logits(shown_real, shown_fake, classes))[1]
+        generator_loss = self.loss(*self._logits_for_generator(shown_real, shown_fake, classes))[1]
         if reconstruction is not None and codes is not None:
             error = self.codec.reconstruction_loss(self._downsample(reconstruction), self._downsample(target))
             regularization = CODE_PENALTY_WEIGHT * codes.square().mean()
@@ -272,17 +272,24 @@ class GANTrainer:
         real_logits, fake_logits = self.discriminator(torch.cat([real, fake]), _twice(classes)).chunk(2)
         return real_logits, fake_logits
 
+    def _logits_for_generator(self, real: Tensor, fake: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the same logits, with a gradient for generated samples alone where that changes nothing."""
+        if not self.networks.judges_apart:
+            return self._logits(real, fake, classes)
+        with torch.no_grad():
+            real_logits = self.discriminator(real, classes)
+        return real_logits, self.discriminator(fake, classes)
+
     def _downsample(self, samples: Tensor) -> Tensor:
         coarseness = self.networks.coarseness
         return F.avg_pool2d(samples, coarseness) if coarseness > 1 else samples
 
     def _sliced_wasserstein_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         projections = self.codec.random_projections(torch.cat([real, fake]), self.rng)
+        # Real samples need no gradient.
         halves = [projection.chunk(2, dim=1) for projection in projections]
-        return sum(
-            (sliced_wasserstein(of_real.flatten(1), of_fake.flatten(1)) for of_real, of_fake in halves),
-            torch.zeros((), device=self.device),
-        )
+        distances = [sliced_wasserstein(r.detach().flatten(1), f.flatten(1)) for r, f in halves]
+        return sum(distances, torch.zeros((), device=self.device))
 
     def _optimize(self, optimizer: Any, loss: Tensor) -> None:
         optimizer.zero_grad()
