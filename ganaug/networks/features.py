@@ -54,5 +54,4 @@ def features(
         generator=RefiningGenerator(shape, n_classes, base_channels, output_activation),
         discriminator=RowDiscriminator(shape, n_classes, base_channels),
         calibrated=True,
-        judges_apart=True,
     )

@@ -75,5 +75,4 @@ def fully_connected(
     return Networks(
         generator=LinearGenerator(shape, n_classes, latent_dim, base_channels, output_activation),
         discriminator=LinearDiscriminator(shape, n_classes, base_channels),
-        judges_apart=True,
     )

@@ -39,7 +39,8 @@ class Networks:
         `ganaug.training.calibration.Calibration`.
     judges_apart : bool
         Whether the logit of a sample is the same whatever others are in its batch, and a forward pass
-        changes nothing in the discriminator: so without batch norm and spectral norm. Spares time.
+        changes nothing in the discriminator: so without batch norm and spectral norm. Convolutions
+        are then spared the gradient of real images; networks of few dense layers are no faster for it.
     """
 
     generator: nn.Module

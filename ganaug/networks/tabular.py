@@ -85,5 +85,4 @@ def tabular(
         generator=ResidualRowGenerator(shape, n_classes, latent_dim, base_channels, output_activation),
         discriminator=RowDiscriminator(shape, n_classes, base_channels),
         encoder=nn.Sequential(nn.Flatten(), *mlp(math.prod(shape), base_channels, latent_dim)),
-        judges_apart=True,
     )
