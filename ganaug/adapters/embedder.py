@@ -303,6 +303,8 @@ class EmbeddingRun:
                     f" is {tuple(image.shape)}: {advice} or crops all to one size."
                 )
         images = torch.stack([image.as_subclass(Tensor) for _, image in named])
+        # On a CPU convolutions of few channels each are nearly twice as fast with channels last.
+        images = images.contiguous(memory_format=torch.channels_last)
         with torch.no_grad():
             try:
                 output = self.backbone(images.to(self.device, self.dtype))
