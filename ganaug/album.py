@@ -128,6 +128,11 @@ class GANReplace(Hooks, ImageOnlyTransform):
         self._unsupported_targets = set(UNSUPPORTED_TARGETS)
         self.path, self.label_key = str(path), label_key
         self._pool = ImagePool.from_file(Path(path))
+        if len(self._pool.shape) == 1:
+            raise ValueError(
+                f"`path` must be a file of images, got {path} of feature vectors of shape {self._pool.shape}:"
+                " GANAugment takes those."
+            )
         self.digest = self._pool.digest
         if digest not in (None, self.digest):
             raise ValueError(

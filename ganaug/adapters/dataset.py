@@ -16,7 +16,7 @@ from ganaug.adapters.pool import pool_size, sample_template
 from ganaug.adapters.source import SourceDataset, variations_of
 from ganaug.data.containers import channels_first
 from ganaug.data.labels import expand_counts, label_indices
-from ganaug.data.protocol import ConditionalGenerator, check_generator, check_mode
+from ganaug.data.protocol import ConditionalGenerator, check_generator, check_makes_images, check_mode
 from ganaug.data.weights import automatic_shares, balanced_weights, even_counts, in_turns
 from ganaug.selection.recommendation import Recommendation
 from ganaug.training.torch_state import fork_torch_rng
@@ -114,6 +114,7 @@ class AugmentedDataset(Dataset):
         classes: Sequence[Any] | None = None,
     ) -> None:
         check_generator(gan)
+        check_makes_images(gan)
         check_mode(mode, strength, gan)
         self.dataset = dataset
         # Transforms may draw random numbers: put torch's state back as the user had it.

@@ -70,6 +70,16 @@ def check_generator(gan: Any) -> None:
         )
 
 
+def check_makes_images(gan: Any) -> None:
+    """Raise ValueError if `gan` is known to make feature vectors, or rows of a table."""
+    made = modality_of(np.empty((1, 1, 1)), gan)  # for a generator that doesn't say: images
+    if made != "images":
+        name = "feature vectors" if made == "features" else "rows of a table"
+        raise ValueError(
+            f"`gan` must make images, got one that makes {name}: pass it to GANOverSampler, which takes them."
+        )
+
+
 def training_counts(gan: Any) -> np.ndarray | None:
     """Return how many samples of each class a generator was trained on, or None if it doesn't say.
 
