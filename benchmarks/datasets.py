@@ -130,11 +130,11 @@ def load(name: str, path: Path | None) -> SplitSource:
             X, y, X_test, y_test = (data[k] for k in ("X_train", "y_train", "X_test", "y_test"))
         return SplitSource(name, X, y, COUNTS[name], (X_test, y_test))
     if name in ("cifar10", "cifar10-lt"):
-        X, y = _from_zip(path, "train/")
-        return SplitSource(name, X, y, COUNTS[name], _from_zip(path, "test/"))
+        X, y = from_zip(path, "train/")
+        return SplitSource(name, X, y, COUNTS[name], from_zip(path, "test/"))
     if name == "grey-pairs":
-        X, y = _from_zip(path, "train/", GREY_SIDE)
-        return PairSource(name, X, y, GREY_COUNTS, _from_zip(path, "test/", GREY_SIDE))
+        X, y = from_zip(path, "train/", GREY_SIDE)
+        return PairSource(name, X, y, GREY_COUNTS, from_zip(path, "test/", GREY_SIDE))
     X, labels = as_arrays(path)
     return SplitSource(name, np.asarray(X), np.unique(labels, return_inverse=True)[1])
 
@@ -145,7 +145,7 @@ def _at_most(indices: np.ndarray, y: np.ndarray, n: int, seed: int) -> np.ndarra
     return np.concatenate([shuffled[y[shuffled] == c][:n] for c in np.unique(y)])
 
 
-def _from_zip(path: Path, part: str, grey_side: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+def from_zip(path: Path, part: str, grey_side: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Return the images of the class folders under `part` of a zip file; in grey and reduced, if asked."""
     images, folders = [], []
     with zipfile.ZipFile(path) as archive:

@@ -18,6 +18,7 @@ import json
 import os
 import platform
 import time
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -124,7 +125,7 @@ def run_arm(
 
 
 def store(path: Path, header: dict[str, Any], new: list[dict]) -> list[dict]:
-    """Add runs to the results at `path`, under a lock, and return all that are there.
+    """Add runs to the results at `path`, as `add_runs` does.
 
     Raises
     ------
@@ -136,6 +137,17 @@ def store(path: Path, header: dict[str, Any], new: list[dict]) -> list[dict]:
             raise ValueError(
                 f"Arm {run['arm']!r} had {run['updates']} updates instead of {header['settings']['updates']}."
             )
+    return add_runs(path, header, new, ("seed", "arm", "augment"))
+
+
+def add_runs(path: Path, header: dict[str, Any], new: list[dict], order: Sequence[str]) -> list[dict]:
+    """Add runs to the results at `path`, under a lock, and return all that are there, sorted by `order`.
+
+    Raises
+    ------
+    ValueError
+        If the file holds runs under other settings.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -144,7 +156,7 @@ def store(path: Path, header: dict[str, Any], new: list[dict]) -> list[dict]:
             if old[key] != header[key]:
                 raise ValueError(f"{path} was made with other {key}: {old[key]} instead of {header[key]}.")
         if new:
-            old["runs"] = sorted(old["runs"] + new, key=lambda r: (r["seed"], r["arm"], r["augment"]))
+            old["runs"] = sorted(old["runs"] + new, key=lambda run: [run[key] for key in order])
             partial = path.with_suffix(".partial")
             partial.write_text(json.dumps(old, indent=0) + "\n")
             partial.replace(path)
@@ -153,11 +165,18 @@ def store(path: Path, header: dict[str, Any], new: list[dict]) -> list[dict]:
 
 def header(source: SplitSource, settings: Settings, device: str) -> dict[str, Any]:
     """Return what a file of results says about the data, the settings and the machine."""
-    packages = ("ganaug", "torch", "torchvision", "scikit-learn", "imbalanced-learn", "numpy")
     return {
         "data": source.name,
         "settings": dataclasses.asdict(settings),
         "counts": None if source.counts is None else list(source.counts),
+        **environment(device),
+    }
+
+
+def environment(device: str) -> dict[str, Any]:
+    """Return what a file of results says about the machine and the packages."""
+    packages = ("ganaug", "torch", "torchvision", "scikit-learn", "imbalanced-learn", "numpy")
+    return {
         "machine": {
             "processor": platform.processor() or platform.machine(),
             "cores": os.cpu_count(),

@@ -18,6 +18,7 @@ from benchmarks.tables.generators import generator_table
 from benchmarks.tables.imbalanced import imbalanced_tables, tables_summary
 from benchmarks.tables.main_job import main_job_table
 from benchmarks.tables.photograph_costs import photograph_costs_table
+from benchmarks.tables.photographs import photographs_table
 from benchmarks.tables.plot import plot
 from benchmarks.tables.recommended import recommended_table
 from benchmarks.tables.shared import ROOT, insert
@@ -51,6 +52,7 @@ def main() -> None:
         "gain": gain_tables(gains),
         "smallest": {name: smallest_table(result) for name, result in full.items() if result["counts"]},
         "generators": {name: generator_table(result) for name, result in generators.items()},
+        "photographs": {name: photographs_table(result) for name, result in read("photographs").items()},
     }
     for name, tables in by_data_set.items():
         insert(page, name, "\n\n".join(f"### {data}\n\n{table}" for data, table in tables.items()))

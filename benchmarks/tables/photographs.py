@@ -1,0 +1,119 @@
+"""The arms of the benchmark of photographs, best first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from benchmarks.photograph_arms import CALIBRATIONS, OURS
+from benchmarks.tables.shared import Difference, difference_text, t_interval, to_markdown
+
+Split = tuple[int, str]  # a seed, and the order of the classes
+Runs = dict[str, dict[Split, dict]]  # the runs of each arm
+
+BASELINE, BEST_CALIBRATION = "class weights", "best calibration"
+COMPARED = ("GANOverSampler", "GANOverSampler 3x")
+# The smallest and the largest class of a group, by training images.
+GROUPS = {"up to 14": (2, 14), "15 to 99": (15, 99), "100 up": (100, 10**9)}
+DATA = {
+    "trashnet": "TrashNet's photographs, scaled to 256 x 192 pixels, in JPEG of quality 90, which is lossy",
+    "cifar10": "CIFAR-10's images of 32 pixels, from a copy in JPEG, which is lossy",
+    "cifar10-500": "CIFAR-10's images of 32 pixels, from a copy in JPEG, which is lossy",
+}
+
+
+def photographs_table(result: dict[str, Any]) -> str:
+    """Return the arms of a data set as a Markdown table, best first, and what it was made of."""
+    arms: Runs = {}
+    for run in result["runs"]:
+        arms.setdefault(run["arm"], {})[run["seed"], run["order"]] = run
+    calibrations = [arms[name] for name in CALIBRATIONS if name in arms]
+    if calibrations:
+        arms[BEST_CALIBRATION] = best_of(calibrations)
+    everywhere = {split for runs in arms.values() for split in runs}
+    order = sorted(arms, key=lambda arm: (len(arms[arm]) < len(everywhere), -_mean(arms[arm], accuracy)))
+    rows = [_row(arm, arms, everywhere) for arm in order]
+    return f"{_about(result, everywhere)}\n\n{to_markdown(rows)}"
+
+
+def best_of(arms: list[dict[Split, dict]]) -> dict[Split, dict]:
+    """Return in each split the run of the arm that is best on validation images."""
+    splits = set.intersection(*map(set, arms))
+    return {
+        split: max((runs[split] for runs in arms), key=lambda run: run["validation"]["balanced_accuracy"])
+        for split in splits
+    }
+
+
+def accuracy(run: dict) -> float:
+    """Return the balanced accuracy of a run on test images."""
+    return run["test"]["balanced_accuracy"]
+
+
+def recall_of(group: tuple[int, int]) -> Callable[[dict], float]:
+    """Return what takes the mean recall of the classes of a size from a run; NaN where there is none."""
+
+    def recall(run: dict) -> float:
+        own = [
+            r for r, n in zip(run["test"]["recall"], run["counts"], strict=True) if group[0] <= n <= group[1]
+        ]
+        return float(np.mean(own)) if own else np.nan
+
+    return recall
+
+
+def difference(runs: dict[Split, dict], others: dict[Split, dict], score: Callable) -> Difference:
+    """Return the paired difference of a score over seeds; that of a seed is the mean over its orders."""
+    by_seed: dict[int, list[float]] = {}
+    for split in sorted(runs.keys() & others.keys()):
+        value = score(runs[split]) - score(others[split])
+        if not np.isnan(value):
+            by_seed.setdefault(split[0], []).append(value)
+    return t_interval(np.array([np.mean(values) for values in by_seed.values()]))
+
+
+def _mean(runs: dict[Split, dict], score: Callable[[dict], float]) -> float:
+    return float(np.mean([score(run) for run in runs.values()]))
+
+
+def _row(arm: str, arms: Runs, everywhere: set[Split]) -> dict[str, str]:
+    runs = arms[arm]
+    part = "" if runs.keys() == everywhere else f" ({len(runs)} of {len(everywhere)} splits)"
+    row = {
+        "arm": (f"**{arm}**" if arm in OURS else arm) + part,
+        "balanced accuracy": f"{_mean(runs, accuracy):.2f}",
+        "log-loss": f"{_mean(runs, lambda run: run['test']['log_loss']):.3f}",
+    }
+    for other in COMPARED:
+        compared = other in arms and other != arm
+        row[f"{other} minus it (95 % interval)"] = (
+            difference_text(difference(arms[other], runs, accuracy)) if compared else ""
+        )
+    counts = [n for run in runs.values() for n in run["counts"]]
+    for title, group in GROUPS.items():
+        if any(group[0] <= n <= group[1] for n in counts):
+            gain = difference(runs, arms[BASELINE], recall_of(group))[0]
+            row[f"recall over {BASELINE}: classes of {title}"] = f"{gain:+.2f}" if arm != BASELINE else ""
+    return row
+
+
+def _about(result: dict[str, Any], splits: set[Split]) -> str:
+    settings, seeds = result["settings"], {seed for seed, _ in splits}
+    sizes = settings["sizes"]
+    tail = f"{sizes[0]} of each class" if sizes[0] == sizes[-1] else ", ".join(map(str, sizes))
+    orders = (
+        " in two orders of the classes, largest first and reversed" if len(settings["orders"]) > 1 else ""
+    )
+    held_out = "A third of each class tests, what is left validates."
+    if settings["pool"]:
+        held_out = (
+            f"The first {settings['test']} test images of each class test. Training images, and"
+            f" {settings['validation']} of each class that validate, are drawn from the first"
+            f" {settings['pool']} of each class."
+        )
+    space = ""
+    if settings["n_components"]:
+        space = f" The classifier sees {settings['n_components']} principal components."
+    return f"{DATA[result['data']]}. Training images: {tail}{orders}; {len(seeds)} seeds. {held_out}{space}"
