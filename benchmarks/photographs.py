@@ -30,6 +30,7 @@ from benchmarks.datasets import from_zip
 from benchmarks.gain import RESULTS, add_runs, environment, metrics
 from benchmarks.photograph_arms import ARMS, ON_REQUEST, Context, Rows
 from ganaug import Embedder
+from ganaug.adapters.backbones import DEFAULT_BACKBONE
 
 # Inverse strengths of regularization, of which validation images choose for each arm.
 CS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
@@ -192,7 +193,7 @@ def main(arguments: list[str] | None = None) -> None:
         torch.set_num_threads(options.threads)
     settings = DATA[options.data]
     path, order_of_runs = RESULTS / f"photographs-{options.data}.json", ("seed", "order", "arm")
-    chosen = {**dataclasses.asdict(settings), "C": CS, "backbone": Embedder().backbone}
+    chosen = {**dataclasses.asdict(settings), "C": CS, "backbone": DEFAULT_BACKBONE}
     head = {
         "data": options.data,
         "settings": json.loads(json.dumps(chosen)),  # lists, as they come back

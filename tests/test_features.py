@@ -12,8 +12,10 @@ import pytest
 import torch
 from imblearn.pipeline import make_pipeline
 from sklearn.linear_model import LogisticRegression
+from torch.utils.data import TensorDataset
 
 from ganaug import (
+    AugmentedDataset,
     ConditionalGAN,
     GANAugment,
     GANOverSampler,
@@ -23,6 +25,7 @@ from ganaug import (
     recommend_counts,
     write_hdf5,
 )
+from ganaug.album import GANReplace
 from ganaug.data.features import FeatureCodec
 from ganaug.evaluation.classifiers import LinearFeatureClassifier
 from ganaug.training.calibration import Calibration
@@ -323,6 +326,20 @@ def test_files_of_vectors(fitted, tmp_path):
     augment = GANAugment(path, p=1.0)
     new, _ = augment(torch.from_numpy(X[y == "e"]), ["e"] * 3)
     assert (new != torch.from_numpy(X[y == "e"])).any()
+
+
+def test_what_is_for_images_only_refuses_vectors(fitted, tmp_path):
+    gan, X, y = fitted
+    dataset = TensorDataset(torch.from_numpy(X), torch.from_numpy(np.unique(y, return_inverse=True)[1]))
+    for generator in (gan, QualityGate(features()).fit(X, y)):
+        with pytest.raises(ValueError, match=r"`gan` must make images, got one that makes feature vectors"):
+            AugmentedDataset(dataset, generator)
+    path = write_hdf5(gan, tmp_path / "features.h5", 2, random_state=0)
+    with pytest.raises(
+        ValueError, match=r"`path` must be a file of images, got .* of shape \(12,\)"
+    ) as caught:
+        GANReplace(path)
+    assert "\n" not in str(caught.value)
 
 
 def test_nothing_warns_where_nothing_is_wrong():
