@@ -99,9 +99,9 @@ class GANReplace(Hooks, ImageOnlyTransform):
     ------
     FileNotFoundError
     ValueError
-        If the file is damaged, compressed, or not that of `digest`. When called: if the label is missing
-        or unknown, if the image is of another shape than the synthetic ones, or not of uint8 or floats in
-        [0, 1], or if another target comes with it, such as a mask or a second image.
+        If the file is damaged, compressed, not of images, or not that of `digest`. When called: if the label
+        is missing or unknown, if the image is of another shape than the synthetic ones, or not of uint8 or
+        floats in [0, 1], or if another target comes with it, such as a mask or a second image.
     """
 
     random_generator: np.random.Generator

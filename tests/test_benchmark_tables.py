@@ -8,7 +8,7 @@ import shlex
 
 import pytest
 
-from benchmarks import gain
+from benchmarks import gain, photograph_arms, photographs
 from benchmarks.arms import ARMS
 from benchmarks.classifier import Settings
 from benchmarks.gain import RESULTS
@@ -17,6 +17,7 @@ from benchmarks.tables.gain import gain_table, gain_tables
 from benchmarks.tables.generators import generator_table
 from benchmarks.tables.imbalanced import cells, compared, imbalanced_tables, ranks, tables_summary
 from benchmarks.tables.photograph_costs import photograph_costs_table
+from benchmarks.tables.photographs import photographs_table
 from benchmarks.tables.recommended import recommended_table
 from benchmarks.tables.shared import ROOT, by_arm, paired_difference, strongest_baseline
 from benchmarks.tables.smallest import smallest_table
@@ -138,6 +139,8 @@ def test_the_committed_tables_are_those_of_the_committed_results():
             assert run["updates"] == result["settings"]["updates"]
     for result in read("generators").values():
         assert generator_table(result) in page
+    for result in read("photographs").values():
+        assert photographs_table(result) in page
     for name, table in SINGLE.items():
         assert table(json.loads((RESULTS / f"{name.replace(' ', '_')}.json").read_text())) in page
     full = {name: result for name, result in gains.items() if not name.endswith("-quick")}
@@ -174,8 +177,10 @@ def test_ranks_and_differences_of_tables():
 
 def test_commands_of_the_page_name_arms_that_exist():
     page = (ROOT / "benchmarks" / "README.md").read_text().replace("\\\n", " ")
-    commands = [line for line in page.splitlines() if line.startswith("python -m benchmarks.gain ")]
-    assert len(commands) > 5
-    for command in commands:
-        options = gain.command_parser().parse_args(shlex.split(command, comments=True)[3:])
-        assert set(options.arms.split(",")) <= set(ARMS), command
+    for module, arms, least in ((gain, ARMS, 6), (photographs, photograph_arms.ARMS, 2)):
+        start = f"python -m {module.__name__} "
+        commands = [line for line in page.splitlines() if line.startswith(start)]
+        assert len(commands) >= least
+        for command in commands:
+            options = module.command_parser().parse_args(shlex.split(command, comments=True)[3:])
+            assert set(options.arms.split(",")) <= set(arms), command

@@ -130,6 +130,7 @@ def run(data, tmp_path, monkeypatch):
     write_zip(tmp_path / "images.zip", data)
     means = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten())
     monkeypatch.setattr(photographs, "RESULTS", tmp_path)
+    monkeypatch.setattr(photographs, "CS", (1e-2, 1e-1))
     monkeypatch.setattr(photographs, "Embedder", functools.partial(Embedder, means, preprocess=None))
     monkeypatch.setitem(photographs.DATA, "trashnet", LITTLE)
 

@@ -46,7 +46,7 @@ class AugmentedDataset(Dataset):
         ``targets`` or ``labels``, or else from its items. Before its transform, images are PIL images, or
         ndarrays or Tensors of uint8 or of floats in [0, 1]. The generator's may not be enlarged.
     gan : ConditionalGenerator
-        A fitted `ConditionalGAN`, a `QualityGate`, or anything with ``classes_`` and ``sample``.
+        A fitted `ConditionalGAN`, a `QualityGate`, or anything with ``classes_`` and ``sample``, of images.
         If it knows classes by name and the data set by number, they are matched by `classes`.
     counts : "even", "balance", int, dict of label to int, or Recommendation, default="even"
         Synthetic images to add to each class. "even": the same number for each, so many that they are
