@@ -65,10 +65,10 @@ class Settings:
 DATA = {
     "trashnet": Settings((300, 160, 80, 40, 20, 10)),
     "cifar10": Settings(
-        tuple(np.geomspace(100, 5, 10).round().astype(int).tolist()), pool=300, test=200, validation=100
+        tuple(np.geomspace(100, 5, 10).round().astype(int).tolist()), pool=200, test=100, validation=100
     ),
     "cifar10-500": Settings(
-        (500,) * 10, ("largest first",), pool=600, test=200, validation=100, n_components=256
+        (500,) * 10, ("largest first",), pool=600, test=100, validation=100, n_components=256
     ),
 }
 # Of a class that has too few images, this share of those that don't test is trained on.
