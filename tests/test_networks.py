@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ganaug.networks import ARCHITECTURES
-from ganaug.networks.layers import warp
+from ganaug.networks.layers import warp, warp_sharply
 from ganaug.networks.r3gan import Residual
 
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 9, 15), (4, 33, 32), (3, 64, 64)]
@@ -118,6 +118,16 @@ def test_warp_moves_pixels():
     assert torch.allclose(warp(samples, flow)[..., :-2], samples[..., 2:], atol=1e-5)
     flow[:, 0] = 0.7 * 2 / 8
     assert warp(samples, flow).abs().max() <= 1  # bicubic interpolation overshoots
+
+
+def test_photographs_are_mirrored_at_their_edges():
+    """Pixels of the edge that are repeated would show as streaks."""
+    images = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(0)) - 0.5
+    flow = torch.zeros(1, 2, 64, 96)
+    flow[:, 0] = -2 * 10 / 96  # ten pixels from the left
+    moved = warp_sharply(images, flow)
+    assert torch.allclose(moved[..., 12:-2], images[..., 2:-12], atol=1e-3)
+    assert torch.allclose(moved[..., 2:8], images[..., 2:8].flip(-1), atol=1e-3)
 
 
 def test_warp_keeps_points_sharp():

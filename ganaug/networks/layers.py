@@ -212,24 +212,24 @@ def warp(images: Tensor, flow: Tensor) -> Tensor:
     Tensor of shape (n, C, H, W)
         In [-1, 1].
     """
-    warped = _sample(images, flow, "bicubic")
+    warped = _sample(images, flow, "bicubic", "border")
     return warped.clamp(-1, 1)
 
 
-def _sample(images: Tensor, flow: Tensor, mode: str) -> Tensor:
+def _sample(images: Tensor, flow: Tensor, mode: str, padding_mode: str) -> Tensor:
     height, width = images.shape[2:]
     x = (torch.arange(width, device=images.device) * 2 + 1) / width - 1
     y = (torch.arange(height, device=images.device) * 2 + 1) / height - 1
     grid = torch.stack(torch.meshgrid(x, y, indexing="xy")) + flow
     return F.grid_sample(
-        images, grid.permute(0, 2, 3, 1), mode=mode, padding_mode="border", align_corners=False
+        images, grid.permute(0, 2, 3, 1), mode=mode, padding_mode=padding_mode, align_corners=False
     )
 
 
 def warp_sharply(images: Tensor, flow: Tensor) -> Tensor:
     """Warp large images along a smooth flow field, and leave them as sharp as they were.
 
-    Values between pixels are means of these, which blurs; where a flow draws an image together, edges become
+    What comes from beyond an edge is mirrored. Values between pixels are means of these, which blurs; where a flow draws an image together, edges become
     steeper. To each pixel is added what it differs by from its neighbours, times a number for each image: the
     one with which second differences have the mean square of the original. An image that was not moved is
     returned as it was.
@@ -246,7 +246,8 @@ def warp_sharply(images: Tensor, flow: Tensor) -> Tensor:
     Tensor of shape (n, C, H, W)
         In [-1, 1], or slightly beyond.
     """
-    warped = _sample(images, flow, "bilinear")
+    # Of a photograph, edge pixels that are repeated show as streaks.
+    warped = _sample(images, flow, "bilinear", "reflection")
     detail = torch.zeros_like(warped)
     inner = detail[:, :, 1:-1, 1:-1]
     inner.add_(warped[:, :, 1:-1, 1:-1], alpha=4)
