@@ -17,7 +17,7 @@ from benchmarks.tables.gain import gain_table, gain_tables
 from benchmarks.tables.generators import generator_table
 from benchmarks.tables.imbalanced import cells, compared, imbalanced_tables, ranks, tables_summary
 from benchmarks.tables.photograph_costs import photograph_costs_table
-from benchmarks.tables.photographs import photographs_table
+from benchmarks.tables.photographs import photographs_summary, photographs_table
 from benchmarks.tables.recommended import recommended_table
 from benchmarks.tables.shared import ROOT, by_arm, paired_difference, strongest_baseline
 from benchmarks.tables.smallest import smallest_table
@@ -139,7 +139,8 @@ def test_the_committed_tables_are_those_of_the_committed_results():
             assert run["updates"] == result["settings"]["updates"]
     for result in read("generators").values():
         assert generator_table(result) in page
-    for result in read("photographs").values():
+    photos = read("photographs")
+    for result in photos.values():
         assert photographs_table(result) in page
     for name, table in SINGLE.items():
         assert table(json.loads((RESULTS / f"{name.replace(' ', '_')}.json").read_text())) in page
@@ -151,6 +152,7 @@ def test_the_committed_tables_are_those_of_the_committed_results():
     results = (ROOT / "docs" / "results.md").read_text()
     assert summary_table(full) in results
     assert tables_summary(runs) in results
+    assert photographs_summary({name: photos[name] for name in ("trashnet", "cifar10")}) in results
     costs = json.loads((RESULTS / "photograph_costs.json").read_text())
     assert photograph_costs_table(costs) in (ROOT / "docs" / "photographs.md").read_text()
 

@@ -18,7 +18,7 @@ from benchmarks.tables.generators import generator_table
 from benchmarks.tables.imbalanced import imbalanced_tables, tables_summary
 from benchmarks.tables.main_job import main_job_table
 from benchmarks.tables.photograph_costs import photograph_costs_table
-from benchmarks.tables.photographs import photographs_table
+from benchmarks.tables.photographs import photographs_summary, photographs_table
 from benchmarks.tables.plot import plot
 from benchmarks.tables.recommended import recommended_table
 from benchmarks.tables.shared import ROOT, insert
@@ -43,7 +43,7 @@ def read(kind: str) -> dict[str, dict[str, Any]]:
 
 def main() -> None:
     """Write everything."""
-    gains, generators = read("gain"), read("generators")
+    gains, generators, photographs = read("gain"), read("generators"), read("photographs")
     page = ROOT / "benchmarks" / "README.md"
     insert(page, "recommended", recommended_table(gains))
     gains = {name: result for name, result in gains.items() if not ONLY_RECOMMENDED.search(name)}
@@ -52,7 +52,7 @@ def main() -> None:
         "gain": gain_tables(gains),
         "smallest": {name: smallest_table(result) for name, result in full.items() if result["counts"]},
         "generators": {name: generator_table(result) for name, result in generators.items()},
-        "photographs": {name: photographs_table(result) for name, result in read("photographs").items()},
+        "photographs": {name: photographs_table(result) for name, result in photographs.items()},
     }
     for name, tables in by_data_set.items():
         insert(page, name, "\n\n".join(f"### {data}\n\n{table}" for data, table in tables.items()))
@@ -61,6 +61,8 @@ def main() -> None:
     insert(ROOT / "docs" / "results.md", "tables summary", tables_summary(runs))
     for name, table in SINGLE.items():
         insert(page, name, table(json.loads((RESULTS / f"{name.replace(' ', '_')}.json").read_text())))
+    tails = {name: photographs[name] for name in ("trashnet", "cifar10")}
+    insert(ROOT / "docs" / "results.md", "photographs summary", photographs_summary(tails))
     costs = json.loads((RESULTS / "photograph_costs.json").read_text())
     insert(ROOT / "docs" / "photographs.md", "photograph costs", photograph_costs_table(costs))
     insert(ROOT / "docs" / "results.md", "summary", summary_table(full))

@@ -15,6 +15,8 @@ Runs = dict[str, dict[Split, dict]]  # the runs of each arm
 
 BASELINE, BEST_CALIBRATION = "class weights", "best calibration"
 COMPARED = ("GANOverSampler", "GANOverSampler 3x")
+# Of the summary: all but the variants of calibration.
+SUMMARIZED = (BASELINE, "SMOTE", "mixup", "leaning mixup", BEST_CALIBRATION)
 # The smallest and the largest class of a group, by training images.
 GROUPS = {"up to 14": (2, 14), "15 to 99": (15, 99), "100 up": (100, 10**9)}
 DATA = {
@@ -26,16 +28,36 @@ DATA = {
 
 def photographs_table(result: dict[str, Any]) -> str:
     """Return the arms of a data set as a Markdown table, best first, and what it was made of."""
+    arms = by_arm(result)
+    everywhere = {split for runs in arms.values() for split in runs}
+    order = sorted(arms, key=lambda arm: (len(arms[arm]) < len(everywhere), -_mean(arms[arm], accuracy)))
+    rows = [_row(arm, arms, everywhere) for arm in order]
+    return f"{_about(result, everywhere)}\n\n{to_markdown(rows)}"
+
+
+def photographs_summary(results: dict[str, dict[str, Any]]) -> str:
+    """Return what `GANOverSampler()` gains over each other arm, and in small classes, by data set."""
+    rows = {f"over {arm}": {"": f"over {arm}"} for arm in SUMMARIZED}
+    title, group = next(iter(GROUPS.items()))
+    recall = f"recall of classes of {title} images, over {BASELINE}"
+    rows[recall] = {"": recall}
+    for name, result in results.items():
+        arms, ours = by_arm(result), by_arm(result)[COMPARED[0]]
+        for arm in SUMMARIZED:
+            rows[f"over {arm}"][name] = difference_text(difference(ours, arms[arm], accuracy))
+        rows[recall][name] = difference_text(difference(ours, arms[BASELINE], recall_of(group)))
+    return to_markdown(list(rows.values()))
+
+
+def by_arm(result: dict[str, Any]) -> Runs:
+    """Return the runs of each arm by split, the best of the calibrations among the arms."""
     arms: Runs = {}
     for run in result["runs"]:
         arms.setdefault(run["arm"], {})[run["seed"], run["order"]] = run
     calibrations = [arms[name] for name in CALIBRATIONS if name in arms]
     if calibrations:
         arms[BEST_CALIBRATION] = best_of(calibrations)
-    everywhere = {split for runs in arms.values() for split in runs}
-    order = sorted(arms, key=lambda arm: (len(arms[arm]) < len(everywhere), -_mean(arms[arm], accuracy)))
-    rows = [_row(arm, arms, everywhere) for arm in order]
-    return f"{_about(result, everywhere)}\n\n{to_markdown(rows)}"
+    return arms
 
 
 def best_of(arms: list[dict[Split, dict]]) -> dict[Split, dict]:
