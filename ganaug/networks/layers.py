@@ -229,10 +229,10 @@ def _sample(images: Tensor, flow: Tensor, mode: str, padding_mode: str) -> Tenso
 def warp_sharply(images: Tensor, flow: Tensor) -> Tensor:
     """Warp large images along a smooth flow field, and leave them as sharp as they were.
 
-    What comes from beyond an edge is mirrored. Values between pixels are means of these, which blurs; where a flow draws an image together, edges become
-    steeper. To each pixel is added what it differs by from its neighbours, times a number for each image: the
-    one with which second differences have the mean square of the original. An image that was not moved is
-    returned as it was.
+    What comes from beyond an edge is mirrored. Values between pixels are means of these, which blurs; where
+    a flow draws an image together, edges become steeper. To each pixel is added what it differs by from its
+    neighbours, times a number for each image: the one with which second differences have the mean square of
+    the original. An image that was not moved is returned as it was.
 
     Parameters
     ----------
