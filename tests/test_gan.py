@@ -14,8 +14,9 @@ from conftest import mixed_table
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from ganaug import ARCHITECTURES, LOSSES, PENALTIES, ConditionalGAN
+from ganaug import LOSSES, PENALTIES, ConditionalGAN
 from ganaug.data.images import ImageCodec
+from ganaug.networks import IMAGE_ARCHITECTURES
 from ganaug.networks.dcgan import dcgan
 from ganaug.networks.instance import LatentGenerator
 from ganaug.networks.layers import Networks
@@ -213,7 +214,7 @@ def test_vary_needs_an_encoder(stripes):
     assert hasattr(small(), "vary")
 
 
-@pytest.mark.parametrize("name", [*ARCHITECTURES, "warping+instance", "dcgan+dcgan"])
+@pytest.mark.parametrize("name", [*IMAGE_ARCHITECTURES, "warping+instance", "dcgan+dcgan"])
 @pytest.mark.parametrize("conditioning", ["shared", "per-class"])
 def test_save_and_load(name, conditioning, stripes, tmp_path):
     X, y = stripes
@@ -270,7 +271,7 @@ def edit_tensors(folder, change):
         (lambda f: (f / "model.safetensors").unlink(), FileNotFoundError, "has no model.safetensors"),
         (lambda f: (f / "config.json").write_text("{"), ValueError, "holds no model"),
         (lambda f: (f / "config.json").write_text("[]"), ValueError, "holds no model"),
-        (lambda f: edit_config(f, format=99), ValueError, "format 99 instead of 6"),
+        (lambda f: edit_config(f, format=99), ValueError, "format 99 instead of 7"),
         (lambda f: edit_parameters(f, latent_dmi=3), ValueError, "latent_dmi"),
         (lambda f: edit_config(f, classes=[0, 1]), ValueError, "generator.embed.weight"),
         (lambda f: edit_config(f, classes=[1, 0, 2]), ValueError, "classes"),
@@ -552,6 +553,11 @@ def test_an_architecture_for_images_is_refused_for_a_table():
     X = np.random.default_rng(0).normal(size=(20, 3))
     with pytest.raises(ValueError, match=r"'tabular', 'fully-connected'.*for a table, got 'warping'"):
         ConditionalGAN(architecture="warping").fit(X, np.arange(20) % 2)
+
+
+def test_an_architecture_for_features_is_refused_for_images(stripes):
+    with pytest.raises(ValueError, match=r"'warping', 'tinting'.*for images, got 'features'"):
+        ConditionalGAN(architecture="features").fit(*stripes)
 
 
 def test_what_is_saved_is_what_was_fitted(stripes, tmp_path):

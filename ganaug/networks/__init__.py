@@ -26,8 +26,17 @@ ARCHITECTURES: dict[str, Architecture] = {
     "features": features,
 }
 
-# The others convolve, or warp images; of a table, no mean can be taken of categories.
+# The one for features lends classes means and spreads of vectors. Others convolve, or warp images; of a
+# table, no mean can be taken of categories.
+IMAGE_ARCHITECTURES = tuple(name for name in ARCHITECTURES if name != "features")
 TABLE_ARCHITECTURES = ("tabular", "fully-connected")
 FEATURE_ARCHITECTURES = ("features", *TABLE_ARCHITECTURES)
 
-__all__ = ["ARCHITECTURES", "FEATURE_ARCHITECTURES", "TABLE_ARCHITECTURES", "Architecture", "Networks"]
+__all__ = [
+    "ARCHITECTURES",
+    "FEATURE_ARCHITECTURES",
+    "IMAGE_ARCHITECTURES",
+    "TABLE_ARCHITECTURES",
+    "Architecture",
+    "Networks",
+]
