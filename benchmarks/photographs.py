@@ -33,7 +33,7 @@ from ganaug import Embedder
 from ganaug.adapters.backbones import DEFAULT_BACKBONE
 
 # Inverse strengths of regularization, of which validation images choose for each arm.
-CS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
+CS = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
 
 
 @dataclass(frozen=True)
