@@ -15,12 +15,7 @@ from ganaug.data.protocol import modality_of
 from ganaug.data.tables import TableCodec
 from ganaug.data.working_size import WorkingSize, check_working_size
 from ganaug.model.signature import check_values, is_auto
-from ganaug.networks import (
-    ARCHITECTURES,
-    FEATURE_ARCHITECTURES,
-    IMAGE_ARCHITECTURES,
-    TABLE_ARCHITECTURES,
-)
+from ganaug.networks import ARCHITECTURES, FEATURE_ARCHITECTURES, TABLE_ARCHITECTURES
 from ganaug.networks.layers import Architecture
 from ganaug.training.losses import LOSSES, PENALTIES
 
@@ -135,7 +130,8 @@ def lookup_architectures(value: str | Architecture, codec: AnyCodec | None = Non
     elif isinstance(codec, FeatureCodec):
         allowed, what = FEATURE_ARCHITECTURES, "features"
     elif codec is not None:
-        allowed, what = IMAGE_ARCHITECTURES, "images"
+        # Means and spreads of classes are lent between vectors; any other, a user's own too, may take images.
+        allowed, what = tuple(name for name in ARCHITECTURES if name != "features"), "images"
     for name, build in ARCHITECTURES.items():
         if build in architectures and name not in allowed:
             raise ValueError(

@@ -26,17 +26,8 @@ ARCHITECTURES: dict[str, Architecture] = {
     "features": features,
 }
 
-# The one for features lends classes means and spreads of vectors. Others convolve, or warp images; of a
-# table, no mean can be taken of categories.
-IMAGE_ARCHITECTURES = tuple(name for name in ARCHITECTURES if name != "features")
+# The others convolve, or warp images; of a table, no mean can be taken of categories.
 TABLE_ARCHITECTURES = ("tabular", "fully-connected")
 FEATURE_ARCHITECTURES = ("features", *TABLE_ARCHITECTURES)
 
-__all__ = [
-    "ARCHITECTURES",
-    "FEATURE_ARCHITECTURES",
-    "IMAGE_ARCHITECTURES",
-    "TABLE_ARCHITECTURES",
-    "Architecture",
-    "Networks",
-]
+__all__ = ["ARCHITECTURES", "FEATURE_ARCHITECTURES", "TABLE_ARCHITECTURES", "Architecture", "Networks"]
