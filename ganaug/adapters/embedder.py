@@ -125,11 +125,11 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         self._check_parameters()
         items = ImageItems(X)
         backbone: Any = self.backbone
+        preprocess: Any = self.preprocess
         if isinstance(backbone, str):
-            backbone, preprocess = load_backbone(backbone)
-        if not isinstance(self.preprocess, str):
-            preprocess = self.preprocess  # type: ignore[assignment]
-        elif not isinstance(self.backbone, str):
+            backbone, of_weights = load_backbone(backbone)
+            preprocess = of_weights if isinstance(preprocess, str) else preprocess
+        elif isinstance(preprocess, str):
             preprocess = transform_of(backbone)
         self.backbone_, self.preprocess_ = backbone, preprocess
         with default_torch_state():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import itertools
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -49,7 +50,7 @@ def check_sides(height: int, width: int, name: str) -> None:
         )
 
 
-class ImageRows:
+class ImageRows(ABC):
     """Images in the container in which the user has them, read when they are asked for.
 
     Attributes
@@ -66,20 +67,20 @@ class ImageRows:
     dtype: str
     tensor: bool
 
-    def __len__(self) -> int:
-        raise NotImplementedError
+    @abstractmethod
+    def __len__(self) -> int: ...
 
+    @abstractmethod
     def pixels(self, i: int) -> np.ndarray:
         """Return the image at a position as uint8 (H, W, C)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def subset(self, which: Any) -> ImageRows:
         """Return the images at some positions, or under a mask, not read."""
-        raise NotImplementedError
 
+    @abstractmethod
     def stored(self) -> StoredImages:
         """Return the same images as bytes of files."""
-        raise NotImplementedError
 
     def value_range(self) -> tuple[float, float]:
         """Return the least and the largest value of all images."""
