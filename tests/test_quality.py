@@ -28,6 +28,8 @@ from ganaug.evaluation.report import MEANINGS
 from ganaug.evaluation.verdict import verdict
 from ganaug.io.arrays import Arrays
 
+pytestmark = pytest.mark.trained_classifiers
+
 
 @pytest.fixture(scope="module")
 def digits():
@@ -58,6 +60,16 @@ def test_measures_equal_those_of_prdc(n):
     ours = {name: float(rows.mean()) for name, rows in prdc(torch.tensor(real), torch.tensor(fake)).items()}
     del ours["authenticity"]  # theirs has none
     assert ours == pytest.approx(compute_prdc(real, fake, 5), abs=1e-6)
+
+
+def test_frechet_distance_of_few_samples_of_many_features():
+    rng = np.random.default_rng(0)
+    real, fake = rng.normal(size=(6, 40)), rng.normal(size=(9, 40)) + 1
+    # tr sqrt(A'A B'B) is the sum of the singular values of AB'.
+    roots = [(rows - rows.mean(0)) / np.sqrt(len(rows) - 1) for rows in (real, fake)]
+    expected = np.square(real.mean(0) - fake.mean(0)).sum() + sum(np.square(root).sum() for root in roots)
+    expected -= 2 * np.linalg.svd(roots[0] @ roots[1].T, compute_uv=False).sum()
+    assert frechet_distance(torch.tensor(real), torch.tensor(fake)) == pytest.approx(expected, rel=1e-5)
 
 
 def test_distances_equal_those_of_torchmetrics():
