@@ -57,6 +57,17 @@ def mixed_table(n: int = 200) -> Any:
     return table
 
 
+@pytest.fixture(autouse=True)
+def short_classifiers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train the classifiers that judge images for a few steps, but in tests of what they find.
+
+    Those are marked `trained_classifiers`.
+    """
+    if request.node.get_closest_marker("trained_classifiers") is None:
+        for module in ("evaluation.quality", "evaluation.two_sample", "selection.gate", "selection.trials"):
+            monkeypatch.setattr(f"ganaug.{module}.CLASSIFIER_STEPS", 5)
+
+
 @pytest.fixture(scope="session")
 def stripes() -> tuple[np.ndarray, np.ndarray]:
     """60 uint8 images (8, 8) of three classes: vertical stripes, horizontal ones, a blob; 40, 15, 5."""

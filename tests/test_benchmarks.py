@@ -21,6 +21,7 @@ from benchmarks.classifier import Settings, TrainingSet, train
 from benchmarks.datasets import SplitSource, load
 from ganaug import ConditionalGAN
 from ganaug.data.weights import DEFAULT_SYNTHETIC_SHARE
+from ganaug.model.parameters import DEFAULTS_TABLE
 
 QUICK = Settings("small", updates=20, learning_rate=2e-3)
 
@@ -111,6 +112,8 @@ def test_own_data_keep_their_counts():
 @pytest.mark.parametrize("name", ARMS)
 def test_arms(name, context, monkeypatch):
     monkeypatch.setattr(arms, "deep_smote", functools.partial(arms.deep_smote, steps=5))
+    monkeypatch.setattr(arms, "DEFAULT_PER_CLASS", 300)
+    monkeypatch.setattr("ganaug.adapters.pool.DEFAULT_PER_CLASS", 300)
     data = ARMS[name](context)
     n_real = np.sum([image.tobytes() in as_set(context.X) for image in data.X])
     counts = np.bincount(data.y)
@@ -142,7 +145,7 @@ def test_arms(name, context, monkeypatch):
     assert bool(data.cutmix) == ("CutMix" in name)
     assert data.rand_augment == ("RandAugment" in name)
     if "synthetic only" in name:
-        assert set(counts) == {4096 if "mixup" in name else arms.EXTRA_PER_CLASS}
+        assert set(counts) == {300 if "mixup" in name else arms.EXTRA_PER_CLASS}
         assert n_real < len(data.y) * 0.01
     if name == "GANOverSampler recommended":
         assert data.extra["recommendation"].startswith("Add nothing: class 9 has 4 samples")
@@ -237,10 +240,12 @@ def test_deferred_weights_and_mixup_change_training(source):
     assert np.max(mixed, 1).mean() < np.max(plain, 1).mean()
 
 
+@pytest.mark.filterwarnings("ignore:Class")  # so does a fit of few steps
 @pytest.mark.parametrize(
     "arm", ["no resampling", "class weights", "random oversampling", "SMOTE", "ADASYN", "GANOverSampler"]
 )
-def test_arms_of_tables(arm):
+def test_arms_of_tables(arm, monkeypatch):
+    monkeypatch.setitem(DEFAULTS_TABLE, "steps", 30)
     X, y = imbalanced_tables.load("wine", None)
     keep = np.r_[:59, 59:89, 130:178]
     X, y = X.iloc[keep], y[keep]
@@ -290,7 +295,6 @@ def test_bad_generators_are_bad(source, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(bad_generators, "OUTPUT", tmp_path / "x.json")
     monkeypatch.setattr(bad_generators, "KINDS", {"noise": bad_generators.Noise()})
     monkeypatch.setattr(bad_generators, "load", lambda *_: source)
-    monkeypatch.setattr("ganaug.selection.trials.CLASSIFIER_STEPS", 2)
     monkeypatch.setattr("sys.argv", ["", "--data", "little", "--seeds", "1"])
     for _ in range(2):  # what is there is not run again
         bad_generators.main()

@@ -526,7 +526,7 @@ def test_a_page_replaces_only_pages(npz, tmp_path, fitted, monkeypatch):
     assert npz.read_bytes() == before
 
 
-def test_the_demo_replaces_only_its_own_files(tmp_path, monkeypatch):
+def test_the_demo_replaces_only_its_own_files(tmp_path):
     picture, file = tmp_path / "digits-synthetic.png", tmp_path / "digits-synthetic.h5"
     Image.new("L", (8, 8)).save(picture)
     assert "digits-synthetic.png is no file of the demo" in run("demo", "-o", tmp_path).output
@@ -647,8 +647,9 @@ def test_fit_says_how_long_it_takes(npz, tmp_path, monkeypatch):
 
     monkeypatch.setattr(ConditionalGAN, "expected_seconds", seconds)
     monkeypatch.setattr("ganaug.cli_data.TIMED_PER_CLASS", 6)
+    monkeypatch.setattr("ganaug.cli_data.MIN_STEPS_ANNOUNCED", 3)
     fit = ("fit", npz, "--overwrite", "--base-channels", 4, "-o")
-    for steps, flags, words in ((100, [], True), (100, ["--json"], False), (99, [], False)):
+    for steps, flags, words in ((3, [], True), (3, ["--json"], False), (2, [], False)):
         result = run(*fit, tmp_path / "m", "--steps", steps, *flags)
         assert result.exit_code == 0, result.output
         assert ("Training takes about 3.3 minutes on this machine." in result.stderr) == words
@@ -664,7 +665,6 @@ class TestGate:
             with np.load(npz) as data:
                 return data["X"][[np.flatnonzero(data["y"] == label)[0] for label in labels]]
 
-        monkeypatch.setattr("ganaug.selection.gate.CLASSIFIER_STEPS", 5)
         monkeypatch.setattr(ConditionalGAN, "sample", sample)
 
     def test_one_line(self, npz, tmp_path):

@@ -32,10 +32,10 @@ def small(**parameters):
 
 @pytest.mark.parametrize("conditioning", ["shared", "per-class"])
 def test_one_sample_for_each_label_in_order(stripes, conditioning):
-    """Train long enough that a sample shows its class by itself."""
+    """Train long enough that a sample shows its class by itself; of one step 0.4 do."""
     X, y = stripes
-    steps = 250 if conditioning == "shared" else 80
-    gan = ConditionalGAN(steps=steps, conditioning=conditioning, random_state=0).fit(X, y)
+    steps = 60 if conditioning == "shared" else 20
+    gan = ConditionalGAN(steps=steps, base_channels=8, conditioning=conditioning, random_state=0).fit(X, y)
     labels = np.random.default_rng(0).permutation(np.repeat([2, 0, 1], 40))
     rows = gan.sample(labels, random_state=0)
     assert rows.shape == (120, 8, 8)
@@ -106,7 +106,7 @@ def test_global_states_are_left_alone(stripes):
 
 def test_vary_keeps_near_at_small_strength(stripes):
     X, y = stripes
-    gan = ConditionalGAN(architecture="warping", steps=250, random_state=0).fit(X, y)
+    gan = ConditionalGAN(architecture="warping", steps=60, random_state=0).fit(X, y)
 
     def distance(strength):
         return np.abs(gan.vary(X, y, strength, random_state=0).astype(float) - X).mean()
@@ -447,28 +447,30 @@ def test_scikit_learn_conventions(fitted):
         copy.sample([0])
 
 
-def test_checkpoint_resumes_and_refuses_others(stripes, tmp_path):
+def test_checkpoint_resumes_and_refuses_others(stripes, tmp_path, monkeypatch):
     X, y = stripes
+    monkeypatch.setattr("ganaug.training.loop.LOG_INTERVAL", 5)
+    monkeypatch.setattr("ganaug.training.loop.CHECKPOINT_INTERVAL", 20)
 
     def stop(step, metrics):
         raise KeyboardInterrupt
 
-    whole = small(steps=200).fit(X, y)
+    whole = small(steps=40).fit(X, y)
     with pytest.raises(KeyboardInterrupt):
-        small(steps=200, callbacks=[lambda step, _: stop(step, _) if step == 175 else None]).fit(
+        small(steps=40, callbacks=[lambda step, _: stop(step, _) if step == 35 else None]).fit(
             X, y, checkpoint=tmp_path / "c"
         )
     steps = []
-    resumed = small(steps=200, callbacks=[lambda step, _: steps.append(step)])
+    resumed = small(steps=40, callbacks=[lambda step, _: steps.append(step)])
     resumed.fit(X, y, checkpoint=tmp_path / "c")
-    assert steps == [125, 150, 175, 200]
+    assert steps == [25, 30, 35, 40]
     assert np.array_equal(resumed.sample(y, 0), whole.sample(y, 0))
     with pytest.raises(ValueError, match=r"with X = \(.*\) \w+, not \(.*\) \w+: pass what"):
-        small(steps=200).fit(255 - X, y, checkpoint=tmp_path / "c")
+        small(steps=40).fit(255 - X, y, checkpoint=tmp_path / "c")
     with pytest.raises(ValueError, match="`checkpoint` must be a folder, got the file"):
-        small(steps=200).fit(X, y, checkpoint=__file__)
-    with pytest.raises(ValueError, match="with steps = 200, not 301: pass what it was made with"):
-        small(steps=301).fit(X, y, checkpoint=tmp_path / "c")
+        small(steps=40).fit(X, y, checkpoint=__file__)
+    with pytest.raises(ValueError, match="with steps = 40, not 61: pass what it was made with"):
+        small(steps=61).fit(X, y, checkpoint=tmp_path / "c")
 
 
 def test_a_checkpoint_keeps_the_seed_that_nobody_gave(stripes, tmp_path):

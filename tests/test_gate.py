@@ -17,6 +17,8 @@ from sklearn.svm import LinearSVC
 from ganaug import ConditionalGAN, QualityGate
 from ganaug.evaluation.classifiers import SmallCNNClassifier
 
+pytestmark = pytest.mark.trained_classifiers
+
 
 class Planted:
     """Fresh real rows, each once; every third is spoilt by ``spoil(label, rng)``, which may see `real`."""
@@ -257,7 +259,7 @@ def test_a_table_of_few_categories_is_not_emptied(recwarn):
     assert not [warning for warning in recwarn if "passed the gate" in str(warning.message)]
 
 
-def test_copies_fill_up_before_rows_of_another_class(digits):
+def test_copies_fill_up_before_rows_of_another_class(digits, gate):
     X, y, fresh = digits
     turn = itertools.count()
 
@@ -266,7 +268,7 @@ def test_copies_fill_up_before_rows_of_another_class(digits):
             rows = [X[y == label][0] if next(turn) % 2 else fresh[0][0] for label in np.atleast_1d(labels)]
             return np.stack(rows)
 
-    gate = QualityGate(Hopeless(range(10)), max_rounds=2).fit(X, y)
+    gate.gan_ = Hopeless(range(10))
     with pytest.warns(UserWarning, match="passed the gate"):
         rows = gate.sample(np.full(20, 1), random_state=0)
     assert all(np.array_equal(row, X[y == 1][0]) for row in rows)
@@ -291,7 +293,8 @@ def test_the_index_of_a_frame_is_numbered_anew():
     assert rows.index.tolist() == list(range(8))
 
 
-def test_no_seed_leaves_numpys_own_state_alone(digits, gate):
+def test_no_seed_leaves_numpys_own_state_alone(digits, monkeypatch):
+    monkeypatch.setattr("ganaug.selection.gate.CLASSIFIER_STEPS", 5)
     before = np.random.get_state()[1].tolist()
     QualityGate(Planted(digits[2])).fit(digits[0], digits[1]).sample([0, 1])
     assert np.random.get_state()[1].tolist() == before

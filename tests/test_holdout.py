@@ -87,8 +87,7 @@ def test_rows_of_tables_have_digests(kind):
     assert np.array_equal(sample_digests(again), digests[::-1])
 
 
-def test_the_report_finds_what_fit_set_aside(images, tmp_path, monkeypatch):
-    monkeypatch.setattr("ganaug.evaluation.quality.CLASSIFIER_STEPS", 5)
+def test_the_report_finds_what_fit_set_aside(images, tmp_path):
     X, y = images
     data, model = tmp_path / "d.npz", tmp_path / "m"
     np.savez(data, X=X, y=y)
@@ -153,8 +152,6 @@ def test_what_fit_knows_of_its_model_is_said(images, tmp_path, monkeypatch):
     assert load_problems(model, "0" * 64) == []
     assert load_holdout_mask(model, digest, X).sum() == 46
 
-    monkeypatch.setattr("ganaug.evaluation.quality.CLASSIFIER_STEPS", 5)
-    monkeypatch.setattr("ganaug.selection.gate.CLASSIFIER_STEPS", 5)
     commands = [
         ("generate", model, "-o", file, "--per-class", 2),
         ("resample", data, "--model", model, "-o", file, "--random-state", 0),

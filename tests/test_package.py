@@ -147,8 +147,6 @@ def test_snippets(page, tmp_path, monkeypatch):
     for defaults in (DEFAULTS_LOW_RES, DEFAULTS_COLOUR, DEFAULTS_TABLE):
         monkeypatch.setitem(defaults, "steps", 2)
     monkeypatch.setattr("ganaug.adapters.pool.DEFAULT_PER_CLASS", 64)
-    for module in ("selection.gate", "evaluation.quality", "evaluation.two_sample"):
-        monkeypatch.setattr(f"ganaug.{module}.CLASSIFIER_STEPS", 5)
     names: dict = {}
     for snippet in snippets:
         exec(compile(snippet, page, "exec"), names)

@@ -34,6 +34,7 @@ from ganaug.selection.recommend import _select, recommend_counts
 from ganaug.selection.recommendation import FidelityCheck
 from ganaug.selection.trials import Trial, _systematic_resample, paired_trial
 
+pytestmark = pytest.mark.trained_classifiers
 COUNTS = [60, 30, 12]
 
 

@@ -77,7 +77,6 @@ def test_rows_come_from_their_class(stripes):
 @pytest.mark.filterwarnings("ignore:Class")
 def test_the_default_is_a_gated_gan(stripes, monkeypatch):
     monkeypatch.setattr("ganaug.adapters.resample.ConditionalGAN", quick)
-    monkeypatch.setattr("ganaug.selection.gate.CLASSIFIER_STEPS", 5)
     sampler = GANOverSampler(random_state=7).fit(*stripes)
     first, again = (sampler.fit_resample(*stripes)[0] for _ in range(2))
     assert isinstance(sampler.gan_, QualityGate)

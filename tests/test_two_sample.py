@@ -8,6 +8,7 @@ from sklearn.utils import shuffle
 from ganaug.evaluation.classifiers import SmallCNNClassifier
 from ganaug.evaluation.two_sample import c2st_auc, near_duplicate_rate
 
+pytestmark = pytest.mark.trained_classifiers
 RNG = np.random.default_rng(0)
 X, Y = shuffle(*load_digits(n_class=2, return_X_y=True), random_state=0)  # they come sorted by writer
 X = np.round(X * 255 / 16).astype(np.uint8).reshape(-1, 8, 8)
