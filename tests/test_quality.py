@@ -28,8 +28,6 @@ from ganaug.evaluation.report import MEANINGS
 from ganaug.evaluation.verdict import verdict
 from ganaug.io.arrays import Arrays
 
-pytestmark = pytest.mark.trained_classifiers
-
 
 @pytest.fixture(scope="module")
 def digits():
@@ -111,6 +109,7 @@ def test_authenticity():
     assert prdc(real, fake, 1)["authenticity"].tolist() == [0, 0, 0, 0, 1]
 
 
+@pytest.mark.trained_classifiers
 def test_copies_look_real_and_are_called_memorised(digits, quick):
     report = quick((digits[0][0], digits[0][1]))
     assert value(report, "precision") > 0.95
@@ -120,6 +119,7 @@ def test_copies_look_real_and_are_called_memorised(digits, quick):
     assert "100 % of them are memorised" in report["verdict"][0]
 
 
+@pytest.mark.trained_classifiers
 def test_noise_does_not_look_real(digits, quick):
     X, y = digits[0]
     report = quick((np.random.default_rng(0).integers(0, 256, X.shape, dtype=np.uint8), y))
@@ -129,6 +129,7 @@ def test_noise_does_not_look_real(digits, quick):
     assert "they don't look real" in report["verdict"][0]
 
 
+@pytest.mark.trained_classifiers
 def test_one_image_over_and_over_covers_nothing(digits, quick):
     X, y = digits[0]
     one = np.concatenate([np.repeat(X[y == c][:1], 60, axis=0) for c in (0, 1, 4)])
@@ -138,6 +139,7 @@ def test_one_image_over_and_over_covers_nothing(digits, quick):
     assert any("has collapsed" in line for line in report["verdict"])
 
 
+@pytest.mark.trained_classifiers
 def test_held_out_samples_are_as_good_as_real_ones(digits, quick):
     report = quick(digits[2])
     assert value(report, "frechet_distance") == pytest.approx(
@@ -150,6 +152,7 @@ def test_held_out_samples_are_as_good_as_real_ones(digits, quick):
     assert report["verdict"][0] == "Nothing speaks against using it."
 
 
+@pytest.mark.trained_classifiers
 def test_swapped_labels_are_caught(digits, quick):
     X, y = digits[2]
     swapped = np.where(y == 0, 1, np.where(y == 1, 0, y))
@@ -193,6 +196,7 @@ def test_real_rows_of_a_file_are_not_measured(digits):
     assert all(report["overall"] == expected["overall"] for report in found)
 
 
+@pytest.mark.trained_classifiers
 def test_without_held_out_rows_it_says_what_is_not_measurable(digits):
     report = quality_report(digits[2], *digits[0])
     assert "augmentation_gain" not in report["overall"]
@@ -201,10 +205,10 @@ def test_without_held_out_rows_it_says_what_is_not_measurable(digits):
     assert "not measurable: that takes 20 rows" in report["verdict"][1]
 
 
-def test_the_page_stands_alone_and_the_numbers_are_the_same(digits, quick, tmp_path):
+def test_the_page_stands_alone_and_the_numbers_are_the_same(digits, tmp_path):
     X, y = digits[0]
     gan = ConditionalGAN(steps=3, random_state=0).fit(X, y)
-    report = quick(gan, per_class=40)
+    report = quality_report(gan, X, y, *digits[1], per_class=40)
     report.to_html(tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()
     pictures = re.findall(r'<img src="([^"]*)" alt="([^"]+)"', page)
@@ -286,6 +290,7 @@ def test_a_class_with_few_held_out_rows_is_not_measurable(digits, tmp_path):
     assert "was not measurable of 4: that takes 20 rows" in report["verdict"][1]
 
 
+@pytest.mark.trained_classifiers
 def test_few_new_samples_cover_as_much_as_equally_few_real_ones(digits, quick):
     X, y = digits[2]
     few = np.concatenate([np.flatnonzero(y == label)[:15] for label in (0, 1, 4)])
