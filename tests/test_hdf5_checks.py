@@ -74,7 +74,10 @@ def create(file, name, shape, dtype):
     h5py.h5d.create(file.id, name.encode(), kind, h5py.h5s.create_simple(shape), plist)
 
 
-@pytest.mark.parametrize("dtype", SAMPLE_TYPES, ids=str)
+# Types of HDF5 have no names of their own, and processes that share the tests must name each alike.
+@pytest.mark.parametrize(
+    "dtype", SAMPLE_TYPES, ids=lambda dtype: f"{type(dtype).__name__}-{dtype}".split(" ob")[0]
+)
 def test_only_plain_numbers_are_images(dtype, tmp_path):
     path = written(tmp_path / "x.h5")
     with h5py.File(path, "r+") as file:
