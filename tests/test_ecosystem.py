@@ -1,4 +1,4 @@
-"""docs/ecosystem.md, block by block, with the packages that it names."""
+"""docs/howto/ecosystem.md, block by block, with the packages that it names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sklearn.datasets import load_digits
 from ganaug import ConditionalGAN, GANOverSampler
 from ganaug.selection import gate
 
-PAGE = Path(__file__).parents[1] / "docs" / "ecosystem.md"
+PAGE = Path(__file__).parents[1] / "docs" / "howto" / "ecosystem.md"
 # webdataset 1.0.2 leaves the last shard open.
 pytestmark = pytest.mark.filterwarnings("ignore:.*digits-000000.tar:pytest.PytestUnraisableExceptionWarning")
 FEW_STEPS = "ConditionalGAN(steps=2, random_state=0)"

@@ -137,7 +137,7 @@ def test_nothing_contacts_the_network(tmp_path):
 
 @pytest.mark.filterwarnings("ignore:Class")  # two steps make few images that pass a gate
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/use.md", "docs/photographs.md", "docs/measures/membership.md"]
+    "page", ["README.md", "docs/howto/index.md", "docs/photographs.md", "docs/measures/membership.md"]
 )
 def test_snippets(page, tmp_path, monkeypatch):
     snippets = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)

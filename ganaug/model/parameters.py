@@ -21,7 +21,7 @@ from ganaug.training.losses import LOSSES, PENALTIES
 
 # Below it images are too coarse to be warped.
 MIN_SIDE_TO_WARP = 16
-# What "auto" stands for; docs/recipe.md says why.
+# What "auto" stands for; docs/lab/index.md says why.
 DEFAULTS: dict[str, Any] = {
     "architecture": "warping",
     "loss": "relativistic",
