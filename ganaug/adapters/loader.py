@@ -1,4 +1,4 @@
-"""augmented_loader: a DataLoader that draws, replaces and mixes images as did best in docs/lab/index.md."""
+"""augmented_loader: a DataLoader that draws, replaces and mixes images as did best in docs/lab/adding.md."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ganaug.data.protocol import ConditionalGenerator, check_generator
 from ganaug.io.arrays import as_arrays
 from ganaug.selection.recommendation import Recommendation
 
-# A class of n images is drawn in proportion to n to this power; docs/lab/index.md says why.
+# A class of n images is drawn in proportion to n to this power; docs/lab/adding.md says why.
 LEAN_POWER = -0.25
 # These arguments of a DataLoader say which items it draws, which is decided here.
 DRAWING = ("shuffle", "sampler", "batch_sampler")
@@ -46,7 +46,7 @@ def augmented_loader(
     collate_fn: Callable[[list[Any]], Any] = default_collate,
     **options: Any,
 ) -> DataLoader:
-    """Return a DataLoader of real and synthetic images, drawn and mixed as did best in docs/lab/index.md.
+    """Return a DataLoader of real and synthetic images, drawn and mixed as did best in docs/lab/adding.md.
 
     Small classes are drawn a little more often than large ones, the same share of each class is
     synthetic, and the images of a batch are mixed in pairs, by mixup (Zhang et al., ICLR 2018) or by CutMix
@@ -69,7 +69,7 @@ def augmented_loader(
         takes them. If both are 0, nothing is mixed, and labels stay as they are.
     p : "auto", float in [0, 1], dict of label to float, or Recommendation, default="auto"
         The share of a class's draws that is synthetic; as in `GANAugment`. But "auto" is half of that for
-        photographs that are mixed, which did better (docs/lab/index.md). Photographs are images without an
+        photographs that are mixed, which did better (docs/lab/adding.md). Photographs are images without an
         even ground, such as digits have.
     classes : sequence of labels, optional
         The generator's label for each label of `data`; as in `AugmentedDataset`.

@@ -13,7 +13,7 @@ from ganaug.data.weights import DEFAULT_SYNTHETIC_SHARE, automatic_shares
 
 # So many images tell whether they are photographs.
 N_LOOKED_AT = 64
-# Of photographs that are mixed, so much of the share did better than all of it; docs/lab/index.md.
+# Of photographs that are mixed, so much of the share did better than all of it; docs/lab/adding.md.
 OF_MIXED_PHOTOGRAPHS = 0.5
 
 

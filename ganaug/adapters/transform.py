@@ -55,7 +55,7 @@ class GANAugment(v2.Transform):
         are. Of other generators and of files: 0.8. A `Recommendation` of `recommend_counts` gives each
         class its synthetic share, for a loader that draws every class equally often. If `p` differs between
         classes, a classifier learns to distinguish synthetic from real images and takes that for the class;
-        docs/lab/index.md has the measurements.
+        docs/lab/adding.md has the measurements.
     labels_getter : "default" or callable, default="default"
         How to find the labels in a sample. "default": as torchvision does, the item after the image in a
         tuple or list; in a dict, or in the dict that this item is, the value under "labels", else "label",
@@ -68,7 +68,7 @@ class GANAugment(v2.Transform):
         processes map into memory, without a name where the system has such files. "auto": 4,096, or as
         many as make a file of 256 MiB if that is less, but at least 256; of images above 64 pixels a side
         as many as make a file of 1 GiB. On MNIST each step from 256 to 4,000 made the classifier better
-        (docs/lab/index.md). 0: no pool; images are generated for each batch as it comes, best on a GPU after
+        (docs/lab/adding.md). 0: no pool; images are generated for each batch as it comes, best on a GPU after
         the transfer.
     strength : float, default=1.0
         In mode "vary", how far a variation may go: 1 as far as ``sample``; see `ConditionalGAN.vary`.
