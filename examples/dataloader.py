@@ -30,7 +30,7 @@ batches = [next(iter(loader)) for _ in range(2)]
 figure, axes = plt.subplots(4, 8, figsize=(8.5, 5.2))
 for rows, (images, labels) in zip((axes[:2], axes[2:]), batches, strict=True):
     for ax, image, label in zip(rows.flat, images, labels, strict=False):
-        ax.imshow(image[0], cmap="gray", vmin=0, vmax=1)
+        ax.imshow(image[0].numpy(), cmap="gray", vmin=0, vmax=1)
         parts = [f"{k}: {share:.0%}" for k, share in enumerate(label.tolist()) if share > 0.005]
         ax.set_title(", ".join(parts), fontsize=8)
         ax.axis("off")

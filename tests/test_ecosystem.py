@@ -1,4 +1,4 @@
-"""docs/howto/ecosystem.md, block by block, with the packages that it names."""
+"""How-to pages of other packages, block by block, with the packages that they name."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from ganaug import ConditionalGAN, GANOverSampler
+from ganaug.adapters import pool
 from ganaug.selection import gate
 
-PAGE = Path(__file__).parents[1] / "docs" / "howto" / "ecosystem.md"
+HOWTO = Path(__file__).parents[1] / "docs" / "howto"
+PAGES = [HOWTO / name for name in ("ecosystem.md", "medmnist.md", "huggingface.md")]
 # webdataset 1.0.2 leaves the last shard open.
 pytestmark = pytest.mark.filterwarnings("ignore:.*digits-000000.tar:pytest.PytestUnraisableExceptionWarning")
 FEW_STEPS = "ConditionalGAN(steps=2, random_state=0)"
@@ -27,22 +29,34 @@ def names(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ecosystem")
     pixels = np.round(load_digits().images[:60] * (255 / 16)).astype(np.uint8)
     write_inputs(folder, pixels)
-    names: dict = {}
     after = {}
-    blocks = re.findall(
-        r"(?:^## (.*?)$.*?)?^```python\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL
-    )
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr(gate, "CLASSIFIER_STEPS", 5)
-        for title, block in blocks:
-            code = block.replace("ConditionalGAN(random_state=0)", FEW_STEPS)
-            code = code.replace(
-                "GANOverSampler(random_state=0)", f"GANOverSampler({FEW_STEPS}, random_state=0)"
-            )
-            exec(compile(code, f"{PAGE.name}: {title}", "exec"), names)
-            after[title] = dict(names)
+        patch.setattr(pool, "DEFAULT_PER_CLASS", 64)
+        for page in PAGES:
+            names: dict = {}
+            for title, block in blocks(page):
+                code = block.replace("ConditionalGAN(random_state=0)", FEW_STEPS)
+                code = code.replace(
+                    "GANOverSampler(random_state=0)", f"GANOverSampler({FEW_STEPS}, random_state=0)"
+                )
+                exec(compile(code, f"{page.name}: {title}", "exec"), names)
+                after[title] = dict(names)
         yield after
+
+
+def blocks(page: Path):
+    """Return the blocks of Python, each with the heading that it stands under."""
+    title, found = "", []
+    for heading, block in re.findall(
+        r"^##? (.*?)$|^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL
+    ):
+        if heading:
+            title = heading
+        else:
+            found.append((title, block))
+    return found
 
 
 def write_inputs(folder: Path, pixels: np.ndarray) -> None:
@@ -102,3 +116,7 @@ def test_a_pipeline(names):
     frame, labels = sampler.fit_resample(found["table"][:100], found["y"][:100])
     assert type(frame).__module__.startswith("polars")
     assert len(frame) == len(labels)
+
+
+def test_albumentations(names):
+    assert names["albumentations"]["odd"].shape == (8, 8)
