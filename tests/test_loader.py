@@ -34,6 +34,13 @@ def generator(classes=(0, 1)):
     return StripeGenerator(classes)
 
 
+class Floats(StripeGenerator):
+    """The same as Tensors of floats, (n, 1, 8, 8)."""
+
+    def sample(self, labels, random_state=None):
+        return torch.from_numpy(super().sample(labels, random_state))[:, None].float() / 255
+
+
 def drawn(loader, epochs=20):
     """Return images (n, 1, 8, 8) and labels of a few epochs."""
     torch.manual_seed(0)
@@ -183,14 +190,20 @@ def test_dicts_whose_label_comes_first(mixing):
         def __getitem__(self, i):
             return {"label": int(i >= 90), "image": torch.zeros(1, 8, 8)}
 
-    class Floats(StripeGenerator):
-        def sample(self, labels, random_state=None):
-            return torch.from_numpy(super().sample(labels, random_state))[:, None].float() / 255
-
     batch = next(iter(augmented_loader(Rows(), Floats([0, 1]), p=1, **mixing)))
     assert set(batch) == {"label", "image"}
     assert type(batch["image"]) is torch.Tensor
     assert torch.allclose(batch["image"].mean((1, 2, 3)), batch["label"][:, 1], atol=0.03)
+
+
+def test_columns_of_labels_are_mixed():
+    """Those of MedMNIST, (n, 1); where nothing is mixed they keep that shape."""
+    X, y = images()
+    data = TensorDataset(torch.from_numpy(X)[:, None] / 255, torch.from_numpy(y)[:, None])
+    seen, labels = drawn(augmented_loader(data, Floats([0, 1]), p=1))
+    assert labels.shape == (2000, 2)
+    assert torch.allclose(seen.mean((1, 2, 3)), labels[:, 1], atol=0.03)
+    assert drawn(augmented_loader(data, Floats([0, 1]), p=1, mixup=0, cutmix=0))[1].shape == (2000, 1)
 
 
 def test_a_trained_gan(fitted, stripes):
@@ -226,10 +239,6 @@ def test_bad_parameters(options, message):
 
 def test_batches_without_a_tensor_of_images():
     data = TensorDataset(torch.zeros(10, 1, 8, 8), torch.arange(10) % 2)
-
-    class Floats(StripeGenerator):
-        def sample(self, labels, random_state=None):
-            return torch.from_numpy(super().sample(labels, random_state))[:, None].float() / 255
 
     loader = augmented_loader(data, Floats([0, 1]), collate_fn=list)
     with pytest.raises(ValueError, match="label"):

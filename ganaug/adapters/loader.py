@@ -16,7 +16,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as tvf
 
 from ganaug.adapters.dataset import AugmentedDataset
-from ganaug.adapters.layouts import as_tree, find_labels, flatten, image_index
+from ganaug.adapters.layouts import as_tree, find_labels, flatten, image_index, label_column
 from ganaug.adapters.pool import pool_size, sample_template
 from ganaug.adapters.rates import automatic_p
 from ganaug.data.containers import as_container, channels_first, is_dataframe
@@ -182,6 +182,8 @@ class _Collate:
         if self._mix is None:
             leaves[where] = images
             return pytree.tree_unflatten(leaves, spec)
+        # They take a column of labels, (N, 1), for soft labels of a single class.
+        leaves = [label_column(leaf) if leaf is labels else leaf for leaf in leaves]
         # MixUp and CutMix take the first plain Tensor for the image. In a dict that may be the labels.
         leaves[where] = tv_tensors.Image(images)
         mixed, spec = pytree.tree_flatten(self._mix(pytree.tree_unflatten(leaves, spec)))
