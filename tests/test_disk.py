@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import multiprocessing
 import os
 import stat
@@ -171,3 +172,15 @@ def test_a_lock_that_cannot_be_is_named(tmp_path, monkeypatch):
         pass
     assert ".x.lock" in str(caught.value)
     assert not isinstance(caught.value, BlockingIOError)
+
+
+@pytest.mark.filterwarnings("ignore:flock not supported")  # as filelock 3.24 to 3.29 do
+def test_no_file_stands_for_a_lock(tmp_path, monkeypatch):
+    def flock(*_):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    for _ in range(2):
+        with pytest.raises(OSError, match=r"x can't be locked") as caught, locked(tmp_path / "x"):
+            pass
+        assert not isinstance(caught.value, BlockingIOError)

@@ -334,7 +334,11 @@ def test_wrong_images_are_refused_even_where_none_is_replaced():
             "no Mask: GANAugment takes an image and its label, got a Mask",
         ),
         (tv_tensors.BoundingBoxes([[0, 0, 1, 1]], format="XYXY", canvas_size=(8, 8)), "no BoundingBoxes"),
-        (tv_tensors.KeyPoints([[0, 0]], canvas_size=(8, 8)), "no KeyPoints"),
+        *(
+            (getattr(tv_tensors, name)([[0, 0]], canvas_size=(8, 8)), f"no {name}")
+            for name in ["KeyPoints"]
+            if hasattr(tv_tensors, name)  # since torchvision 0.23
+        ),
         (tv_tensors.Video(torch.zeros(2, 1, 8, 8)), "no Video"),
         (tv_tensors.Image(torch.zeros(1, 8, 8)), "takes one image with its label, got 2 in one sample"),
         (Image.new("L", (8, 8)), "got 2 in one sample"),

@@ -147,13 +147,16 @@ def locked(path: Path, timeout: float = 0) -> Iterator[None]:
     OSError
         If there can be no lock: its folder can't be written to, or its file system has none.
     """
-    from filelock import FileLock, Timeout  # imported here, as most wrong paths are found before
+    from filelock import FileLock, SoftFileLock, Timeout  # imported here, as most wrong paths are found before
 
     name = path.with_name(f".{path.name}.lock")
     # All users of a folder may lock. A file that exists is no lock by itself: it would outlive its process.
     lock = FileLock(name, timeout=timeout, mode=0o666, thread_local=False, fallback_to_soft=False)
     try:
         lock.acquire()
+        if isinstance(lock, SoftFileLock):  # what filelock 3.24 to 3.29 fall back to
+            lock.release()
+            raise NotImplementedError("its file system has no locks")
     except Timeout as exc:
         raise BlockingIOError(f"{printable(path)} is in use by another run, which holds {name}.") from exc
     except (OSError, NotImplementedError) as exc:
