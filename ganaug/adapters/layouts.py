@@ -13,9 +13,11 @@ from torchvision.transforms.v2 import functional as tvf
 
 from ganaug.data.containers import as_array
 
-# These belong to the image that came in, and would not fit a synthetic one. KeyPoints are since torchvision 0.23.
-UNSUPPORTED = (tv_tensors.Mask, tv_tensors.BoundingBoxes, tv_tensors.Video)
-UNSUPPORTED += (tv_tensors.KeyPoints,) if hasattr(tv_tensors, "KeyPoints") else ()
+# These belong to the image that came in, and would not fit a synthetic one. There are
+# KeyPoints since torchvision 0.23.
+UNSUPPORTED: tuple[type, ...] = (tv_tensors.Mask, tv_tensors.BoundingBoxes, tv_tensors.Video)
+if hasattr(tv_tensors, "KeyPoints"):
+    UNSUPPORTED += (tv_tensors.KeyPoints,)
 EXPLICIT_IMAGES = (Image.Image, tv_tensors.Image)
 # Beyond torchvision's own names of labels; "cls" is WebDataset's.
 MORE_LABEL_KEYS = ("target", "targets", "cls")

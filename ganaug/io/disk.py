@@ -147,7 +147,8 @@ def locked(path: Path, timeout: float = 0) -> Iterator[None]:
     OSError
         If there can be no lock: its folder can't be written to, or its file system has none.
     """
-    from filelock import FileLock, SoftFileLock, Timeout  # imported here, as most wrong paths are found before
+    # Imported here, as most wrong paths are found before.
+    from filelock import FileLock, SoftFileLock, Timeout
 
     name = path.with_name(f".{path.name}.lock")
     # All users of a folder may lock. A file that exists is no lock by itself: it would outlive its process.
