@@ -227,12 +227,12 @@ def restore(gan: Any, config: dict[str, Any], path: Path) -> None:
     per_architecture, own_classes = (1, n_classes) if gan.conditioning == "shared" else (n_classes, 1)
     if config["members"] != per_architecture * len(architectures):
         raise ValueError(f"{config['members']} networks for {len(architectures)} architectures")
-    # By pread: the memory of a file that is mapped would go with the file.
-    with safetensors.safe_open(path, "pt", backend="pread") as file:
+    with safetensors.safe_open(path, "pt") as file:
         slices = {name: file.get_slice(name) for name in file.keys()}
         header = {name: (part.get_dtype(), tuple(part.get_shape())) for name, part in slices.items()}
         _check_header(header, architectures, per_architecture, own_classes, gan.codec_, settings, storage)
-        tensors = file.get_tensors()
+        # Copies: the file is mapped to memory, which would go with the file.
+        tensors = {name: file.get_tensor(name).clone() for name in header}
     _check_values(tensors, own_classes)
     groups: list[dict[str, Tensor]] = [{} for _ in range(config["members"])]
     for name, tensor in tensors.items():
