@@ -23,7 +23,7 @@ try:
     from albumentations.core.transforms_interface import BaseTransformInitSchema
 except ImportError as exc:
     raise ImportError(
-        "GANReplace needs albumentations from 2.0.8 on (pip install 'ganaug[albumentations]'), or"
+        "GANReplace needs albumentations from 2.0 on (pip install 'ganaug[albumentations]'), or"
         f" albumentationsx 2.5.1 in its place. Importing `albumentations` failed: {exc}"
     ) from exc
 
@@ -54,6 +54,10 @@ class Hooks:
     def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
         """Return what chooses an image."""
         return self._choose(data, self._draw(2))
+
+    def get_transform_init_args_names(self) -> tuple[str, ...]:
+        """Return the parameters that `to_dict` writes; albumentations finds them by itself since 2.0.6."""
+        return "path", "label_key", "digest", "class_p"
 
     def sample_parameters(self, params: Any, data: dict[str, Any], targets: Any, sampling: Any) -> Any:
         """Return what chooses an image, drawn as albumentationsx draws: there, workers differ."""

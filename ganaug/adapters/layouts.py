@@ -25,7 +25,7 @@ MORE_LABEL_KEYS = ("target", "targets", "cls")
 
 def as_tree(sample: Any) -> Any:
     """Return a sample as containers that torch can take apart: other mappings, as LazyRow, become dicts."""
-    lazy = isinstance(sample, Mapping) and pytree.tree_is_leaf(sample)
+    lazy = isinstance(sample, Mapping) and pytree.tree_structure(sample).is_leaf()
     return dict(sample) if lazy else sample
 
 
