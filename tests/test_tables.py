@@ -13,6 +13,7 @@ from conftest import mixed_table
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from packaging.version import Version
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_wine
 
 from ganaug import (
@@ -267,10 +268,10 @@ CATEGORIES = {
     "object": ["c", "a", "b"],
     "bool": [True, False, True],
 }
-ARROW_DTYPES = [
-    *("string[pyarrow]", "string[python]", pd.StringDtype("pyarrow", na_value=np.nan)),
-    *(pd.StringDtype("python", na_value=np.nan), "large_string[pyarrow]", "float[pyarrow]", "bool[pyarrow]"),
-]
+ARROW_DTYPES = ["string[pyarrow]", "string[python]"]
+ARROW_DTYPES += ["large_string[pyarrow]", "float[pyarrow]", "bool[pyarrow]"]
+if Version(pd.__version__) >= Version("2.3"):  # "str", that of strings in pandas 3
+    ARROW_DTYPES += [pd.StringDtype(kind, na_value=np.nan) for kind in ("pyarrow", "python")]
 
 
 def columns_of_dtypes(n: int = 60) -> pd.DataFrame:
