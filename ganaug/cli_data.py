@@ -11,11 +11,12 @@ import numpy as np
 
 from ganaug.cli_options import complain
 from ganaug.data.containers import take
+from ganaug.data.holdout import sample_digests
 from ganaug.data.labels import encode_labels, label_indices
 from ganaug.evaluation.samples import LabeledSamples
 from ganaug.io.arrays import as_arrays, as_samples
 from ganaug.io.disk import printable
-from ganaug.io.holdout_file import load_problems, sample_digests
+from ganaug.io.holdout_file import load_problems
 from ganaug.model.gan import ConditionalGAN
 
 # A shorter training is over before its length could be told.

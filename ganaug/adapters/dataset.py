@@ -22,7 +22,7 @@ from ganaug.selection.recommendation import Recommendation
 from ganaug.training.torch_state import fork_torch_rng
 
 
-class AugmentedDataset(Dataset):
+class AugmentedDataset(Dataset[Any]):
     """Append synthetic images to a data set, such as one whose transform never sees a label.
 
     By default every class ends at the same size, so that any loader that shuffles will do. Which is what

@@ -45,7 +45,7 @@ def augmented_loader(
     batch_size: int = 64,
     collate_fn: Callable[[list[Any]], Any] = default_collate,
     **options: Any,
-) -> DataLoader:
+) -> DataLoader[Any]:
     """Return a DataLoader of real and synthetic images, drawn and mixed as did best in docs/lab/adding.md.
 
     Small classes are drawn a little more often than large ones, the same share of each class is
@@ -135,7 +135,7 @@ def augmented_loader(
     return DataLoader(augmented, batch_size, sampler=sampler, collate_fn=collate, **options)
 
 
-class _Images(Dataset):
+class _Images(Dataset[Any]):
     """Images and labels that are given as arrays or Tensors, as (image, index of the class).
 
     Attributes

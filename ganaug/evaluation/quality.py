@@ -48,7 +48,7 @@ CLASSIFIER_STEPS = 600
 Features = Callable[[Any], Any]
 
 
-class QualityReport(dict):
+class QualityReport(dict[str, Any]):
     """What `quality_report` found: plain types, with ``to_json`` and ``to_html``.
 
     ``report["per_class"][label][measure]`` and ``report["overall"][measure]`` are entries of seven

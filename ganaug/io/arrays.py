@@ -38,7 +38,7 @@ from ganaug.io.image_rows import DatasetImages, ImageRows, StoredImages, check_s
 SYNTHETIC_NAME = "synthetic-"
 
 
-class Arrays(tuple):
+class Arrays(tuple[Any, Any]):
     """The pair ``(X, y)``, with metadata.
 
     Attributes

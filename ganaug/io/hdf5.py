@@ -179,7 +179,7 @@ def _read_verified(dataset: h5py.Dataset) -> np.ndarray:
     return values
 
 
-class HDF5Dataset(Dataset):
+class HDF5Dataset(Dataset[Any]):
     """Data sets that `write_hdf5` wrote, as a torch Dataset of (image, class index).
 
     For a table of numbers an item is (row, class index), the row a Tensor (n_features,). A file that

@@ -126,7 +126,8 @@ def _weights(sample_weight: SampleWeight, labels: np.ndarray, synthetic: np.ndar
 def _write_origin(file: h5py.File, gan: Any, run: dict[str, Any]) -> None:
     """Write as attributes what made the file: generator, seed, versions."""
     file.attrs["seed"] = run["random_state"]
-    has_repr = type(gan).__repr__ is not object.__repr__  # else it would hold an address in memory
+    # That of `object` would hold an address in memory.
+    has_repr = type(gan).__repr__ is not object.__repr__  # type: ignore[comparison-overlap]
     file.attrs["sampler"] = repr(gan) if has_repr else type(gan).__name__
     file.attrs["model"] = run["model"]
     for package in PACKAGES:
