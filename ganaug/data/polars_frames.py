@@ -40,7 +40,7 @@ def pandas_to_polars(frame: Any, like: Any) -> Any:
 
 
 def _to_polars(column: Any, like: Any) -> Any:
-    missing, values = column.isna(), column
+    missing, values = column.isna(), column.tolist()  # a list: polars 1.14 takes no numpy.bool
     if is_date_dtype(column.dtype):
         instants = to_instants(column)
         values = (instants // 86400 if str(like.dtype) == "Date" else instants).tolist()
