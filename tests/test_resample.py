@@ -12,7 +12,6 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.preprocessing import FunctionTransformer
 
 from ganaug import ConditionalGAN, GANOverSampler, QualityGate
-from ganaug.evaluation.classifiers import SmallCNNClassifier
 from ganaug.selection.candidates import Candidate
 from ganaug.selection.trials import Trial
 
@@ -113,7 +112,7 @@ def test_recommended(low, expected, wrap, unwrap, stripes, monkeypatch):
         "ganaug.selection.recommend.IMAGE_CANDIDATES",
         (Candidate("balance", None), Candidate("balance+1000", 0.8)),
     )
-    monkeypatch.setattr("ganaug.selection.trials.SmallCNNClassifier", lambda **_: SmallCNNClassifier(steps=5))
+    monkeypatch.setattr("ganaug.evaluation.two_sample.CLASSIFIER_STEPS", 100)  # flat images are found out
     monkeypatch.setattr(
         "ganaug.selection.trials.paired_trial",
         lambda candidate, *_: Trial(
