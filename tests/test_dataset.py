@@ -6,6 +6,7 @@ import albumentations as A
 import numpy as np
 import pytest
 import torch
+from albumentations.pytorch import ToTensorV2
 from conftest import StripeGenerator
 from PIL import Image
 from torch.utils.data import (
@@ -971,7 +972,7 @@ def test_a_transform_of_albumentations(careful):
                 image = self.transform(image=image)["image"]
             return image, int(index >= 9)
 
-    data = filled(Arrays(A.Compose([A.InvertImg(p=1), A.ToTensorV2()])), generator())
+    data = filled(Arrays(A.Compose([A.InvertImg(p=1), ToTensorV2()])), generator())
     assert [int(data[i][0].float().mean().round(decimals=-1)) for i in (0, -1)] == [260, 0]
     assert data[0][0].shape == data[-1][0].shape == (3, 8, 10)
 
