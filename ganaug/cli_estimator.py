@@ -23,7 +23,7 @@ MORE_HELP = {
 PATH = click.Path(path_type=Path)
 
 
-class _NumberOrText(click.ParamType):  # type: ignore[type-arg]  # not generic in click 8.1
+class _NumberOrText(click.ParamType):  # type: ignore[type-arg]  # not generic in click 8.2
     name = "number or text"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:

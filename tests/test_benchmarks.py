@@ -11,6 +11,7 @@ import zipfile
 
 import numpy as np
 import pytest
+import sklearn
 import torch
 from conftest import mixed_table
 from PIL import Image
@@ -24,6 +25,7 @@ from ganaug.data.weights import DEFAULT_SYNTHETIC_SHARE
 from ganaug.model.parameters import DEFAULTS_TABLE
 
 QUICK = Settings("small", updates=20, learning_rate=2e-3)
+MLP_TAKES_WEIGHTS = pytest.mark.skipif(sklearn.__version__ < "1.7", reason="needs scikit-learn 1.7")
 
 
 @pytest.fixture(scope="module")
@@ -242,7 +244,18 @@ def test_deferred_weights_and_mixup_change_training(source):
 
 @pytest.mark.filterwarnings("ignore:Class")  # so does a fit of few steps
 @pytest.mark.parametrize(
-    "arm", ["no resampling", "class weights", "random oversampling", "SMOTE", "ADASYN", "GANOverSampler"]
+    "arm",
+    [
+        "no resampling",
+        # scikit-learn's MLP takes no weights before.
+        pytest.param(
+            "class weights", marks=pytest.mark.skipif(sklearn.__version__ < "1.7", reason="needs 1.7")
+        ),
+        "random oversampling",
+        "SMOTE",
+        "ADASYN",
+        "GANOverSampler",
+    ],
 )
 def test_arms_of_tables(arm, monkeypatch):
     monkeypatch.setitem(DEFAULTS_TABLE, "steps", 30)

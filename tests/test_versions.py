@@ -22,7 +22,7 @@ INSTALLED = [
 
 
 # What users may install with it must leave them free to sell what they make.
-PERMISSIVE = re.compile(r"\b(MIT|BSD|Apache|PSF|Python Software Foundation|HPND|MPL|Mozilla)\b")
+PERMISSIVE = re.compile(r"\b(MIT|BSD|Unlicense|Apache|PSF|Python Software Foundation|HPND|MPL|Mozilla)\b")
 
 
 def lower_bound(requirement):
