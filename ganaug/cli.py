@@ -61,6 +61,8 @@ def main() -> None:
 def demo(seeds: int, steps: Any, classifier_steps: int, output: Path, as_json: bool) -> None:
     """Train on long-tailed digits of scikit-learn, and measure whether ganaug helps."""
     targets.check_demo_target(output)
+    if not as_json:  # at once: what is imported takes seconds
+        say(f"Ten digits, of which some are rare: {seeds} times one generator and four classifiers.")
     from ganaug.demo import run_demo
 
     result = run_demo(

@@ -325,6 +325,7 @@ def test_export(tmp_path, image_folder):
 def test_demo(tmp_path):
     result = run("demo", "-o", tmp_path, "--steps", 3, "--seeds", 2, "--classifier-steps", 5)
     assert result.exit_code == 0, result.output
+    assert result.output.startswith("Ten digits")
     for word in ("instance-balanced", "class-balanced", "SMOTE", "ganaug", "interval"):
         assert word in result.output
     assert names(tmp_path) == ["digits-synthetic.h5", "digits-synthetic.png"]
