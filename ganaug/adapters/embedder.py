@@ -56,8 +56,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
     cache : path, optional
         An HDF5 file that keeps features by the digests of images, weights and transform, and is written at
         least every minute. What it has is not computed again: in a cross-validation, or after a run that was
-        stopped. Several runs may share it: one waits while
-        another writes.
+        stopped. Several runs may share it: one waits while another writes.
     verbose : bool, default=False
         Show a progress bar, on terminals only.
 
