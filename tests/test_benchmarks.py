@@ -14,6 +14,7 @@ import pytest
 import sklearn
 import torch
 from conftest import mixed_table
+from packaging.version import Version
 from PIL import Image
 
 from benchmarks import arms, bad_generators, datasets, gain, generators, imbalanced_tables, oversamplers
@@ -25,7 +26,7 @@ from ganaug.data.weights import DEFAULT_SYNTHETIC_SHARE
 from ganaug.model.parameters import DEFAULTS_TABLE
 
 QUICK = Settings("small", updates=20, learning_rate=2e-3)
-MLP_TAKES_WEIGHTS = pytest.mark.skipif(sklearn.__version__ < "1.7", reason="needs scikit-learn 1.7")
+MLP_TAKES_WEIGHTS = Version(sklearn.__version__) >= Version("1.7")
 
 
 @pytest.fixture(scope="module")
@@ -247,9 +248,8 @@ def test_deferred_weights_and_mixup_change_training(source):
     "arm",
     [
         "no resampling",
-        # scikit-learn's MLP takes no weights before.
         pytest.param(
-            "class weights", marks=pytest.mark.skipif(sklearn.__version__ < "1.7", reason="needs 1.7")
+            "class weights", marks=pytest.mark.skipif(not MLP_TAKES_WEIGHTS, reason="scikit-learn before 1.7")
         ),
         "random oversampling",
         "SMOTE",
