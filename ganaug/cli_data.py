@@ -93,7 +93,7 @@ class WatchedGate:
         )
         return [
             f"Only {total - missed} of {total} synthetic samples passed the gate ({classes}); the others are"
-            " the best of those that it rejected. Train longer, or add fewer."
+            " some of those that it rejected. Train longer, or add fewer."
         ]
 
 

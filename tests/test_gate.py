@@ -12,6 +12,8 @@ from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 from ganaug import ConditionalGAN, QualityGate
@@ -234,6 +236,32 @@ def test_tables():
         rejected, kept = planted.shares(gate.sample(labels, random_state=0), labels)
         assert rejected >= least
         assert kept > 0.75
+
+
+class FewRows:
+    """Makes no more than ten different rows of a class."""
+
+    classes_ = np.arange(2)
+
+    def __init__(self, rows):
+        self.rows = rows
+
+    def sample(self, labels, random_state=None):
+        picks = np.random.default_rng(random_state).integers(10, size=len(labels))
+        return np.stack([self.rows[label][pick] for label, pick in zip(labels, picks, strict=True)])
+
+
+def test_places_that_are_left_are_filled_with_all_kinds_of_duplicates():
+    X, y = load_breast_cancer(return_X_y=True)
+    gan = FewRows({c: X[y == c][-10:] for c in (0, 1)})
+    gate = QualityGate(gan, classifier=make_pipeline(StandardScaler(), LogisticRegression())).fit(
+        X[:400], y[:400]
+    )
+    with pytest.warns(UserWarning, match="rejected as duplicate. Of those some fill"):
+        rows = gate.sample(np.ones(300, int), random_state=0)
+    _, counts = np.unique(rows, axis=0, return_counts=True)
+    assert len(counts) >= 8
+    assert counts.max() < 75
 
 
 class Cells:

@@ -60,10 +60,10 @@ class QualityGate(SampleEstimator):
       usual distance; where few rows are possible, a twin is no copy, and none is rejected;
     - *duplicate*, if it is as close to an earlier sample of the same call.
 
-    Rejected samples are replaced by new proposals until every label has its sample. After `max_rounds` the
-    best of the rejected fill the places that are left, and a warning names the class. Looking for
-    duplicates takes time by the square of the samples of a class in one call: 50,000 rows of 29 numbers,
-    made of 92, take half a minute on one core.
+    Rejected samples are replaced by new proposals until every label has its sample. After `max_rounds`
+    duplicates, drawn at random, fill the places that are left, then the best of the misclassified, and a
+    warning names the class. Looking for duplicates takes time by the square of the samples of a class in one
+    call: 50,000 rows of 29 numbers, made of 92, take half a minute on one core.
 
     Parameters
     ----------
@@ -213,7 +213,7 @@ class QualityGate(SampleEstimator):
             score, misclassified = self._class_probability(samples, asked)
             for c in np.flatnonzero(n_proposed).tolist():
                 own = asked == c
-                queues[c].accept(take(samples, own), score[own], misclassified[own])
+                queues[c].accept(take(samples, own), score[own], misclassified[own], rng)
         names = self.classes_.tolist()
         self.report_ = {names[c]: queue.report for c, queue in enumerate(queues) if len(queue.positions)}
         for c, queue in enumerate(queues):
@@ -259,7 +259,7 @@ class _ClassQueue:
     accepted : list
         Blocks of samples.
     reserve : (scores, samples) or None
-        The best of the rejected samples, best first.
+        Of the rejected samples those that would fill places, the first ones first.
     report : dict
     """
 
@@ -283,8 +283,10 @@ class _ClassQueue:
         rate = self.report["accepted"] / self.report["proposed"] if self.report["proposed"] else 1.0
         return math.ceil(PROPOSAL_MARGIN * self.n_missing / max(rate, MIN_ACCEPTANCE_RATE))
 
-    def accept(self, samples: Any, score: np.ndarray, misclassified: np.ndarray) -> None:
-        """Accept as many of the proposed samples as are missing and good; put the best others in reserve."""
+    def accept(
+        self, samples: Any, score: np.ndarray, misclassified: np.ndarray, rng: np.random.RandomState
+    ) -> None:
+        """Accept as many of the proposed samples as are missing and good; put others in reserve."""
         limit = self.duplicate_distance
         points = self.neighbours.encode(samples)
         seen = points if self.accepted_points is None else Points.concat(self.accepted_points, points)
@@ -303,8 +305,9 @@ class _ClassQueue:
             new if self.accepted_points is None else Points.concat(self.accepted_points, new)
         )
         self.report["accepted"] += len(taken)
-        # A duplicate adds nothing, but is of its class: a sample of another class is the last resort.
-        score = np.where(misclassified, score - 1, score)
+        # A duplicate adds nothing, but is of its class: a sample of another class is the last resort. By
+        # score, duplicates would be the same few over and over.
+        score = np.where(misclassified, score - 1, rng.uniform(size=len(score)))
         rejected, scores = take(samples, np.flatnonzero(~good)), score[~good]
         if self.reserve is not None:
             rejected, scores = concat([self.reserve[1], rejected]), np.concatenate([self.reserve[0], scores])
@@ -312,14 +315,14 @@ class _ClassQueue:
         self.reserve = scores[best], take(rejected, best)
 
     def fill(self, label: Any, rounds: int) -> None:
-        """Take the best of the rejected samples for what is still missing."""
+        """Take from the reserve for what is still missing."""
         if not self.n_missing:
             return
         self.report["fallback"] = self.n_missing
         most = max(REASONS, key=lambda reason: self.report[reason]).replace("_", " ")
         warnings.warn(
             f"Class {label}: only {self.report['accepted']} of {len(self.positions)} samples passed the gate"
-            f" in {rounds} rounds; most of the others were rejected as {most}. The best of those fill the"
+            f" in {rounds} rounds; most of the others were rejected as {most}. Of those some fill the"
             " places that are left. Train longer, or add fewer samples to this class.",
             stacklevel=4,
         )
