@@ -95,6 +95,11 @@ class Column:
         return bool(self.rank_intervals)
 
     @property
+    def is_discrete(self) -> bool:
+        """Whether the column holds categories, or so few numbers that between them there are none."""
+        return not self.is_numeric or len(self.values) <= MAX_DISCRETE
+
+    @property
     def n_levels(self) -> int:
         """The number of values, where "missing" counts as one."""
         return len(self.values) + (self.missing is not None)

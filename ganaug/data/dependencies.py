@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ganaug.data.column_data import ColumnData, iter_columns, to_python
-from ganaug.data.columns import MAX_DISCRETE, Column, cast_integers, category_codes, column_numbers
+from ganaug.data.columns import Column, cast_integers, category_codes, column_numbers
 
 # Two columns that are independent of each other look dependent with less than this probability.
 MAX_CHANCE_PROBABILITY = 1e-9
@@ -64,9 +64,7 @@ def attach_dependencies(columns: list[Column], X: Any) -> list[Column]:
     """Return the columns; those that another one determines with its place, and a table to look them up."""
     data = list(iter_columns(X))
     keys = [_as_sortable(column, part) for column, part in zip(columns, data, strict=True)]
-    found = find_determinants(
-        keys, [not column.is_numeric or len(column.values) <= MAX_DISCRETE for column in columns]
-    )
+    found = find_determinants(keys, [column.is_discrete for column in columns])
     attached = list(columns)
     for place, determinant in enumerate(found):
         if determinant is None:

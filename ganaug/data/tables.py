@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import reprlib
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -80,6 +81,17 @@ class TableCodec:
                 self.spans.append((first, n_encoded))
                 self._has_missing_level.append(column.missing is not None)
         self.shape = (n_encoded,)
+
+    def number_places(self, *, discrete: bool) -> Iterator[tuple[int, int | None]]:
+        """Yield for each column of numbers its place in an encoded row, and that of "missing" if it has one.
+
+        Either of the columns with few distinct numbers (`discrete`), or of the others.
+        """
+        place = 0
+        for column in self.columns:
+            if column.is_numeric and column.is_discrete == discrete:
+                yield place, None if column.missing is None else place + 2
+            place += column.is_numeric + column.n_categories
 
     @classmethod
     def fit(cls, X: Any) -> TableCodec:

@@ -268,7 +268,7 @@ def blank_networks(
 
 def generator_settings(settings: dict[str, Any]) -> dict[str, Any]:
     """Return those of the parameters that `TrainedGenerator` takes."""
-    return {name: settings[name] for name in ("latent_dim", "latent_noise", "strength")}
+    return {name: settings[name] for name in ("latent_dim", "latent_noise", "strength", "novelty")}
 
 
 def expected_seconds(gan: Any, X: Any, y: Any) -> float:

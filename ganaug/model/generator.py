@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from ganaug.data.containers import concat, take
+from ganaug.data.tables import TableCodec
 from ganaug.io.image_rows import ImageRows, StoredImages
+from ganaug.model.near_rows import NearRows
 from ganaug.networks.layers import Networks
 from ganaug.training.calibration import calibrate
 from ganaug.training.pairs import ClassIndex, perturb_deltas
@@ -46,6 +48,8 @@ class TrainedGenerator:
         Standard deviation of the noise in `ganaug.training.pairs.perturb_deltas`.
     strength : float
         Scale of the code difference, or how far calibrated samples go, which is 1 in training.
+    novelty : float
+        Of rows of tables, see `NearRows`.
     """
 
     def __init__(
@@ -59,6 +63,7 @@ class TrainedGenerator:
         latent_dim: int,
         latent_noise: float,
         strength: float,
+        novelty: float,
     ) -> None:
         self.generator = networks.generator
         self.encoder = networks.encoder
@@ -68,6 +73,7 @@ class TrainedGenerator:
         self.latent_noise = latent_noise
         self.strength = strength
         self.class_index = ClassIndex(labels)
+        self.novelty = novelty
         self.device = next(networks.generator.parameters()).device
         self.calibration = calibrate(X, labels, codec) if networks.calibrated else None
         self.X = self.rows = self.codes = None
@@ -100,8 +106,20 @@ class TrainedGenerator:
             return self.codec.discretize(samples, None, rng)
         sources, _ = self.class_index.sample_pairs(classes, rng)
         encoded = self.codec.working.encode(take(self.X, sources))
+        if self.novelty and isinstance(self.codec, TableCodec):
+            return self._transform_near(encoded, sources, classes, rng)
         full = self.codec.encode_full(take(self.rows, sources)) if self.codec.is_reduced else None
         return self._transform(encoded, full, self.codes[sources], classes, 1.0, rng)
+
+    def _transform_near(
+        self, encoded: Tensor, sources: Tensor, classes: Tensor, rng: torch.Generator
+    ) -> Tensor:
+        """Change encoded rows of a table as `_transform` does, towards near rows of their class."""
+        near_rows = NearRows(self.codec, self.X, self.class_index, self.novelty)
+        near = near_rows.draw(sources, classes, rng)
+        moved = near_rows.move_numbers(encoded, near, rng)
+        samples = self._generate(moved, None, self._encode(moved), classes, 1.0, rng)
+        return self.codec.discretize(near_rows.take_values(samples, near, rng), encoded, rng)
 
     @torch.no_grad()
     def vary(self, X: Any, classes: Tensor, strength: float, rng: torch.Generator) -> Tensor:
@@ -135,6 +153,19 @@ class TrainedGenerator:
         strength: float,
         rng: torch.Generator,
     ) -> Tensor:
+        """Change encoded samples, and give each span of a table one category."""
+        samples = self._generate(sources, full, codes, classes, strength, rng)
+        return self.codec.discretize(samples, sources, rng)
+
+    def _generate(
+        self,
+        sources: Tensor,
+        full: Tensor | None,
+        codes: Tensor,
+        classes: Tensor,
+        strength: float,
+        rng: torch.Generator,
+    ) -> Tensor:
         """Change encoded samples by code differences of pairs of one class, drawn by class frequency.
 
         Where there are images at full size, these are changed.
@@ -145,8 +176,7 @@ class TrainedGenerator:
         deltas = perturb_deltas(self.codes[first] - self.codes[second], self.latent_noise, rng)
         deltas = self.strength * strength * deltas
         inputs = (sources, codes, deltas, classes, *([] if full is None else [full]))
-        samples = self.generator(*(tensor.to(self.device) for tensor in inputs)).cpu()
-        return self.codec.discretize(samples, sources, rng)
+        return self.generator(*(tensor.to(self.device) for tensor in inputs)).cpu()
 
     @property
     def storage(self) -> str:

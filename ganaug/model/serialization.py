@@ -35,7 +35,7 @@ from ganaug.model.parameters import CODECS, NOT_SAVED, AnyCodec, lookup_architec
 from ganaug.networks import Architecture
 
 CONFIG_FILE, WEIGHTS_FILE = MODEL_FILES
-FORMAT_VERSION = 7
+FORMAT_VERSION = 8
 # Tensors of the data, which generators of several architectures have in common: written once.
 SHARED_TENSORS = ("labels", *KEPT_SAMPLES)
 # What the header of a safetensors file calls dtypes.

@@ -36,6 +36,7 @@ NON_NEGATIVE_NUMBERS = (
     "latent_noise",
     "strength",
 )
+SHARES = ("novelty",)
 # Of these numbers, those that have a default for each kind of data.
 WITH_AUTO = ("steps", "sliced_wasserstein_weight", "strength")
 # A section of the docstring of `ConditionalGAN`.
@@ -91,6 +92,9 @@ PARAMETERS = """\
     strength : "auto" or float, default="auto"
         Scale of the code difference in `sample` and `vary`; it is 1 in training. "auto": 1.5 for
         grey images, 0.5 for colour images, 1 for tables, features and sides under 16 pixels.
+    novelty : float in [0, 1], default=0.5
+        How far synthetic rows of a table go from the real row that each starts from, to other rows of its
+        class near it; see `ganaug.model.near_rows.NearRows`. 0: they take nothing of those.
     callbacks : sequence of callable, optional
         Each called as ``callback(step, metrics)`` every 25 steps of training.
     log_dir : path, optional
@@ -127,6 +131,7 @@ class GANParameters:
         penalty_weight: float = 0.2,
         latent_noise: float = 0.05,
         strength: float | Literal["auto"] = "auto",
+        novelty: float = 0.5,
         callbacks: Sequence[Callback] | None = None,
         log_dir: str | Path | None = None,
         random_state: int | np.random.RandomState | None = None,
@@ -150,6 +155,7 @@ class GANParameters:
         self.penalty_weight = penalty_weight
         self.latent_noise = latent_noise
         self.strength = strength
+        self.novelty = novelty
         self.callbacks = callbacks
         self.log_dir = log_dir
         self.random_state = random_state
@@ -182,5 +188,9 @@ def check_values(parameters: Mapping[str, Any]) -> None:
             number = isinstance(value, Real) and not isinstance(value, bool)
             if not number or not 0 <= value < math.inf:
                 raise ValueError(f"`{name}` must be {auto}a number from 0 up, got {value!r}.")
+        elif name in SHARES:
+            number = isinstance(value, Real) and not isinstance(value, bool)
+            if not number or not 0 <= value <= 1:
+                raise ValueError(f"`{name}` must be a number from 0 to 1, got {value!r}.")
         elif name in CHOICES and value not in CHOICES[name]:
             raise ValueError(f"`{name}` must be one of {list(CHOICES[name])}, got {value!r}.")

@@ -1,0 +1,101 @@
+"""NearRows: rows of the same class and near each other, that a synthetic row of a table takes values of."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from ganaug.data.tables import TableCodec
+from ganaug.training.pairs import ClassIndex
+
+# Near rows are looked for among so many rows of a class, which take time for each row asked for.
+MAX_CANDIDATES = 4096
+# Of the near rows so many, drawn at random, say how probable each category is.
+N_DRAWN = 16
+BLOCK_SIZE = 1024
+# Rows of categories are often equally near: which of them count is drawn.
+TIE_NOISE = 1e-4
+
+
+class NearRows:
+    """Draw near rows of the same class, and move synthetic rows towards them.
+
+    SMOTE (Chawla et al. 2002) interpolates between a row and one of its five nearest. Here they are twice
+    as many as the square root of the rows of the class, so that in a large class a synthetic row is not
+    tied to one real row.
+
+    Parameters
+    ----------
+    codec : TableCodec
+    X : Tensor of shape (n, n_encoded)
+        The encoded training rows.
+    class_index : ClassIndex
+        Of these rows.
+    novelty : float in [0, 1]
+        See `ConditionalGAN`.
+    """
+
+    def __init__(self, codec: TableCodec, X: Tensor, class_index: ClassIndex, novelty: float) -> None:
+        self.codec, self.X, self.class_index, self.novelty = codec, X, class_index, novelty
+
+    def draw(self, sources: Tensor, classes: Tensor, rng: torch.Generator) -> Tensor:
+        """Return the indices of rows near each of the rows `sources`, (n,): (n, N_DRAWN), with repetitions.
+
+        `classes` are theirs, (n,). A row is not near itself.
+        """
+        drawn = torch.empty(len(sources), N_DRAWN, dtype=torch.long)
+        for c in classes.unique().tolist():
+            own = classes == c
+            rows, where = sources[own].unique(return_inverse=True)
+            near = torch.cat([self._nearest(block, c, rng) for block in rows.split(BLOCK_SIZE)])
+            ranks = torch.randint(near.shape[1], (len(where), N_DRAWN), generator=rng)
+            drawn[own] = near[where].gather(1, ranks)
+        return drawn
+
+    def _nearest(self, rows: Tensor, c: int, rng: torch.Generator) -> Tensor:
+        start, count = int(self.class_index.starts[c]), int(self.class_index.counts[c])
+        members = self.class_index.order[start : start + count]
+        if count > MAX_CANDIDATES:
+            members = members[torch.arange(MAX_CANDIDATES) * count // MAX_CANDIDATES]
+        n_near = max(1, min(round(2 * math.sqrt(len(members))), len(members), count - 1))
+        distance = torch.cdist(self.X[rows], self.X[members])
+        distance += TIE_NOISE * torch.rand(distance.shape, generator=rng)
+        if count > 1:
+            distance[rows[:, None] == members] = torch.inf
+        return members[distance.topk(n_near, largest=False).indices]
+
+    def move_numbers(self, rows: Tensor, near: Tensor, rng: torch.Generator) -> Tensor:
+        """Return encoded rows (n, n_encoded) with their numbers moved towards those of one near row each.
+
+        They go a random part of the way, up to all of it at a `novelty` of 0.5. Numbers that are missing in
+        either row stay.
+        """
+        other = self.X[near[:, 0]]
+        part = min(1.0, 2 * self.novelty) * torch.rand(len(rows), generator=rng)
+        moved = rows.clone()
+        for place, missing in self.codec.number_places(discrete=False):
+            step = part * (other[:, place] - rows[:, place])
+            if missing is not None:
+                step *= (rows[:, missing] < 0) & (other[:, missing] < 0)
+            moved[:, place] += step
+        return moved
+
+    def take_values(self, samples: Tensor, near: Tensor, rng: torch.Generator) -> Tensor:
+        """Return samples (n, n_encoded) whose categories, and numbers of few values, are partly near rows'.
+
+        Each number is replaced with probability `novelty`. The probabilities of categories are averaged, with
+        `novelty` as the weight of the near rows.
+        """
+        mixed = samples.clone()
+        for first, end in self.codec.spans:
+            frequent = self.X[:, first:end][near].mean(1)
+            mixed[:, first:end] = torch.lerp(samples[:, first:end], frequent, self.novelty)
+        for place, missing in self.codec.number_places(discrete=True):
+            chosen = near.gather(1, torch.randint(N_DRAWN, (len(near), 1), generator=rng))[:, 0]
+            taken = torch.rand(len(near), generator=rng) < self.novelty
+            if missing is not None:
+                taken &= self.X[chosen, missing] < 0
+            mixed[:, place] = torch.where(taken, self.X[chosen, place], samples[:, place])
+        return mixed
