@@ -14,6 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from packaging.version import Version
+from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_wine
 
 from ganaug import (
@@ -27,6 +28,7 @@ from ganaug import (
 from ganaug.data.columns import MAX_DISCRETE
 from ganaug.data.identifiers import warn_of_identifiers
 from ganaug.data.tables import TableCodec
+from ganaug.evaluation.classifiers import TreeEnsembleClassifier
 
 
 def test_a_table_comes_back_as_it_was():
@@ -434,3 +436,8 @@ def test_names_that_are_no_strings_and_no_ints_are_refused(name):
     table = pd.DataFrame(np.arange(40.0).reshape(20, 2)).set_axis(pd.Index([name, "c"], dtype=object), axis=1)
     with pytest.raises(ValueError, match=r"named by strings or ints, got .*: rename it"):
         TableCodec.fit(table)
+
+
+def test_a_codec_is_not_copied_for_each_classifier():
+    codec = TableCodec.fit(mixed_table())
+    assert clone(TreeEnsembleClassifier(codec=codec)).codec is codec

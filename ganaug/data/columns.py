@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -121,7 +122,7 @@ class Column:
         units = (self.values[-1] - self.values[0]) * 10**self.decimals / self.resolution
         return units + 1 + (self.missing is not None)
 
-    @property
+    @cached_property
     def scores(self) -> np.ndarray:
         """The normal score that each knot is encoded as."""
         return ndtri(np.mean(self.rank_intervals, axis=1))

@@ -82,6 +82,10 @@ class TableCodec:
                 self._has_missing_level.append(column.missing is not None)
         self.shape = (n_encoded,)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> TableCodec:
+        """Return itself: it never changes, and scikit-learn's `clone` would copy it for each classifier."""
+        return self
+
     def number_places(self, *, discrete: bool) -> Iterator[tuple[int, int | None]]:
         """Yield for each column of numbers its place in an encoded row, and that of "missing" if it has one.
 
