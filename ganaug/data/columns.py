@@ -66,6 +66,8 @@ class Column:
     lookup : list
         The value of this column for each of the determinant's `values`, then for a missing one. None
         where this one is missing.
+    relation : list of [str, int, int], or None
+        An operation, and the places of the two columns of which this one is the result.
     categories_dtype : str or None
         Of the categories, where pandas would give them another one.
     origin : int or None
@@ -86,6 +88,7 @@ class Column:
     python_int: bool = False
     determinant: int | None = None
     lookup: list[Any] = field(default_factory=list)
+    relation: list[Any] | None = None
     categories_dtype: str | None = None
     origin: int | None = None
     step: int = 1

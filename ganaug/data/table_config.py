@@ -6,7 +6,7 @@ import itertools
 import math
 import re
 import reprlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from ganaug.data.columns import MAX_CATEGORIES, MAX_DECIMALS, Column
 from ganaug.data.dates import MAX_EXACT_INT, is_date_dtype
 from ganaug.data.dtypes import pandas_dtype
+from ganaug.data.relations import OPERATIONS, may_be_related
 
 # Names of dtypes in a file: of a table that is an ndarray, and of a sparse column, whose fill value is
 # evaluated and may hold no brackets.
@@ -45,6 +46,14 @@ def _are_intervals(values: Any) -> bool:
     return bool(np.all(ascending[1:] >= ascending[:-1]) and np.all((middles > 0) & (middles < 1)))
 
 
+def _is_relation(value: Any) -> bool:
+    """Return whether this is an operation and the places of two columns."""
+    if type(value) is not list or len(value) != 3:
+        return False
+    known = type(value[0]) is str and value[0] in OPERATIONS
+    return known and all(type(place) is int and place >= 0 for place in value[1:])
+
+
 def _is_int(low: int, high: int) -> Callable[[Any], bool]:
     return lambda value: type(value) is int and low <= value <= high
 
@@ -63,12 +72,13 @@ _FIELD_CHECKS: dict[str, Callable[[Any], bool]] = {
     "python_int": lambda value: type(value) is bool,
     "determinant": lambda value: value is None or (type(value) is int and value >= 0),
     "lookup": lambda value: type(value) is list,
+    "relation": lambda value: value is None or _is_relation(value),
     "categories_dtype": lambda value: value is None or (type(value) is str and len(value) <= 200),
     "origin": lambda value: value is None or _is_int(-(2**63) + 1, 2**63 - 1)(value),
     "step": _is_int(1, 2**63 - 1),
 }
 # Entries that a file has only where they say something, so that other columns are written as ever.
-_OPTIONAL = {"categories_dtype": None, "origin": None, "step": 1}
+_OPTIONAL = {"relation": None, "categories_dtype": None, "origin": None, "step": 1}
 
 
 def column_to_config(column: Column) -> dict[str, Any]:
@@ -119,6 +129,14 @@ def check_lookup(column: Column, determinant: Column) -> None:
     whole = len(found) == len(column.lookup) or column.missing is not None
     if determinant.determinant is not None or len(column.lookup) != determinant.n_levels or not valid & whole:
         raise ValueError(f"column {column.name!r} is not determined by {determinant.name!r}")
+
+
+def check_relation(column: Column, columns: Sequence[Column]) -> None:
+    """Raise ValueError unless a column that was read can be computed from those that it names."""
+    places = (column.relation or [])[1:]
+    of = [columns[place] for place in places if place < len(columns)]
+    if len(of) != 2 or not all(map(may_be_related, [column, *of])):
+        raise ValueError(f"column {column.name!r} is computed from columns {places}")
 
 
 def check_dtypes(columns: list[Column], dtype: Any) -> None:

@@ -28,9 +28,11 @@ from ganaug.data.containers import is_dataframe, missing_value
 from ganaug.data.dates import from_clock
 from ganaug.data.dependencies import attach_dependencies, lookup_dependent
 from ganaug.data.dtypes import make_dataframe, pandas_dtype
+from ganaug.data.relations import attach_relations, compute_related, evaluation_order
 from ganaug.data.table_config import (
     check_dtypes,
     check_lookup,
+    check_relation,
     column_from_config,
     column_kind,
     column_to_config,
@@ -51,7 +53,9 @@ class TableCodec:
     are multiples.
 
     A category is one-hot, with -1 for 0; so is whether a number is missing. A column that another one
-    determines, as a code does a name, is decoded from that one: on its own it would contradict it.
+    determines, as a code does a name, is decoded from that one: on its own it would contradict it. So is a
+    number that is the sum, product or ratio of two others in every row, of up to 100 columns of numbers; it
+    may then lie outside the range that was seen.
 
     Attributes
     ----------
@@ -81,6 +85,10 @@ class TableCodec:
                 self.spans.append((first, n_encoded))
                 self._has_missing_level.append(column.missing is not None)
         self.shape = (n_encoded,)
+        order = evaluation_order(columns)
+        if order is None:
+            raise ValueError("columns that are computed from each other in a circle")
+        self._related = order
 
     def __deepcopy__(self, memo: dict[int, Any]) -> TableCodec:
         """Return itself: it never changes, and scikit-learn's `clone` would copy it for each classifier."""
@@ -122,7 +130,8 @@ class TableCodec:
             raise ValueError(
                 f"Every column of `X` is constant, such as {columns[0].name!r}: give one that is not."
             )
-        return cls(attach_dependencies(columns, X), None if is_dataframe(X) else str(X.dtype))
+        columns = attach_relations(attach_dependencies(columns, X), X)
+        return cls(columns, None if is_dataframe(X) else str(X.dtype))
 
     def check(self, X: Any) -> None:
         """Raise ValueError unless the rows of `X` are of the kind this codec was fitted on."""
@@ -186,6 +195,10 @@ class TableCodec:
             if column.determinant is not None:
                 determinant = self.columns[column.determinant]
                 parts[place] = lookup_dependent(column, determinant, *parts[column.determinant])
+        for place in self._related:
+            column, (own, missing) = self.columns[place], parts[place]
+            first, second = (parts[of][0] for of in column.relation[1:])  # type: ignore[index]
+            parts[place] = cast_integers(column, compute_related(column, first, second, own)), missing
         if self.dtype is None:
             return _to_dataframe(self.columns, parts)
         X = np.empty((len(encoded), len(parts)), self.dtype)
@@ -285,10 +298,15 @@ class TableCodec:
                 raise ValueError(f"column {column.name!r} looks up values, but nothing determines it")
             if column.determinant is not None:
                 check_lookup(column, columns[column.determinant])
+            if column.relation is not None:
+                check_relation(column, columns)
         check_dtypes(columns, config["dtype"])
         # One column of each kind is decoded: a row of first categories, and one of last ones, which also
         # stand for missing values.
-        kinds = {column_kind(column): replace(column, determinant=None, lookup=[]) for column in columns}
+        kinds = {
+            column_kind(column): replace(column, determinant=None, lookup=[], relation=None)
+            for column in columns
+        }
         probe = cls(list(kinds.values()), config["dtype"])
         rows = torch.zeros(2, *probe.shape)
         rows[1, [end - 1 for _, end in probe.spans]] = 1.0

@@ -149,7 +149,8 @@ class Neighbours:
         """Return how many rows the values of a table's columns can make; infinite for other samples."""
         if not isinstance(self.codec, TableCodec):
             return math.inf
-        return math.prod(column.n_possible for column in self.codec.columns if column.determinant is None)
+        free = [c for c in self.codec.columns if c.determinant is None and c.relation is None]
+        return math.prod(column.n_possible for column in free)
 
     def nearest(
         self,

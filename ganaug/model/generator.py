@@ -73,12 +73,14 @@ class TrainedGenerator:
         self.latent_noise = latent_noise
         self.strength = strength
         self.class_index = ClassIndex(labels)
-        self.novelty = novelty
         self.device = next(networks.generator.parameters()).device
         self.calibration = calibrate(X, labels, codec) if networks.calibrated else None
         self.X = self.rows = self.codes = None
         if networks.keeps_samples:
             self.X, self.rows = X, X if rows is None else rows
+        self.near_rows: NearRows | None = None
+        if networks.keeps_samples and novelty and isinstance(codec, TableCodec):
+            self.near_rows = NearRows(codec, X, self.class_index, novelty)
         if self.encoder is not None:
             working = codec.working
             chunks = [X[i : i + working.chunk_size] for i in range(0, len(labels), working.chunk_size)]
@@ -106,16 +108,20 @@ class TrainedGenerator:
             return self.codec.discretize(samples, None, rng)
         sources, _ = self.class_index.sample_pairs(classes, rng)
         encoded = self.codec.working.encode(take(self.X, sources))
-        if self.novelty and isinstance(self.codec, TableCodec):
-            return self._transform_near(encoded, sources, classes, rng)
+        if self.near_rows is not None:
+            return self._transform_near(self.near_rows, encoded, sources, classes, rng)
         full = self.codec.encode_full(take(self.rows, sources)) if self.codec.is_reduced else None
         return self._transform(encoded, full, self.codes[sources], classes, 1.0, rng)
 
     def _transform_near(
-        self, encoded: Tensor, sources: Tensor, classes: Tensor, rng: torch.Generator
+        self,
+        near_rows: NearRows,
+        encoded: Tensor,
+        sources: Tensor,
+        classes: Tensor,
+        rng: torch.Generator,
     ) -> Tensor:
         """Change encoded rows of a table as `_transform` does, towards near rows of their class."""
-        near_rows = NearRows(self.codec, self.X, self.class_index, self.novelty)
         near = near_rows.draw(sources, classes, rng)
         moved = near_rows.move_numbers(encoded, near, rng)
         samples = self._generate(moved, None, self._encode(moved), classes, 1.0, rng)
