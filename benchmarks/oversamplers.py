@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from imblearn.over_sampling import ADASYN, SMOTE, SMOTENC, RandomOverSampler
+from imblearn.over_sampling import ADASYN, SMOTE, SMOTEN, SMOTENC, RandomOverSampler
 from sklearn.compose import ColumnTransformer, make_column_selector
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OrdinalEncoder, StandardScaler
 
+from benchmarks.rivals import SMOTE_VARIANTS, adversarial_forest, forest_diffusion, smote_variant
 from ganaug import GANOverSampler
 
 # The default of the package.
@@ -60,7 +61,9 @@ class TableOversampler:
         n_numbers = X.select_dtypes("number").shape[1]
         neighbours = min(5, int(np.unique(y, return_counts=True)[1].min()) - 1)
         settings: dict[str, Any] = {"sampling_strategy": totals, "random_state": self.seed}
-        if self.kind == "SMOTE" and n_numbers < X.shape[1]:
+        if self.kind == "SMOTE" and not n_numbers:
+            oversampler = SMOTEN(k_neighbors=neighbours, **settings)
+        elif self.kind == "SMOTE" and n_numbers < X.shape[1]:
             categorical = list(range(n_numbers, X.shape[1]))
             oversampler = SMOTENC(categorical, k_neighbors=neighbours, **settings)
         elif self.kind == "SMOTE":
@@ -148,6 +151,13 @@ def prepare(
             more, labelled = oversampler(X, y, dict(zip(labels, counts + counts.max(), strict=True)))
             synthetic_only = more[len(y) :], labelled[len(y) :]
         return (rows, targets, None), synthetic_only, notes
+    if arm in SMOTE_VARIANTS:
+        return (*smote_variant(arm, X, y, seed), None), None, {}
+    if arm in GENERATORS:
+        lacking = np.repeat(labels, counts.max() - counts)
+        made = GENERATORS[arm](X, y, lacking, seed)
+        rows = pd.concat([X, made], ignore_index=True).astype(X.dtypes.to_dict())
+        return (rows, np.concatenate([y, lacking[: len(made)]]), None), None, {}
     if arm == "CTGAN":
         sample, notes = _timed_ctgan(X, y, seed)
         lacking = np.repeat(labels, counts.max() - counts)
@@ -166,6 +176,26 @@ def prepare(
         notes = {"seconds": time.perf_counter() - start, "recommendation": recommendation}
         return (rows, targets, None), None, notes
     raise ValueError(f"`--arms` must be among {list(ARMS)}, got {arm!r}.")
+
+
+def _by_forest_diffusion(X: pd.DataFrame, y: np.ndarray, lacking: np.ndarray, seed: int) -> pd.DataFrame:
+    parts = []
+    for label, n in zip(*np.unique(lacking, return_counts=True), strict=True):
+        parts.append(forest_diffusion(X[y == label].reset_index(drop=True), n, seed))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _by_adversarial_forest(X: pd.DataFrame, y: np.ndarray, lacking: np.ndarray, seed: int) -> pd.DataFrame:
+    sample = adversarial_forest(X, y, seed)
+    parts = [sample(label, n) for label, n in zip(*np.unique(lacking, return_counts=True), strict=True)]
+    return pd.concat(parts, ignore_index=True)
+
+
+# They make rows of the classes that lack some.
+GENERATORS: dict[str, Callable[..., pd.DataFrame]] = {
+    "ForestDiffusion": _by_forest_diffusion,
+    "adversarial forest": _by_adversarial_forest,
+}
 
 
 def _timed_ctgan(
@@ -195,6 +225,8 @@ ARMS = (
     "GANOverSampler",
     "GANOverSampler recommended",
     "CTGAN",
+    *SMOTE_VARIANTS,
+    *GENERATORS,
 )
-# It takes minutes a fold and another package, so it runs only where `--arms` names it.
-ON_REQUEST = ("CTGAN",)
+# They need other packages, and some take minutes a fold, so they run only where `--arms` names them.
+ON_REQUEST = ("CTGAN", *SMOTE_VARIANTS, *GENERATORS)

@@ -12,6 +12,7 @@ from typing import Any
 
 from benchmarks.gain import RESULTS
 from benchmarks.tables.bad_generators import bad_generators_table
+from benchmarks.tables.collection import collection_tables, novelty_table
 from benchmarks.tables.endurance import endurance_table
 from benchmarks.tables.gain import gain_tables
 from benchmarks.tables.generators import generator_table
@@ -59,6 +60,10 @@ def main() -> None:
     runs = json.loads((RESULTS / "tables.json").read_text())["runs"]
     insert(page, "imbalanced tables", imbalanced_tables(runs))
     insert(ROOT / "docs" / "results.md", "tables summary", tables_summary(runs))
+    runs = json.loads((RESULTS / "collection.json").read_text())["runs"]
+    insert(page, "collection", collection_tables(runs))
+    novelty = json.loads((RESULTS / "novelty.json").read_text())
+    insert(ROOT / "docs" / "lab" / "tables.md", "novelty", novelty_table(novelty))
     for name, table in SINGLE.items():
         insert(page, name, table(json.loads((RESULTS / f"{name.replace(' ', '_')}.json").read_text())))
     tails = {name: photographs[name] for name in ("trashnet", "cifar10")}

@@ -88,17 +88,17 @@ def arms_table(runs: list[dict]) -> str:
         ratios = [run["dcr_ratio"] for run in own if run.get("dcr_ratio") is not None]
         row = {"arm": f"{emphasized(arm, arm)}{part}", "folds": str(len(own))}
         for score, metric in METRICS.items():
-            row[metric.title] = f"{_mean(found[score][arm]):.{metric.digits}f}"
+            row[metric.title] = f"{mean_of(found[score][arm]):.{metric.digits}f}"
         row["mean rank, accuracy / precision"] = " / ".join(
             f"{rank[score][arm]:.2f}" if arm in rank[score] else "" for score in rank
         )
         for score, title in COMPARED.items():
             row[f"{OURS} minus it, {title} (p)"] = _compared_text(found[score], arm)
-        row["synthetic only"] = f"{_mean(alone[arm]):.2f}" if arm in alone else ""
+        row["synthetic only"] = f"{mean_of(alone[arm]):.2f}" if arm in alone else ""
         row["DCR ratio"] = f"{np.median(ratios):.2f}" if ratios else ""
         row["seconds"] = f"{np.median([run['seconds'] for run in own]):.1f}"
         # Means over fewer tables can't be compared: these arms come last, and say so.
-        rows.append((tables != everywhere, -_mean(found["balanced_accuracy"][arm]), arm, row))
+        rows.append((tables != everywhere, -mean_of(found["balanced_accuracy"][arm]), arm, row))
     return to_markdown([row for *_, row in sorted(rows, key=lambda entry: entry[:3])])
 
 
@@ -147,7 +147,7 @@ def tables_summary(runs: list[dict]) -> str:
     for arm in [arm for arm in ARMS_IN_SUMMARY if arm in found["balanced_accuracy"]]:
         row = {first: emphasized(arm, arm)}
         for score, title in COMPARED.items():
-            row[title] = f"{_mean(found[score][arm]):.2f}"
+            row[title] = f"{mean_of(found[score][arm]):.2f}"
             row[f"{OURS} minus it, {title} (p)"] = _compared_text(found[score], arm)
         rows.append(row)
     return to_markdown(rows)
@@ -165,14 +165,14 @@ def _compared_text(found: dict[str, Scores], arm: str) -> str:
     return f"{difference.mean():+.2f} ({p:.3f})"
 
 
-def _mean(scores: Scores) -> float:
+def mean_of(scores: Scores) -> float:
     """Return the mean over cells, each the mean of its folds."""
     return float(np.mean([np.mean(list(folds.values())) for folds in scores.values()]))
 
 
 def _mean_on(table: str, scores: Scores) -> str:
     own = {cell: folds for cell, folds in scores.items() if cell[0] == table}
-    return f"{_mean(own):.2f}" if own else ""
+    return f"{mean_of(own):.2f}" if own else ""
 
 
 def _seconds(runs: list[dict], arm: str) -> str:
