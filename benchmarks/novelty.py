@@ -83,7 +83,7 @@ def nearer_to_training(rows: pd.DataFrame, train: pd.DataFrame, held_out: pd.Dat
 
     def encoded(table: pd.DataFrame) -> tuple[torch.Tensor, torch.Tensor]:
         codes = [pd.Categorical(table[name], sorted(set(train[name]))).codes for name in categories]
-        scaled = ((table[numbers] - low) / (high - low)).to_numpy(np.float32)
+        scaled = np.array((table[numbers] - low) / (high - low), np.float32)
         return torch.from_numpy(scaled), torch.from_numpy(np.stack(codes, axis=1))
 
     def nearest(
