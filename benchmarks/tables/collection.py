@@ -23,9 +23,12 @@ def _arms_table(runs: list[dict]) -> str:
     found = {score: cells(runs, score) for score in SCORES}
     rank = {score: ranks(found[score]) for score in SCORES}
     classifiers = sorted({model for run in runs for model in run["models"]})
+    n_tables = len({run["table"] for run in runs})
     rows = []
     for arm, own in found["balanced_accuracy"].items():
-        row = {"arm": emphasized(arm, arm)}
+        tables = {cell[0] for cell in own}
+        part = "" if len(tables) == n_tables else f" ({len(tables)} of {n_tables} tables)"
+        row = {"arm": emphasized(arm, arm) + part}
         for score, title in SCORES.items():
             row[title] = f"{mean_of(found[score][arm]):.2f}"
             row[f"{title}: rank"] = f"{rank[score][arm]:.2f}" if arm in rank[score] else ""
@@ -38,8 +41,9 @@ def _arms_table(runs: list[dict]) -> str:
             for model in classifiers
         )
         row["seconds"] = f"{np.median([run['seconds'] for run in runs if run['arm'] == arm]):.1f}"
-        rows.append((-mean_of(own), row))
-    return to_markdown([row for _, row in sorted(rows, key=lambda entry: entry[0])])
+        # Means over fewer tables can't be compared: these arms come last.
+        rows.append((len(tables) < n_tables, -mean_of(own), row))
+    return to_markdown([row for *_, row in sorted(rows, key=lambda entry: entry[:2])])
 
 
 def _by_table(runs: list[dict]) -> str:
