@@ -31,7 +31,7 @@ ROUNDING_ERRORS = 8
 def attach_relations(columns: list[Column], X: Any) -> list[Column]:
     """Return the columns; those that are the sum, product or ratio of two others in every row say so.
 
-    And in no case where a column that had nothing to do with the two would be with a probability of 1e-9.
+    Unrelated columns would look so, anywhere in the table, with a probability of less than 1e-9.
     """
     places = [place for place, column in enumerate(columns) if may_be_related(column)]
     if not 3 <= len(places) <= MAX_COLUMNS:
