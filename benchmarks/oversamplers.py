@@ -15,7 +15,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OrdinalEncoder, StandardScaler
 
-from benchmarks.rivals import SMOTE_VARIANTS, adversarial_forest, forest_diffusion, smote_variant
+from benchmarks.rivals import SMOTE_VARIANTS, adversarial_forest, filled, forest_diffusion, smote_variant
 from ganaug import GANOverSampler
 
 # The default of the package.
@@ -91,12 +91,8 @@ def ctgan(X: pd.DataFrame, y: np.ndarray, seed: int, epochs: int) -> Callable[[n
 
     torch.manual_seed(seed)
     np.random.seed(seed)  # noqa: NPY002 - the package draws from numpy's global state
-    table = X.copy()
-    for name in X.columns:
-        if X[name].dtype.kind in "if":
-            table[name] = X[name].fillna(X[name].median()).astype(float)
-        else:
-            table[name] = X[name].astype(object).fillna(X[name].mode()[0])
+    table = filled(X)
+    table = table.astype({name: float if table[name].dtype.kind in "if" else object for name in X.columns})
     table["class"] = y
     model = CTGAN(epochs=epochs)
     model.fit(table, [*X.select_dtypes("category").columns, "class"])

@@ -41,11 +41,11 @@ def smote_variant(name: str, X: pd.DataFrame, y: np.ndarray, seed: int) -> Table
 
     logging.disable(logging.INFO)  # it tells what it does, in many lines a call
     numbers, categories = _columns(X)
-    filled = _filled(X)
-    scaler = MinMaxScaler().fit(filled[numbers]) if numbers else None
-    blocks = [scaler.transform(filled[numbers])] if scaler else []
-    levels = {c: filled[c].cat.categories for c in categories}
-    blocks += [(filled[c].cat.codes.to_numpy()[:, None] == np.arange(len(levels[c]))) for c in categories]
+    whole = filled(X)
+    scaler = MinMaxScaler().fit(whole[numbers]) if numbers else None
+    blocks = [scaler.transform(whole[numbers])] if scaler else []
+    levels = {c: whole[c].cat.categories for c in categories}
+    blocks += [(whole[c].cat.codes.to_numpy()[:, None] == np.arange(len(levels[c]))) for c in categories]
     encoded = np.concatenate([np.asarray(block, float) for block in blocks], axis=1)
     oversampler = getattr(smote_variants, SMOTE_VARIANTS[name])(random_state=seed)
     with warnings.catch_warnings(), Path(os.devnull).open("w") as sink, contextlib.redirect_stderr(sink):
@@ -67,10 +67,10 @@ def forest_diffusion(X: pd.DataFrame, n: int, seed: int) -> pd.DataFrame:
     from ForestDiffusion import ForestDiffusionModel
 
     numbers, categories = _columns(X)
-    filled = _filled(X)
-    ordinal = OrdinalEncoder().fit(filled[categories]) if categories else None
-    parts = [filled[numbers].to_numpy(float)] if numbers else []
-    parts += [ordinal.transform(filled[categories])] if ordinal else []
+    whole = filled(X)
+    ordinal = OrdinalEncoder().fit(whole[categories]) if categories else None
+    parts = [whole[numbers].to_numpy(float)] if numbers else []
+    parts += [ordinal.transform(whole[categories])] if ordinal else []
     values = np.concatenate(parts, axis=1)
     first = len(numbers)
     varied = [i for i in range(first, values.shape[1]) if len(np.unique(values[:, i])) > 1]
@@ -93,7 +93,7 @@ def adversarial_forest(X: pd.DataFrame, y: np.ndarray, seed: int) -> Callable[[i
     if not hasattr(np, "in1d"):  # arfpy 0.1.1 calls what numpy 2.4 took away
         setattr(np, "in1d", np.isin)  # noqa: B010
     np.random.seed(seed)  # noqa: NPY002 - the package draws from numpy's global state
-    table = _filled(X)
+    table = filled(X)
     for c in _columns(X)[0]:
         table[c] = table[c].astype(float)
     table["class"] = pd.Categorical(y.astype(str))
@@ -117,10 +117,10 @@ def _columns(X: pd.DataFrame) -> tuple[list[str], list[str]]:
     return numbers, [c for c in X.columns if c not in numbers]
 
 
-def _filled(X: pd.DataFrame) -> pd.DataFrame:
+def filled(X: pd.DataFrame) -> pd.DataFrame:
     """Return the rows without missing values: medians and the most frequent categories are in their place."""
-    filled = X.copy()
+    whole = X.copy()
     for c in X.columns:
         most = X[c].median() if X[c].dtype.kind in "if" else X[c].mode()[0]
-        filled[c] = X[c].fillna(most)
-    return filled
+        whole[c] = X[c].fillna(most)
+    return whole

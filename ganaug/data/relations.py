@@ -110,26 +110,28 @@ def _holds(
     return bool(log_chance < np.log(MAX_CHANCE_PROBABILITY / n_tests))
 
 
-def evaluation_order(columns: Sequence[Column]) -> list[int] | None:
-    """Return the places of related columns, each after those that it needs; None if they go in a circle."""
-    waiting = {place for place, column in enumerate(columns) if column.relation is not None}
-    order: list[int] = []
+def evaluation_order(columns: Sequence[Column]) -> dict[int, list[Any]] | None:
+    """Return the relations by the places of their columns, each after those of the columns that it needs.
+
+    None if they go in a circle.
+    """
+    waiting = {place: column.relation for place, column in enumerate(columns) if column.relation is not None}
+    ordered: dict[int, list[Any]] = {}
     while waiting:
-        ready = [
-            place for place in sorted(waiting) if waiting.isdisjoint((columns[place].relation or [])[1:])
-        ]
+        ready = {place: of for place, of in waiting.items() if waiting.keys().isdisjoint(of[1:])}
         if not ready:
             return None
-        order += ready
-        waiting -= set(ready)
-    return order
+        ordered |= ready
+        waiting = {place: of for place, of in waiting.items() if place not in ready}
+    return ordered
 
 
-def compute_related(column: Column, first: np.ndarray, second: np.ndarray, own: np.ndarray) -> np.ndarray:
+def compute_related(
+    column: Column, operation: str, first: np.ndarray, second: np.ndarray, own: np.ndarray
+) -> np.ndarray:
     """Return the numbers of a related column, rounded; where there is no such number, its `own` ones."""
-    operation = OPERATIONS[(column.relation or [])[0]]
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        numbers = operation(first.astype(np.float64), second.astype(np.float64))
+        numbers = OPERATIONS[operation](first.astype(np.float64), second.astype(np.float64))
     if column.decimals is not None:
         numbers = numbers.round(column.decimals)
     storage = numpy_dtype(pandas_dtype(column.dtype))

@@ -131,9 +131,9 @@ def check_lookup(column: Column, determinant: Column) -> None:
         raise ValueError(f"column {column.name!r} is not determined by {determinant.name!r}")
 
 
-def check_relation(column: Column, columns: Sequence[Column]) -> None:
-    """Raise ValueError unless a column that was read can be computed from those that it names."""
-    places = (column.relation or [])[1:]
+def check_relation(column: Column, relation: list[Any], columns: Sequence[Column]) -> None:
+    """Raise ValueError unless a column that was read can be computed from those that `relation` names."""
+    places = relation[1:]
     of = [columns[place] for place in places if place < len(columns)]
     if len(of) != 2 or not all(map(may_be_related, [column, *of])):
         raise ValueError(f"column {column.name!r} is computed from columns {places}")

@@ -195,10 +195,10 @@ class TableCodec:
             if column.determinant is not None:
                 determinant = self.columns[column.determinant]
                 parts[place] = lookup_dependent(column, determinant, *parts[column.determinant])
-        for place in self._related:
+        for place, (operation, first, second) in self._related.items():
             column, (own, missing) = self.columns[place], parts[place]
-            first, second = (parts[of][0] for of in column.relation[1:])  # type: ignore[index]
-            parts[place] = cast_integers(column, compute_related(column, first, second, own)), missing
+            numbers = compute_related(column, operation, parts[first][0], parts[second][0], own)
+            parts[place] = cast_integers(column, numbers), missing
         if self.dtype is None:
             return _to_dataframe(self.columns, parts)
         X = np.empty((len(encoded), len(parts)), self.dtype)
@@ -299,7 +299,7 @@ class TableCodec:
             if column.determinant is not None:
                 check_lookup(column, columns[column.determinant])
             if column.relation is not None:
-                check_relation(column, columns)
+                check_relation(column, column.relation, columns)
         check_dtypes(columns, config["dtype"])
         # One column of each kind is decoded: a row of first categories, and one of last ones, which also
         # stand for missing values.

@@ -111,7 +111,8 @@ class TrainedGenerator:
         if self.near_rows is not None:
             return self._transform_near(self.near_rows, encoded, sources, classes, rng)
         full = self.codec.encode_full(take(self.rows, sources)) if self.codec.is_reduced else None
-        return self._transform(encoded, full, self.codes[sources], classes, 1.0, rng)
+        samples = self._transform(encoded, full, self.codes[sources], classes, 1.0, rng)
+        return self.codec.discretize(samples, encoded, rng)
 
     def _transform_near(
         self,
@@ -121,10 +122,10 @@ class TrainedGenerator:
         classes: Tensor,
         rng: torch.Generator,
     ) -> Tensor:
-        """Change encoded rows of a table as `_transform` does, towards near rows of their class."""
+        """Change encoded rows of a table, towards near rows of their class."""
         near = near_rows.draw(sources, classes, rng)
         moved = near_rows.move_numbers(encoded, near, rng)
-        samples = self._generate(moved, None, self._encode(moved), classes, 1.0, rng)
+        samples = self._transform(moved, None, self._encode(moved), classes, 1.0, rng)
         return self.codec.discretize(near_rows.take_values(samples, near, rng), encoded, rng)
 
     @torch.no_grad()
@@ -137,7 +138,8 @@ class TrainedGenerator:
             encoded = self.codec.reduce_encoded(full)
         else:
             full, encoded = None, self.codec.encode(X)
-        return self._transform(encoded, full, self._encode(encoded), classes, strength, rng)
+        samples = self._transform(encoded, full, self._encode(encoded), classes, strength, rng)
+        return self.codec.discretize(samples, encoded, rng)
 
     def _calibrated(self, X: Any, classes: Tensor, strength: float, rng: torch.Generator) -> Tensor:
         """Move samples towards where their class lies, and add differences of pairs of near classes."""
@@ -151,19 +153,6 @@ class TrainedGenerator:
         return self.codec.discretize(samples, None, rng)
 
     def _transform(
-        self,
-        sources: Tensor,
-        full: Tensor | None,
-        codes: Tensor,
-        classes: Tensor,
-        strength: float,
-        rng: torch.Generator,
-    ) -> Tensor:
-        """Change encoded samples, and give each span of a table one category."""
-        samples = self._generate(sources, full, codes, classes, strength, rng)
-        return self.codec.discretize(samples, sources, rng)
-
-    def _generate(
         self,
         sources: Tensor,
         full: Tensor | None,

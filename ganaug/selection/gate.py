@@ -259,7 +259,7 @@ class _ClassQueue:
     accepted : list
         Blocks of samples.
     reserve : (scores, samples) or None
-        Of the rejected samples those that would fill places, the first ones first.
+        Of the rejected samples those that would fill places, in this order.
     report : dict
     """
 
