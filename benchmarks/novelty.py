@@ -37,6 +37,7 @@ def synthetic(arm: str, X: pd.DataFrame, y: np.ndarray, seed: int, gan: Conditio
         rows, targets = TableOversampler("SMOTE", seed)(X, y, dict(zip(labels, 2 * counts, strict=True)))
         rows, targets = rows[len(y) :], targets[len(y) :]
         return rows.iloc[np.argsort(targets, kind="stable")]
+    # Training does not depend on it, so one fit serves all.
     for member in gan.members_:
         member.near_rows.novelty = float(arm.removeprefix("novelty "))
     return gan.sample(np.sort(y), random_state=seed)
@@ -117,7 +118,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--path", type=Path, required=True, help="adult-train.csv")
-    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--threads", type=int, help="of torch")
     parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
