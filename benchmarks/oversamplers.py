@@ -15,7 +15,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OrdinalEncoder, StandardScaler
 
-from benchmarks.rivals import SMOTE_VARIANTS, adversarial_forest, filled, forest_diffusion, smote_variant
+from benchmarks.baselines import SMOTE_VARIANTS, adversarial_forest, filled, forest_diffusion, smote_variant
 from ganaug import GANOverSampler
 
 # The default of the package.

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import collection, imbalanced_tables, novelty, rivals
+from benchmarks import baselines, collection, imbalanced_tables, novelty
 from benchmarks.gain import RESULTS
 from benchmarks.tables.collection import collection_tables, novelty_table
 from benchmarks.tables.shared import ROOT
@@ -76,7 +76,7 @@ def test_what_smote_variants_makes_becomes_a_table_again(monkeypatch):
 
     monkeypatch.setitem(sys.modules, "smote_variants", types.SimpleNamespace(ProWSyn=Copies))
     X = pd.DataFrame({"a": [1.0, np.nan, 3.0, 5.0], "b": pd.Categorical(["x", "y", None, "y"])})
-    rows, y = rivals.smote_variant("ProWSyn", X, np.array([0, 0, 0, 1]), 0)
+    rows, y = baselines.smote_variant("ProWSyn", X, np.array([0, 0, 0, 1]), 0)
     assert rows["a"].tolist() == [1.0, 3.0, 3.0, 5.0, pytest.approx(4.6)]
     assert rows["b"].tolist() == ["x", "y", "y", "y", "y"]
     assert y.tolist() == [0, 0, 0, 1, 1]

@@ -55,15 +55,15 @@ def _by_table(runs: list[dict]) -> str:
             for arm, own in found.items()
             if any(cell[0] == table for cell in own)
         }
-        rival = max((arm for arm in means if arm != OURS), key=lambda arm: means[arm])
+        best = max((arm for arm in means if arm != OURS), key=lambda arm: means[arm])
         rows.append(
             {
                 "table": table,
                 "no resampling": f"{means['no resampling']:.2f}",
                 "SMOTE": f"{means['SMOTE']:.2f}",
                 OURS: f"{means[OURS]:.2f}",
-                "the best of the others": f"{means[rival]:.2f} ({rival})",
-                f"{OURS} minus it": f"{means[OURS] - means[rival]:+.2f}",
+                "the best of the others": f"{means[best]:.2f} ({best})",
+                f"{OURS} minus it": f"{means[OURS] - means[best]:+.2f}",
             }
         )
     return to_markdown(rows)
