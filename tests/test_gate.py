@@ -257,7 +257,7 @@ def test_places_that_are_left_are_filled_with_all_kinds_of_duplicates():
     gate = QualityGate(gan, classifier=make_pipeline(StandardScaler(), LogisticRegression())).fit(
         X[:400], y[:400]
     )
-    with pytest.warns(UserWarning, match="rejected as duplicate. Of those some fill"):
+    with pytest.warns(UserWarning, match="rejected as duplicate. Some of those fill"):
         rows = gate.sample(np.ones(300, int), random_state=0)
     _, counts = np.unique(rows, axis=0, return_counts=True)
     assert len(counts) >= 8

@@ -322,7 +322,7 @@ class _ClassQueue:
         most = max(REASONS, key=lambda reason: self.report[reason]).replace("_", " ")
         warnings.warn(
             f"Class {label}: only {self.report['accepted']} of {len(self.positions)} samples passed the gate"
-            f" in {rounds} rounds; most of the others were rejected as {most}. Of those some fill the"
+            f" in {rounds} rounds; most of the others were rejected as {most}. Some of those fill the"
             " places that are left. Train longer, or add fewer samples to this class.",
             stacklevel=4,
         )
