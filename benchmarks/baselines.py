@@ -39,6 +39,8 @@ def smote_variant(name: str, X: pd.DataFrame, y: np.ndarray, seed: int) -> Table
     """
     import smote_variants
 
+    if len(np.unique(y)) != 2:
+        raise ValueError(f"--arms {name} is for tables of two classes, got {len(np.unique(y))}: name others.")
     logging.disable(logging.INFO)  # it tells what it does, in many lines a call
     numbers, categories = _columns(X)
     whole = filled(X)
