@@ -28,7 +28,7 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
-import ganaug.io.writing
+import ganaug.io.hdf5_writer
 import ganaug.training.loop
 from benchmarks.gain import RESULTS
 from benchmarks.hostile_readers import hostile_files
@@ -70,7 +70,7 @@ def kill_generation(folder: Path) -> dict[str, Any]:
     """Kill runs of `write_hdf5` at random moments and resume them, until there were `KILLS`."""
     gan = ConditionalGAN(steps=20, random_state=0).fit(*digits())
     # A run that is killed every half second has to get on; by default a kill can cost ten seconds of work.
-    ganaug.io.writing.SYNC_SECONDS = 0.02
+    ganaug.io.hdf5_writer.SYNC_SECONDS = 0.02
     options = {"counts": 3000, "random_state": 0, "block_size": 128}
     start = time.monotonic()
     whole = write_hdf5(gan, folder / "whole.h5", **options).read_bytes()

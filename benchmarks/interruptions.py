@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from sklearn.datasets import load_digits
 
-import ganaug.io.writing
+import ganaug.io.hdf5_writer
 import ganaug.selection.gate
 import ganaug.training.loop
 from ganaug import ConditionalGAN, write_hdf5
@@ -81,7 +81,7 @@ def run(arguments: tuple[str, ...], out: Path, recorded: Path | None = None) -> 
     if recorded is not None:
         record(recorded, out.parent)
     # Progress is noted at every block and every few steps, so that there is something to resume.
-    ganaug.io.writing.SYNC_SECONDS = 0.0
+    ganaug.io.hdf5_writer.SYNC_SECONDS = 0.0
     ganaug.training.loop.CHECKPOINT_INTERVAL = ganaug.training.loop.LOG_INTERVAL = 2
     ganaug.selection.gate.CLASSIFIER_STEPS = 10  # it is the writing that is interrupted
     main([str(out) if argument == "OUT" else argument for argument in arguments])

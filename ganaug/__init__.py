@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ganaug.adapters.transform import GANAugment
     from ganaug.evaluation.quality import quality_report
     from ganaug.io.arrays import as_arrays
-    from ganaug.io.hdf5 import HDF5Dataset
+    from ganaug.io.hdf5_dataset import HDF5Dataset
     from ganaug.io.writing import write_hdf5
     from ganaug.model.gan import ConditionalGAN
     from ganaug.networks import ARCHITECTURES
@@ -29,7 +29,7 @@ _MODULES = {
     "Embedder": "adapters.embedder",
     "GANAugment": "adapters.transform",
     "GANOverSampler": "adapters.resample",
-    "HDF5Dataset": "io.hdf5",
+    "HDF5Dataset": "io.hdf5_dataset",
     "LOSSES": "training.losses",
     "PENALTIES": "training.losses",
     "QualityGate": "selection.gate",

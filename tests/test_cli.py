@@ -196,7 +196,7 @@ def test_a_trained_model_is_not_replaced_unasked(tmp_path, stripes):
 
 
 def test_a_stopped_run_is_found_before_anything_is_trained(tmp_path, image_folder, monkeypatch):
-    monkeypatch.setattr("ganaug.io.writing.SYNC_SECONDS", 0)
+    monkeypatch.setattr("ganaug.io.hdf5_writer.SYNC_SECONDS", 0)
     (image_folder / "dog" / "2.png").unlink()
     command = ("resample", image_folder, "-o", tmp_path / "x.h5", "--size", 8, *SMALL)
 
@@ -204,7 +204,7 @@ def test_a_stopped_run_is_found_before_anything_is_trained(tmp_path, image_folde
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("ganaug.io.writing.rename_new", stop)
+        patch.setattr("ganaug.io.hdf5_writer.rename_new", stop)
         result = run(*command)
         assert result.exit_code == 130
         assert "Stopped. To go on, run the same command with --resume." in result.output
@@ -264,7 +264,7 @@ def test_writing_is_resumed(tmp_path, fitted, monkeypatch):
         return sample(*arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr("ganaug.io.writing.SYNC_SECONDS", 0)
+        patch.setattr("ganaug.io.hdf5_writer.SYNC_SECONDS", 0)
         patch.setattr(ConditionalGAN, "sample", breaks)
         assert "no space left" in run(*command, "-o", tmp_path / "x.h5").output
     assert "pass --resume" in run(*command, "-o", tmp_path / "x.h5").output

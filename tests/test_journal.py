@@ -41,7 +41,7 @@ class Blocks(StripeGenerator):
 @pytest.fixture
 def stopped(tmp_path, monkeypatch):
     """Return a function that starts a run of ten blocks and stops it."""
-    monkeypatch.setattr("ganaug.io.writing.SYNC_SECONDS", 0)
+    monkeypatch.setattr("ganaug.io.hdf5_writer.SYNC_SECONDS", 0)
 
     def start(blocks=4, error=KeyboardInterrupt, **options):
         gan = Blocks([0, 1], blocks, error)
@@ -406,7 +406,7 @@ def test_a_finished_file_is_already_complete(change, state, tmp_path, capsys):
     path = tmp_path / "x.h5"
     with pytest.MonkeyPatch.context() as patch:
         if state != "alone":
-            patch.setattr("ganaug.io.writing.remove_left_over", lambda path: None)
+            patch.setattr("ganaug.io.hdf5_writer.remove_left_over", lambda path: None)
         write_hdf5(StripeGenerator([0, 1]), path, **COMPLETE)
     if state == "journal":
         path.with_name("x.h5.partial").unlink()
@@ -501,7 +501,7 @@ def spy(events, name, function):
 
 
 def test_a_killed_run_goes_on_to_the_same_file(tmp_path, monkeypatch):
-    monkeypatch.setattr("ganaug.io.writing.SYNC_SECONDS", 0)
+    monkeypatch.setattr("ganaug.io.hdf5_writer.SYNC_SECONDS", 0)
 
     class Slow(StripeGenerator):
         def sample(self, labels, random_state=None):

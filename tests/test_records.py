@@ -56,7 +56,7 @@ class Dies:
 
 @pytest.mark.parametrize("compression", [None, "gzip"])
 def test_a_table_goes_on_where_it_stopped(compression, tmp_path, monkeypatch):
-    monkeypatch.setattr("ganaug.io.writing.SYNC_SECONDS", 0.0)
+    monkeypatch.setattr("ganaug.io.hdf5_writer.SYNC_SECONDS", 0.0)
     gan, *_ = table_gan()
     arguments = {"random_state": 0, "block_size": 50, "compression": compression}
     whole = write_hdf5(gan, tmp_path / "whole.h5", 200, **arguments)
@@ -74,7 +74,7 @@ def test_strings_that_need_too_much_room_and_rows_of_objects(tmp_path, monkeypat
     monkeypatch.setattr("ganaug.io.hdf5_layout.METADATA_BYTES", 200 - 2 * len(schema.to_bytes()))
     with pytest.raises(ValueError, match="more than the .* set aside"):
         write_hdf5(gan, tmp_path / "x.h5", 50)
-    monkeypatch.setattr("ganaug.io.writing.write_schema", None)  # at the first block, not at the end
+    monkeypatch.setattr("ganaug.io.hdf5_writer.write_schema", None)  # at the first block, not at the end
     with pytest.raises(ValueError, match="more than the .* set aside"):
         write_hdf5(gan, tmp_path / "x.h5", 50)
     with pytest.raises(ValueError, match="got dtype object"):

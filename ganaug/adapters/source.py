@@ -15,7 +15,7 @@ from ganaug.adapters.forms import RawImages, describe, sides
 from ganaug.adapters.recording import Recording, Template
 from ganaug.data.containers import as_array, channels_first, images_like, is_dataframe
 from ganaug.data.labels import label_indices
-from ganaug.io.hdf5 import HDF5Dataset
+from ganaug.io.hdf5_dataset import HDF5Dataset
 
 
 class SourceDataset:

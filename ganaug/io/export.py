@@ -12,7 +12,8 @@ from torch.utils.data import DataLoader
 
 from ganaug.io.arrays import SYNTHETIC_NAME
 from ganaug.io.disk import printable
-from ganaug.io.hdf5 import HDF5Dataset, check_images
+from ganaug.io.hdf5 import check_images
+from ganaug.io.hdf5_dataset import HDF5Dataset
 
 BATCH_SIZE = 256  # images written at once
 BATCH_BYTES = 2**26  # fewer of them if they are so large
