@@ -21,8 +21,10 @@ from ganaug.cli_options import (
     layout,
     mode,
     overwrite,
+    own_shard,
     resume_writing,
     say,
+    shard,
     size,
     strict,
 )
@@ -30,6 +32,7 @@ from ganaug.cli_resample import resample
 from ganaug.io import targets
 from ganaug.io.disk import atomic_write
 from ganaug.io.folders import check_source
+from ganaug.io.journal import shard_path
 from ganaug.model.signature import check_values
 
 # What takes long to import, numpy and h5py too, is imported inside the commands, after the paths are checked:
@@ -160,6 +163,7 @@ def fit(
 @click.option("--device", default="auto", help="As for fit.")
 @layout
 @compression
+@shard
 @resume_writing
 @overwrite
 @strict
@@ -173,6 +177,7 @@ def generate(
     device: str,
     layout: str,
     compression: str | None,
+    shard: tuple[int, int] | None,
     resume: bool,
     overwrite: bool,
     strict: bool,
@@ -180,14 +185,18 @@ def generate(
 ) -> None:
     """Write synthetic images of MODEL to an HDF5 file.
 
-    A run that was stopped, whatever stopped it, goes on with --resume and ends with the same file.
+    A run that was stopped, whatever stopped it, goes on with --resume and ends with the same file. Several
+    processes that torchrun starts write a shard each, and OUTPUT joins them.
     """
+    shard = own_shard(shard, random_state)
     if (per_class is None) == (balance is None):
         raise click.UsageError("Pass either --per-class N or --balance DATA.")
     targets.check_model(model)
     if balance is not None:
         check_source(balance)
     targets.check_hdf5_target(output, [balance], overwrite, resume)
+    written = output if shard is None else shard_path(output, *shard)
+    targets.check_hdf5_target(written, [balance], overwrite, resume)
     from ganaug.cli_data import deficit, load_gan, read_real
     from ganaug.io.writing import write_hdf5
 
@@ -198,7 +207,7 @@ def generate(
         counts = deficit(read_real(balance, gan=gan)[1], gan.classes_)
         if not any(counts.values()):
             raise ValueError(f"Each class of {balance} has as many as the largest: there is nothing to add.")
-    on_interrupt(lambda: how_to_go_on_writing(output))
+    on_interrupt(lambda: how_to_go_on_writing(written))
     write_hdf5(
         gan,
         output,
@@ -206,15 +215,17 @@ def generate(
         random_state=random_state,
         layout=layout,
         compression=compression,
+        shard=shard,
         resume=resume,
         overwrite=overwrite,
         verbose=not as_json,
     )
     total = sum(counts.values())
     if as_json:
-        click.echo(json.dumps({"file": str(output), "images": total}))
+        click.echo(json.dumps({"file": str(written), "images": total}))
     else:
-        say(f"Wrote {total} {gan.codec_.noun} to {output}.")
+        what = "" if shard is None else f"shard {shard[0]}/{shard[1]} of "
+        say(f"Wrote {what}{total} {gan.codec_.noun} to {written}.")
 
 
 @main.command()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
+from typing import Any
 
 import click
 from click.core import ParameterSource
 
 from ganaug.io.disk import printable
 from ganaug.io.journal import sidecar_paths
+from ganaug.training.launch import launched
 
 GO_ON = "To go on, run the same command with --resume."
 
@@ -33,6 +36,46 @@ layout = click.option(
     help="`images`, channels last; or `imgs`, channels first, for loaders like BigGAN's.",
 )
 compression = click.option("--compression", type=click.Choice(["gzip", "lzf"]), help="Compress the file.")
+
+
+class ShardType(click.ParamType):  # type: ignore[type-arg]  # not generic in click 8.2
+    """A shard as I/N: its index, from 0, and how many there are."""
+
+    name = "I/N"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        """Return the two numbers, or fail in one line."""
+        if isinstance(value, tuple):
+            return value
+        found = re.fullmatch(r"(\d{1,5})/(\d{1,5})", value)
+        if found is None or not int(found[1]) < int(found[2]):
+            self.fail(f"must be I/N with I from 0 to N - 1, such as 0/4, got {value!r}.", param, ctx)
+        return int(found[1]), int(found[2])
+
+
+shard = click.option(
+    "--shard",
+    type=ShardType(),
+    help="Write only part I of N, from 0, to a file of its own, so that several processes share the work. The"
+    " processes that torchrun starts do so unasked. Needs --random-state.",
+)
+
+
+def own_shard(given: tuple[int, int] | None, random_state: int | None) -> tuple[int, int] | None:
+    """Return the shard that this process is to write: the one `given`, or one for each that torchrun started.
+
+    Raises
+    ------
+    UsageError
+        If there are shards, and no seed that all of them share.
+    """
+    process = launched()
+    found = given or (None if process is None else (process.rank, process.world_size))
+    if found is not None and random_state is None:
+        raise click.UsageError("Shards need one seed for all of them: pass --random-state N.")
+    return found
 
 
 def complain(problems: list[str], *, strict: bool) -> None:

@@ -16,7 +16,6 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from ganaug.data.containers import as_container, is_dataframe, is_image
 from ganaug.data.labels import check_labels
-from ganaug.io import hdf5
 from ganaug.io.disk import printable
 from ganaug.io.folders import IMAGE_SUFFIXES, ImageFolder, check_source
 from ganaug.io.image_files import (
@@ -33,6 +32,7 @@ from ganaug.io.image_files import (
     stack_images,
 )
 from ganaug.io.image_rows import DatasetImages, ImageRows, StoredImages, check_sides, is_large
+from ganaug.io.shards import read_all
 
 # In a folder of `export_images`, the names of synthetic images begin with it.
 SYNTHETIC_NAME = "synthetic-"
@@ -240,7 +240,7 @@ def _from_path(path: Path, size: tuple[int, int] | None, mode: str | None, lazy:
         if path.suffix.lower() == ".npz" and not h5py.is_hdf5(path):
             X, y = _read_npz(path)
         else:
-            X, y, synthetic = hdf5.read_arrays(path)
+            X, y, synthetic = read_all(path)
         return Arrays(resize_images(X, size), check_labels(y, len(X)), synthetic=synthetic)
     except ValueError as exc:
         if printable(path) in str(exc):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -89,7 +90,8 @@ def model_digest(gan: Any) -> str:
 class BlockPlan:
     """The samples of a file in blocks: first the real ones, then synthetic ones, their classes mixed evenly.
 
-    The randomness of a block depends on `seed` and its number only.
+    The randomness of a block depends on `seed` and its number only. So the blocks of a data set may be shared
+    out to several files: what is said here of samples is of those in this file.
 
     Parameters
     ----------
@@ -101,6 +103,8 @@ class BlockPlan:
         Of images. The attribute is "table" once samples of a table have been made.
     block_size : int
         Synthetic blocks hold so many samples or fewer.
+    shard : (int, int), default=(0, 1)
+        Which part of the blocks the file holds, from 0, and of how many parts.
 
     Attributes
     ----------
@@ -108,8 +112,8 @@ class BlockPlan:
         To be set before a synthetic block is made.
     schema : DataFrameSchema, or None
         Of a DataFrame, once samples have been made.
-    n_samples : int
-        Of all blocks together.
+    n_samples, n_real : int
+        How many the file holds, and how many of them are real: the first ones.
     """
 
     def __init__(
@@ -119,6 +123,7 @@ class BlockPlan:
         real: tuple[Any, Any] | None,
         layout: str,
         block_size: int,
+        shard: tuple[int, int] = (0, 1),
     ) -> None:
         self.gan, self.counts, self.layout, self.block_size = gan, counts, layout, block_size
         self.seed = 0
@@ -132,8 +137,7 @@ class BlockPlan:
                 check_labels(y, len(X), "real[1]", "real[0]"), gan.classes_, "real[1]"
             )
         n_synthetic = int(counts.sum())
-        self.n_samples = len(self.real_labels) + n_synthetic
-        if self.n_samples == 0:
+        if len(self.real_labels) + n_synthetic == 0:
             raise ValueError(
                 "`counts` must ask for a sample at least where `real` holds none, got no samples at all."
             )
@@ -145,20 +149,52 @@ class BlockPlan:
         present = np.flatnonzero(counts)
         self._phase[present] = np.arange(len(present)) * self.n_synthetic_blocks // max(1, len(present))
         self._template: tuple[int, np.ndarray] | None = None
+        self._first, self._last = self._share(*shard)
+        self.n_samples = self._place(self._last) - self._place(self._first)
+        bounds = (min(self._place(block), len(self.real_labels)) for block in (self._first, self._last))
+        self._real = slice(*bounds)
+        self.n_real = self._real.stop - self._real.start
+
+    def _share(self, index: int, n_shards: int) -> tuple[int, int]:
+        """Return the first block of a shard, and the one after its last.
+
+        Raises
+        ------
+        ValueError
+            If one of the shards would hold no sample.
+        """
+        n_blocks = self.n_real_blocks + self.n_synthetic_blocks
+        bounds = [n_blocks * i // n_shards for i in range(n_shards + 1)]
+        if any(self._place(a) == self._place(b) for a, b in itertools.pairwise(bounds)):
+            raise ValueError(
+                f"`shard` must be one of at most {n_blocks}, the number of blocks of {self.block_size}"
+                f" samples, got {n_shards}: write fewer shards, or pass a lower `block_size`."
+            )
+        return bounds[index], bounds[index + 1]
 
     def __len__(self) -> int:
-        return self.n_real_blocks + self.n_synthetic_blocks
+        return self._last - self._first
 
     @property
     def key(self) -> str:
         """The name of the samples in a file, once some have been made."""
         return LAYOUTS[self.layout]
 
-    def start(self, block: int) -> int:
-        """Return the place in the file of the first sample of a block."""
+    @property
+    def n_synthetic_per_class(self) -> np.ndarray:
+        """How many synthetic samples of each class the file holds."""
+        first, last = (max(0, block - self.n_real_blocks) for block in (self._first, self._last))
+        return self._count_before(last) - self._count_before(first)
+
+    def _place(self, block: int) -> int:
+        """Return the place in the whole data set of the first sample of a block."""
         if block < self.n_real_blocks:
             return block * self.block_size
         return len(self.real_labels) + int(self._count_before(block - self.n_real_blocks).sum())
+
+    def start(self, block: int) -> int:
+        """Return the place in the file of the first sample of a block."""
+        return self._place(self._first + block) - self._place(self._first)
 
     def length(self, block: int) -> int:
         """Return the number of samples in a block; 0 is possible where classes get a sample or two each."""
@@ -166,9 +202,18 @@ class BlockPlan:
 
     def labels(self, block: int) -> np.ndarray:
         """Return the class indices of a block."""
-        if block < self.n_real_blocks:
-            return self.real_labels[block * self.block_size : (block + 1) * self.block_size]
-        block -= self.n_real_blocks
+        return self._labels(self._first + block)
+
+    def whole_labels(self) -> tuple[np.ndarray, slice]:
+        """Return the class indices of the whole data set, and which of them are of this file."""
+        n_blocks = self.n_real_blocks + self.n_synthetic_blocks
+        labels = np.concatenate([self._labels(number) for number in range(n_blocks)])
+        return labels, slice(self._place(self._first), self._place(self._last))
+
+    def _labels(self, number: int) -> np.ndarray:
+        if number < self.n_real_blocks:
+            return self.real_labels[number * self.block_size : (number + 1) * self.block_size]
+        block = number - self.n_real_blocks
         counts = self._count_before(block + 1) - self._count_before(block)
         labels = np.repeat(np.arange(len(self.counts)), counts)
         return np.random.default_rng([self.seed, block]).permutation(labels)
@@ -178,23 +223,33 @@ class BlockPlan:
         if self._template is not None and self._template[0] == block:
             (_, samples), self._template = self._template, None
             return samples
-        if block < self.n_real_blocks:
-            own = slice(block * self.block_size, (block + 1) * self.block_size)
-            return self._to_stored(take(self.real_X, own))
-        seed = int(np.random.SeedSequence([self.seed, block - self.n_real_blocks]).generate_state(1)[0])
+        number = self._first + block
+        if number < self.n_real_blocks:
+            return self._real_block(number)
+        seed = int(np.random.SeedSequence([self.seed, number - self.n_real_blocks]).generate_state(1)[0])
         return self._to_stored(self.gan.sample(self.gan.classes_[self.labels(block)], random_state=seed))
+
+    def _real_block(self, number: int) -> np.ndarray:
+        own = slice(number * self.block_size, (number + 1) * self.block_size)
+        return self._to_stored(take(self.real_X, own))
 
     def template(self) -> np.ndarray:
         """Return the first synthetic block, or else the first real one; `make` reuses it once."""
         if self._template is None:
-            first = self.n_real_blocks if self.n_synthetic_blocks else 0
+            n_real_blocks = max(0, self.n_real_blocks - self._first)
+            first = n_real_blocks if n_real_blocks < len(self) else 0
             block = next(block for block in range(first, len(self)) if self.length(block))
             self._template = block, self.make(block)
         return self._template[1]
 
     def real_digest(self) -> str:
-        """Return a text that differs between two sets of real samples."""
-        return digest_of(map(self.make, range(self.n_real_blocks)), self.real_labels)
+        """Return a text that differs between two sets of real samples, all of them."""
+        return digest_of(map(self._real_block, range(self.n_real_blocks)), self.real_labels)
+
+    def own_real_digest(self) -> str:
+        """Return the same of the real samples in this file."""
+        blocks = map(self._real_block, range(self._first, min(self._last, self.n_real_blocks)))
+        return digest_of(blocks, self.real_labels[self._real])
 
     def _count_before(self, block: int) -> np.ndarray:
         """Return the number of samples of each class before a synthetic block."""

@@ -14,6 +14,7 @@ from ganaug.io.arrays import SYNTHETIC_NAME
 from ganaug.io.disk import printable
 from ganaug.io.hdf5 import check_images
 from ganaug.io.hdf5_dataset import HDF5Dataset
+from ganaug.io.shards import members
 
 BATCH_SIZE = 256  # images written at once
 BATCH_BYTES = 2**26  # fewer of them if they are so large
@@ -44,7 +45,8 @@ def export_images(path: str | Path, folder: str | Path) -> int:
     ValueError
         If the file is damaged, if its images are not uint8, or if a label can't name a folder.
     """
-    check_images(Path(path))
+    for part, _ in members(Path(path)):
+        check_images(part)
     data, folder = HDF5Dataset(path), Path(folder)
     if folder.exists():
         raise FileExistsError(f"{printable(folder)} exists: name a new folder.")

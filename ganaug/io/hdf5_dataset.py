@@ -17,6 +17,7 @@ from ganaug.io import hdf5_samples as reading
 from ganaug.io.disk import check_regular, printable
 from ganaug.io.hdf5 import Header, checked_samples, file_digest, open_hdf5, read_header
 from ganaug.io.mapping import WatchedFile
+from ganaug.io.shards import check_digest, members
 
 
 class HDF5Dataset(Dataset[Any]):
@@ -32,7 +33,8 @@ class HDF5Dataset(Dataset[Any]):
     Parameters
     ----------
     path : path or sequence of paths
-        One file, or several of one layout, with the same classes and images of one kind.
+        One file, or several of one layout, with the same classes and images of one kind; of shards the file
+        that joins them.
     transform : callable, optional
         Called with the image, a Tensor (C, H, W) of the file's dtype.
     class_subset : sequence of labels, optional
@@ -77,25 +79,28 @@ class HDF5Dataset(Dataset[Any]):
         *,
         class_subset: Sequence[Any] | None = None,
     ) -> None:
-        self.paths = [Path(path)] if isinstance(path, str | Path) else [Path(part) for part in path]
-        if not self.paths:
+        named = [Path(path)] if isinstance(path, str | Path) else [Path(part) for part in path]
+        if not named:
             raise ValueError("`path` must name at least one file, got none.")
+        parts = [part for whole in named for part in members(whole)]
+        self.paths = [part for part, _ in parts]
         self.transform = transform
         self._files: dict[int, Callable[[], reading.Samples]] = {}
         self._pid = -1
         headers, self._digests, self._watched = [], [], []
-        for part in self.paths:
+        for part, expected in parts:
             with open_hdf5(part) as file:
                 headers.append(read_header(file))
                 self._digests.append(file_digest(file))
+                check_digest(part, self._digests[-1], expected)
                 self._watched.append(WatchedFile(part, file.id.get_vfd_handle()))
         first = headers[0]
         if first.dtype.kind == "V":
             raise ValueError(f"{self.paths[0]} holds a DataFrame: read it with as_arrays(path).")
         reading.check_torch_dtype(first.dtype, self.paths[0])
         for part, header in zip(self.paths, headers, strict=True):
-            got, expected = ((h.layout, h.dtype, h.shape, h.classes.tolist()) for h in (header, first))
-            if got != expected:
+            got, wanted = ((h.layout, h.dtype, h.shape, h.classes.tolist()) for h in (header, first))
+            if got != wanted:
                 difference = f"got {_describe(header)} instead of {_describe(first)}"
                 raise ValueError(f"{part} must be like {self.paths[0]}: {difference}.")
         self.layout, self.classes = first.layout, first.classes.tolist()

@@ -30,6 +30,7 @@ from ganaug.io.hdf5 import (
     text_checksum,
 )
 from ganaug.io.hdf5_checks import rows_at_once
+from ganaug.io.shards import RUN, SHARD, run_digest
 
 SampleWeight = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -81,7 +82,12 @@ def lay_out(
     is chunked: each sample has its place from the start.
     """
     template = plan.template()
-    if plan.n_real_blocks:
+    if plan.schema is not None and run["shard"] is not None:
+        raise ValueError(
+            "`shard` must be None for a DataFrame, as the codes of its strings depend on all rows before, got"
+            f" {tuple(run['shard'])}: write one file, or fit the generator on an array of numbers."
+        )
+    if plan.n_real:
         _check_alike(plan.make(0), template)
     allocation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     allocation.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
@@ -94,9 +100,12 @@ def lay_out(
     samples.attrs[CHECKSUM], samples.attrs[DTYPE] = np.uint64(0), str(template.dtype)
     classes = plan.gan.classes_
     labels = np.concatenate([plan.labels(block) for block in range(len(plan))])
-    per_sample = {LABELS: labels, SYNTHETIC: np.arange(plan.n_samples) >= len(plan.real_labels)}
+    per_sample = {LABELS: labels, SYNTHETIC: np.arange(plan.n_samples) >= plan.n_real}
     if sample_weight is not None:
-        per_sample[WEIGHTS] = _weights(sample_weight, classes[labels], per_sample[SYNTHETIC])
+        # They may depend on how many there are of each class in all.
+        every, own = plan.whole_labels()
+        is_synthetic = np.arange(len(every)) >= len(plan.real_labels)
+        per_sample[WEIGHTS] = _weights(sample_weight, classes[every], is_synthetic)[own]
     for key, values in per_sample.items():
         file.create_dataset(key, data=values).attrs[CHECKSUM] = np.uint64(checksum(values))
     classes = as_text(classes)
@@ -130,6 +139,8 @@ def _write_origin(file: h5py.File, gan: Any, run: dict[str, Any]) -> None:
     has_repr = type(gan).__repr__ is not object.__repr__  # type: ignore[comparison-overlap]
     file.attrs["sampler"] = repr(gan) if has_repr else type(gan).__name__
     file.attrs["model"] = run["model"]
+    if run["shard"] is not None:
+        file.attrs[SHARD], file.attrs[RUN] = run["shard"], run_digest(run)
     for package in PACKAGES:
         file.attrs[package] = version(package)
 
@@ -211,7 +222,7 @@ def check_last_block(file: h5py.File, plan: BlockPlan, done: int) -> None:
         )
 
 
-def is_complete(path: Path, run: dict[str, Any], compression: str | None) -> bool:
+def is_complete(path: Path, plan: BlockPlan, run: dict[str, Any], compression: str | None) -> bool:
     """Return whether a file is what a run with such arguments ends with, down to its checksums.
 
     As far as a file says with which it was made: not the size of blocks, nor what the weights were. A
@@ -232,13 +243,17 @@ def is_complete(path: Path, run: dict[str, Any], compression: str | None) -> boo
                 "compression": samples.compression,
                 "model": str(file.attrs["model"]),
                 "real": digest_of(blocks, header.labels[:n_real]),
+                "shard": np.asarray(file.attrs[SHARD]).tolist() if SHARD in file.attrs else None,
             }
+            if found["shard"] is not None:
+                found["run"] = str(file.attrs[RUN])
             if run["random_state"] is not None:
                 found["random_state"] = int(file.attrs["seed"])
         check_images(path)
     except ValueError:
         return False
-    asked = {**run, "compression": compression}
+    asked = {**run, "compression": compression, "run": run_digest(run)}
+    asked |= {"counts": plan.n_synthetic_per_class.tolist(), "real": plan.own_real_digest()}
     return all(asked[name] == value for name, value in found.items())
 
 

@@ -98,6 +98,11 @@ def sidecar_paths(path: Path) -> Sidecars:
     )
 
 
+def shard_path(path: Path, index: int, n_shards: int) -> Path:
+    """Return the path of a shard of the data set that `path` names."""
+    return path.with_name(f"{path.stem}-{index:05d}-of-{n_shards:05d}{path.suffix}")
+
+
 def check_place(path: Path) -> None:
     """Raise OSError unless `path` is free, or holds an HDF5 file, which may be replaced if asked for."""
     if path.is_dir():

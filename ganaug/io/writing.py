@@ -18,12 +18,15 @@ from ganaug.io.hdf5_layout import SampleWeight, as_text, is_complete
 from ganaug.io.hdf5_writer import HDF5Writer
 from ganaug.io.journal import (
     WriterState,
+    check_place,
     check_same_run,
     check_target,
     left_over,
     remove_left_over,
+    shard_path,
     target_exists,
 )
+from ganaug.io.shards import check_shard, join_shards
 
 
 class Counts(Protocol):
@@ -43,6 +46,7 @@ def write_hdf5(
     layout: str = "nhwc",
     compression: str | None = None,
     block_size: int = 1024,
+    shard: tuple[int, int] | None = None,
     resume: bool = False,
     overwrite: bool = False,
     verbose: bool = False,
@@ -81,6 +85,12 @@ def write_hdf5(
     block_size : int, default=1024
         How many samples, about, are made and written at once; of images above 64 pixels a side, no more
         than fit into 128 MiB.
+    shard : (int, int), optional
+        Write only this part of the data set, ``(index, number)`` with an index from 0: so several processes,
+        of one machine or of many with a common disk, write it together. All need the same other arguments, a
+        `random_state` among them. Part 1 of 4 of "pets.h5" is ``pets-00001-of-00004.h5``. The process that
+        completes the parts writes "pets.h5", which joins them; move all together. Their samples are those of
+        one file, in the same order. Not for DataFrames. Default: one file.
     resume : bool, default=False
         Continue a stopped run with the same arguments, if there is one. If the file is there already, as
         a run with these arguments writes it, it is left as it is.
@@ -92,7 +102,7 @@ def write_hdf5(
     Returns
     -------
     Path
-        `path`.
+        `path`, or that of the shard.
 
     Raises
     ------
@@ -123,14 +133,20 @@ def write_hdf5(
     >>> X.shape, sorted(y.tolist())
     ((4, 8, 8), ['cat', 'cat', 'cat', 'dog'])
     """
-    path = Path(path)
+    whole = Path(path)
+    index, n_shards = check_shard(shard, random_state)
+    path = whole if shard is None else shard_path(whole, index, n_shards)
+    if shard is not None:
+        check_place(whole)
+        if os.path.lexists(whole) and not (overwrite or resume):
+            raise target_exists(whole)
     check_target(path, overwrite, resume)
     check_generator(gan)
     check_options(layout, compression, block_size)
     block_size = blocks.fitting_block_size(gan, int(block_size))
     per_class = count_samples(getattr(counts, "to_add", counts), gan.classes_, block_size)
     check_seed(random_state)
-    plan = BlockPlan(gan, per_class, real, layout, block_size)
+    plan = BlockPlan(gan, per_class, real, layout, block_size, (index, n_shards))
     run = {
         "counts": per_class.tolist(),
         "real": plan.real_digest(),
@@ -139,31 +155,27 @@ def write_hdf5(
         "weighted": sample_weight is not None,
         "layout": layout,
         "block_size": block_size,
+        "shard": None if shard is None else [index, n_shards],
     }
+    options: Any = {"sample_weight": sample_weight, "compression": compression, "verbose": verbose}
     with locked(path):
         state = left_over(path, overwrite, resume)
         if random_state is None and state is not None:
             random_state = state.run["random_state"]
         run["random_state"] = None if random_state is None else int(random_state)
         if os.path.lexists(path) and not overwrite:
-            if not is_complete(path, run, compression):
+            if not is_complete(path, plan, run, compression):
                 raise target_exists(path)
             if state is None or state.run == run:
                 remove_left_over(path)
             if verbose:
                 print(f"{path} is already complete.", file=sys.stderr)
-            return path
-        if state is not None:
-            check_same_run(run, state, path)
-        elif random_state is None:
-            run["random_state"] = int(np.random.SeedSequence().generate_state(1)[0])
-        HDF5Writer(
-            path,
-            plan,
-            state or WriterState(run),
-            sample_weight=sample_weight,
-            compression=compression,
-            overwrite=overwrite,
-            verbose=verbose,
-        ).write()
+        else:
+            if state is not None:
+                check_same_run(run, state, path)
+            elif random_state is None:
+                run["random_state"] = int(np.random.SeedSequence().generate_state(1)[0])
+            HDF5Writer(path, plan, state or WriterState(run), overwrite=overwrite, **options).write()
+    if shard is not None and join_shards(whole, run, overwrite=overwrite) and verbose:
+        print(f"{whole} joins all {n_shards} shards.", file=sys.stderr)
     return path
