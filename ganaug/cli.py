@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from ganaug.io.disk import atomic_write
 from ganaug.io.folders import check_source
 from ganaug.io.journal import shard_path
 from ganaug.model.signature import check_values
+from ganaug.training.launch import launched
 
 # What takes long to import, numpy and h5py too, is imported inside the commands, after the paths are checked:
 # neither `ganaug --help` nor a wrong path need wait for it.
@@ -109,9 +111,14 @@ def fit(
     A tenth of each class of 200 images or more is held out at random, for `ganaug report` to compare
     with. Where images belong together, as the frames of a video do, pass --no-holdout, and give the report
     whole groups that you held out yourself. The model holds its training images: share it only as you
-    would share those.
+    would share those. Processes that torchrun starts train one model together.
     """
-    targets.check_model_target(data, output, parameters["log_dir"], resume=resume, overwrite=overwrite)
+    process = launched()
+    is_first = process is None or process.rank == 0  # which alone writes files and says things
+    if is_first:
+        targets.check_model_target(data, output, parameters["log_dir"], resume=resume, overwrite=overwrite)
+    else:
+        warnings.simplefilter("ignore")  # the first process gives the same warnings
     check_values(parameters)
     import numpy as np
 
@@ -126,13 +133,15 @@ def fit(
     X, y = read_real(data, size, mode=mode, lazy=True)
     held_out = np.zeros(len(y), bool) if no_holdout else holdout_mask(X, y)
     unseen, X, y = (take(X, held_out), y[held_out]), take(X, ~held_out), y[~held_out]
-    gan = ConditionalGAN(**parameters, verbose=not as_json)
-    if checkpoint.exists() and not resume:
+    gan = ConditionalGAN(**parameters, distributed=process is not None, verbose=not as_json)
+    if is_first and checkpoint.exists() and not resume:
         targets.remove_checkpoint(checkpoint)
-    if not (as_json or resume):
+    if not (as_json or resume or process):
         announce_training(gan, X, y)
     on_interrupt(lambda: GO_ON if checkpoint.exists() else None)
     gan.fit(X, y, checkpoint=checkpoint)
+    if not is_first:
+        return
     gan.save(output)
     if held_out.any():
         save_holdout(output, gan.digest(), unseen[0])

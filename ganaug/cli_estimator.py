@@ -13,7 +13,7 @@ from ganaug.cli_errors import in_flags
 from ganaug.model.signature import PARAMETERS, GANParameters
 
 # These parameters of `ConditionalGAN` have no place on a command line.
-NOT_OPTIONS = ("callbacks", "verbose")
+NOT_OPTIONS = ("callbacks", "distributed", "verbose")
 # What the docstring of `ConditionalGAN` takes for granted.
 MORE_HELP = {
     "batch_size": "Samples in each step of training.",

@@ -22,7 +22,7 @@ from ganaug.adapters.backbones import DEFAULT_BACKBONE, FORMS, as_vectors, load_
 from ganaug.adapters.digests import backbone_digest
 from ganaug.io.feature_cache import FeatureCache, check_cache_path
 from ganaug.io.image_items import ImageItem, ImageItems
-from ganaug.model.fitting import make_fabric
+from ganaug.training.processes import make_fabric
 from ganaug.training.torch_state import default_torch_state
 
 SAVE_SECONDS = 60.0  # of work that a kill may cost where there is a cache

@@ -135,11 +135,7 @@ def write_hdf5(
     """
     whole = Path(path)
     index, n_shards = check_shard(shard, random_state)
-    path = whole if shard is None else shard_path(whole, index, n_shards)
-    if shard is not None:
-        check_place(whole)
-        if os.path.lexists(whole) and not (overwrite or resume):
-            raise target_exists(whole)
+    path = whole if shard is None else _shard_target(whole, index, n_shards, overwrite or resume)
     check_target(path, overwrite, resume)
     check_generator(gan)
     check_options(layout, compression, block_size)
@@ -179,3 +175,11 @@ def write_hdf5(
     if shard is not None and join_shards(whole, run, overwrite=overwrite) and verbose:
         print(f"{whole} joins all {n_shards} shards.", file=sys.stderr)
     return path
+
+
+def _shard_target(whole: Path, index: int, n_shards: int, may_exist: bool) -> Path:
+    """Return where a shard is written; raise OSError if the file that joins all can't be."""
+    check_place(whole)
+    if os.path.lexists(whole) and not may_exist:
+        raise target_exists(whole)
+    return shard_path(whole, index, n_shards)

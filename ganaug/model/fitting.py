@@ -32,6 +32,7 @@ from ganaug.model.tensorboard import tensorboard_callback
 from ganaug.networks import Architecture, Networks
 from ganaug.training.fingerprint import training_fingerprint
 from ganaug.training.loop import train_gan
+from ganaug.training.processes import Processes, make_fabric, training_processes
 from ganaug.training.torch_state import fork_torch_rng
 from ganaug.training.trainer import GANTrainer
 
@@ -64,6 +65,7 @@ class Run:
     seed : int
     checkpoint : Path or None
         The folder for the full state of training.
+    processes : Processes
     """
 
     X: Any
@@ -75,6 +77,7 @@ class Run:
     fabric: Fabric
     seed: int
     checkpoint: Path | None
+    processes: Processes
 
 
 def fit_gan(gan: Any, X: Any, y: Any, checkpoint: str | Path | None) -> None:
@@ -96,14 +99,17 @@ def fit_gan(gan: Any, X: Any, y: Any, checkpoint: str | Path | None) -> None:
     folder = None if checkpoint is None else Path(checkpoint)
     seed = draw_seed(gan.random_state)
     with ExitStack() as stack:
+        processes = stack.enter_context(training_processes(gan.distributed, fabric.device))
+        processes.check_batch_size(gan.batch_size)
         # Only from here on are files written: all that was passed has been checked.
-        if folder is not None:
+        if folder is not None and processes.is_first:
             if folder.exists() and not folder.is_dir():
                 raise ValueError(f"`checkpoint` must be a folder, got the file {folder}.")
             folder.mkdir(parents=True, exist_ok=True)
             stack.enter_context(locked(folder.resolve()))
             seed = load_or_create_seed(folder, None if gan.random_state is None else seed)
-        run = Run(X, rows, labels, classes, codec, settings, fabric, seed, folder)
+        seed = processes.from_first(seed)
+        run = Run(X, rows, labels, classes, codec, settings, fabric, seed, folder, processes)
         by_class = gan.conditioning == "per-class"
         gan.members_, gan.history_ = fit_members(run, architectures, by_class=by_class)
     gan.codec_, gan.classes_ = codec, classes
@@ -158,9 +164,10 @@ def fit_members(
     """
     masks = [slice(None)] if not by_class else [run.labels == c for c in range(len(run.classes))]
     fingerprint = {}
-    if run.checkpoint is not None:
+    if run.checkpoint is not None or run.processes.size > 1:
         saved = {name: value for name, value in run.settings.items() if name not in NOT_SAVED}
         fingerprint = training_fingerprint(saved, run.X, run.labels, run.seed)
+        run.processes.check_alike(fingerprint)
     members, history = [], []
     for i, (build, (c, mask)) in enumerate(itertools.product(architectures, enumerate(masks))):
         n = len(architectures)
@@ -207,12 +214,13 @@ def _fit_member(
         penalty_weight=settings["penalty_weight"],
         fabric=run.fabric,
         rng=torch.Generator().manual_seed(seed),
+        processes=run.processes,
     )
     sampling = generator_settings(settings)
     callbacks = list(settings["callbacks"] or ())
     with ExitStack() as stack:
         stack.enter_context(torch.enable_grad())
-        if settings["log_dir"] is not None:
+        if settings["log_dir"] is not None and run.processes.is_first:
             callback = tensorboard_callback(
                 settings["log_dir"], title, trainer, labels, settings["steps"], sampling
             )
@@ -224,7 +232,7 @@ def _fit_member(
             checkpoint=None if run.checkpoint is None else run.checkpoint / f"state-{member}.pt",
             fingerprint=fingerprint,
             callbacks=callbacks,
-            progress_bar_title=title if settings["verbose"] else None,
+            progress_bar_title=title if settings["verbose"] and run.processes.is_first else None,
         )
     return TrainedGenerator(networks, run.codec, labels, X, rows, **sampling), history
 
@@ -275,7 +283,7 @@ def expected_seconds(gan: Any, X: Any, y: Any) -> float:
     """Estimate how long fitting `gan` to such samples would take, from a few of its steps."""
     X, y = check_samples(X, y, gan, lazy=True)
     codec = fit_codec(gan.modality, X, gan.working_size)
-    timed = clone(gan).set_params(callbacks=None, log_dir=None, verbose=False)
+    timed = clone(gan).set_params(callbacks=None, log_dir=None, distributed=False, verbose=False)
 
     def seconds(steps: int) -> float:
         start = time.perf_counter()
@@ -322,24 +330,3 @@ def load_or_create_seed(folder: Path, seed: int | None) -> int:
         with atomic_write(path) as partial:
             partial.write_text(str(seed))
     return seed
-
-
-def make_fabric(device: str) -> Fabric:
-    """Return Lightning Fabric on a device.
-
-    Raises
-    ------
-    ValueError
-        If this machine has no device of that name.
-    """
-    # It imports torchmetrics, and so matplotlib and pandas, to see which version that is: seconds.
-    from lightning_fabric import Fabric
-    from lightning_fabric.plugins.environments import LightningEnvironment
-
-    try:
-        # LightningEnvironment: this process alone, also where a cluster's scheduler started several.
-        return Fabric(accelerator=device, devices=1, plugins=LightningEnvironment())
-    except Exception as exc:  # Fabric raises another type for each device that is missing
-        raise ValueError(
-            f"`device` must be 'auto' or a device of this machine, got {device!r}: {exc}"
-        ) from exc

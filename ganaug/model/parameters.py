@@ -47,7 +47,7 @@ CODECS: dict[str, type[ImageCodec] | type[TableCodec] | type[FeatureCodec]] = {
     "features": FeatureCodec,
 }
 # They decide nothing about the result, or are those of one call, so that models and checkpoints lack them.
-NOT_SAVED = ("callbacks", "log_dir", "device", "verbose", "random_state")
+NOT_SAVED = ("callbacks", "log_dir", "device", "distributed", "verbose", "random_state")
 REGISTRIES: dict[str, Mapping[str, Any]] = {
     "architecture": ARCHITECTURES,
     "loss": LOSSES,

@@ -28,11 +28,11 @@ from ganaug.model.fitting import (
     blank_networks,
     build_networks,
     generator_settings,
-    make_fabric,
 )
 from ganaug.model.generator import KEPT_SAMPLES, STORAGES, TrainedGenerator, n_members_per_architecture
 from ganaug.model.parameters import CODECS, NOT_SAVED, AnyCodec, lookup_architectures, resolve
 from ganaug.networks import Architecture
+from ganaug.training.processes import make_fabric
 
 CONFIG_FILE, WEIGHTS_FILE = MODEL_FILES
 FORMAT_VERSION = 8

@@ -103,6 +103,10 @@ PARAMETERS = """\
     random_state : int, RandomState or None, default=None
     device : str, default="auto"
         "auto", "cpu", "cuda", "mps" or any accelerator of Lightning Fabric.
+    distributed : bool, default=False
+        Train together with all processes of `torch.distributed`, such as those that torchrun starts. Each has
+        its part of every batch, and all end with the same model. All must call `fit` with the same data and
+        parameters. The first one writes checkpoints.
     verbose : bool, default=False
         Show a progress bar with time left, losses and diversity, on terminals only.
 """
@@ -136,6 +140,7 @@ class GANParameters:
         log_dir: str | Path | None = None,
         random_state: int | np.random.RandomState | None = None,
         device: str = "auto",
+        distributed: bool = False,
         verbose: bool = False,
     ) -> None:
         self.modality = modality
@@ -160,6 +165,7 @@ class GANParameters:
         self.log_dir = log_dir
         self.random_state = random_state
         self.device = device
+        self.distributed = distributed
         self.verbose = verbose
 
 

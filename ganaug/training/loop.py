@@ -80,7 +80,7 @@ class _TrainingRun:
 
     def save(self, current: dict[str, Any]) -> None:
         """Write `current` and the last stable state to the checkpoint, if there is to be one."""
-        if self.checkpoint is not None:
+        if self.checkpoint is not None and self.trainer.processes.is_first:
             save_checkpoint(self.checkpoint, self.fingerprint, current, self.last_stable)
 
     def mark_stable(self) -> None:

@@ -95,7 +95,7 @@ class TrainingMonitor:
             samples = samples[order].flatten(1)
             distances = (samples[1:] - samples[:-1]).norm(dim=1)
             sums.index_add_(0, classes[1:], torch.where(same_class, distances, 0.0))
-        self.pair_distance_sums[2].index_add_(0, classes[1:], same_class.float())
+        self.pair_distance_sums[2].index_add_(0, classes[1:], same_class.to(self.pair_distance_sums))
 
     def compute(self) -> tuple[dict[str, float], Instability | None]:
         """Return the metrics since the last call, and what is wrong.

@@ -16,6 +16,7 @@ from ganaug.networks.layers import Networks
 from ganaug.training.calibration import calibrate
 from ganaug.training.losses import NON_LAZY_PENALTIES, GANLoss, Penalty, sliced_wasserstein
 from ganaug.training.pairs import ClassIndex, perturb_deltas
+from ganaug.training.processes import Processes
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -96,6 +97,7 @@ class GANTrainer:
     loss, penalty : callable
         See `ganaug.training.losses`.
     batch_size, latent_dim : int
+        The batch is that of all processes together.
     latent_noise : float
         Standard deviation of the noise in `ganaug.training.pairs.perturb_deltas`.
     fabric : Fabric
@@ -116,6 +118,9 @@ class GANTrainer:
         Steps between two evaluations of the penalty, which then has as many times its weight
         (Karras et al., CVPR 2020, "lazy regularization"). Those in `losses.NON_LAZY_PENALTIES` are
         evaluated at each step.
+    processes : Processes, optional
+        Those that train these networks together, of which all have the same other arguments. Default: this
+        one alone.
     """
 
     def __init__(
@@ -138,7 +143,9 @@ class GANTrainer:
         sliced_wasserstein_weight: float = 1.0,
         penalty_weight: float = 0.2,
         penalty_interval: int = 4,
+        processes: Processes | None = None,
     ) -> None:
+        self.processes = processes or Processes()
         self.X, self.codec, self.class_index = X, codec, ClassIndex(labels)
         self.loss, self.penalty = loss, penalty
         self.batch_size, self.latent_dim, self.latent_noise = batch_size, latent_dim, latent_noise
@@ -154,6 +161,8 @@ class GANTrainer:
         if networks.encoder is not None:
             self.generator_modules["encoder"] = networks.encoder
         self.ema = copy.deepcopy(self.generator_modules).to(self.device).requires_grad_(False)
+        for module in (self.generator_modules, networks.discriminator):
+            self.processes.synchronize(module)
         self.generator = fabric.setup_module(networks.generator)
         self.encoder = None if networks.encoder is None else fabric.setup_module(networks.encoder)
         self.discriminator = fabric.setup_module(networks.discriminator)
@@ -189,23 +198,26 @@ class GANTrainer:
             Of "discriminator" and "generator".
         real, fake : Tensor of shape (batch_size, ...)
         classes : Tensor of shape (batch_size,)
-            Class indices of the samples of both.
+            Class indices of the samples of both. Of all processes together, as all that is returned.
         """
         for group in self.discriminator_optimizer.param_groups:
             group["lr"] = lr_scale * self.discriminator_lr_ratio * self.learning_rate
         for group in self.generator_optimizer.param_groups:
             group["lr"] = lr_scale * self.learning_rate * 0.5 * (1 + math.cos(math.pi * step / steps))
 
-        pairs, classes = self._sample_pairs()
+        pairs, all_classes = self._sample_pairs()
+        classes = self.processes.own(all_classes)
         source, target = pairs.chunk(2)
         reconstruction = None
         if self.encoder is None:
-            fake, codes = self.generator(self._noise(classes).to(self.device), classes), None
+            noise = self.processes.own(self._noise(all_classes))
+            fake, codes = self.generator(noise.to(self.device), classes), None
         else:
             codes, target_codes = self.encoder(pairs).chunk(2)
             deltas = target_codes - codes
             permutation = torch.randperm(self.batch_size, generator=self.rng)
-            transferred = perturb_deltas(deltas[permutation], self.latent_noise, self.rng)
+            all_deltas = self.processes.gather(deltas)[permutation]
+            transferred = self.processes.own(perturb_deltas(all_deltas, self.latent_noise, self.rng))
             generated = self.generator(
                 _twice(source), _twice(codes), torch.cat([deltas, transferred]), _twice(classes)
             )
@@ -214,7 +226,7 @@ class GANTrainer:
         shown = target, fake
         if self.calibration is not None:
             shown = self.calibration.deviations(target, fake, classes)
-        shown_real, shown_fake = self.codec.cutout(torch.cat(shown), self.rng).chunk(2)
+        shown_real, shown_fake = self.processes.change(self.codec.cutout, torch.cat(shown), self.rng).chunk(2)
         shown_real = shown_real.detach()
         penalty_weight = self.penalty_weight / lr_scale if step % self.penalty_interval == 0 else None
         discriminator_loss = self._update_discriminator(
@@ -222,17 +234,19 @@ class GANTrainer:
         )
 
         self.discriminator.requires_grad_(False)
+        all_real, all_fake = self.processes.gather(torch.stack([target, fake], dim=1)).unbind(1)
         generator_loss = self.loss(*self._logits_for_generator(shown_real, shown_fake, classes))[1]
         if reconstruction is not None and codes is not None:
             error = self.codec.reconstruction_loss(self._downsample(reconstruction), self._downsample(target))
             regularization = CODE_PENALTY_WEIGHT * codes.square().mean()
             generator_loss = error + self.adversarial_weight * generator_loss + regularization
             if self.sliced_wasserstein_weight:
-                distance = self._sliced_wasserstein_loss(target, fake)
+                distance = self._sliced_wasserstein_loss(all_real, all_fake)
                 generator_loss = generator_loss + self.sliced_wasserstein_weight * distance
-        self._optimize(self.generator_optimizer, generator_loss)
+        generator_loss = self._optimize(self.generator_optimizer, generator_loss)
         self._update_ema(min(EMA_DECAY, (1 + step) / (10 + step)))
-        return {"discriminator": discriminator_loss, "generator": generator_loss}, target, fake, classes
+        losses = {"discriminator": discriminator_loss, "generator": generator_loss}
+        return losses, all_real, all_fake, all_classes
 
     def _noise(self, classes: Tensor) -> Tensor:
         """Return what a generator without an encoder starts from, on the CPU."""
@@ -244,14 +258,14 @@ class GANTrainer:
         return self.codec.encode(take(self.X, which))
 
     def _sample_pairs(self) -> tuple[Tensor, Tensor]:
-        """Return encoded sources, then as many targets of the same classes; and the classes.
+        """Return this process's encoded sources, then as many targets of the same classes; and all classes.
 
         Each class is equally likely, whatever its size.
         """
         classes = self.class_index.sample_classes(self.batch_size, 0.0, self.rng)
-        pairs = torch.cat(self.class_index.sample_pairs(classes, self.rng))
+        pairs = self.processes.own_halves(torch.cat(self.class_index.sample_pairs(classes, self.rng)))
         encoded = self.codec.encode(take(self.X, pairs)).to(self.device)
-        return self.codec.augment(encoded, self.rng), classes.to(self.device)
+        return self.processes.change(self.codec.augment, encoded, self.rng), classes.to(self.device)
 
     def _update_discriminator(
         self, real: Tensor, fake: Tensor, classes: Tensor, penalty_weight: float | None
@@ -265,8 +279,7 @@ class GANTrainer:
             penalty = self.penalty(self.discriminator, real, fake, classes)
             loss = penalty_weight * self.penalty_interval * penalty
         loss = loss + self.loss(*self._logits(real, fake, classes))[0]
-        self._optimize(self.discriminator_optimizer, loss)
-        return loss
+        return self._optimize(self.discriminator_optimizer, loss)
 
     def _logits(self, real: Tensor, fake: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
         real_logits, fake_logits = self.discriminator(torch.cat([real, fake]), _twice(classes)).chunk(2)
@@ -291,10 +304,13 @@ class GANTrainer:
         distances = [sliced_wasserstein(r.detach().flatten(1), f.flatten(1)) for r, f in halves]
         return sum(distances, torch.zeros((), device=self.device))
 
-    def _optimize(self, optimizer: Any, loss: Tensor) -> None:
+    def _optimize(self, optimizer: Any, loss: Tensor) -> Tensor:
+        """Update what an optimizer has; return the loss, that of all processes together."""
         optimizer.zero_grad()
         self.fabric.backward(loss)
+        loss = self.processes.average_gradients(optimizer.param_groups[0]["params"], loss)
         optimizer.step()
+        return loss
 
     @torch.no_grad()
     def _update_ema(self, decay: float) -> None:

@@ -1,0 +1,269 @@
+"""Processes: those that train one GAN together, each with its part of every batch.
+
+Each draws the random numbers of the whole batch, and works on its part. Gradients are averaged after each
+backward pass, in one call, as StyleGAN2-ADA does; torch's DistributedDataParallel does not take gradients of
+gradients, which the penalties need. What depends on a batch as a whole sees the whole batch: batch norm, the
+distances between projections, the monitor. So the weights are those of one process, up to rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ganaug.training.launch import launched
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+T = TypeVar("T")
+
+
+class Processes:
+    """The processes of torch's default group, or one alone.
+
+    Parameters
+    ----------
+    rank, size : int
+        Of this process, from 0; and how many there are.
+    """
+
+    def __init__(self, rank: int = 0, size: int = 1) -> None:
+        self.rank, self.size = rank, size
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the process that writes files."""
+        return self.rank == 0
+
+    def own(self, batch: Tensor) -> Tensor:
+        """Return this process's part of a whole batch."""
+        n = len(batch) // self.size
+        return batch[self.rank * n : (self.rank + 1) * n]
+
+    def own_halves(self, halves: Tensor) -> Tensor:
+        """Return this process's part of each of two batches, one after the other."""
+        return halves if self.size == 1 else torch.cat([self.own(half) for half in halves.chunk(2)])
+
+    def gather(self, part: Tensor) -> Tensor:
+        """Return the parts of all processes as one batch; differentiable."""
+        return part if self.size == 1 else _Sum.apply(self._padded(part, 0))
+
+    def _padded(self, part: Tensor, axis: int) -> Tensor:
+        """Return a whole batch that holds this part, and zeros elsewhere."""
+        n = part.shape[axis]
+        around = (n * self.rank, n * (self.size - 1 - self.rank))
+        return F.pad(part, (*[0] * (2 * (part.dim() - 1 - axis)), *around))
+
+    def change(
+        self, function: Callable[[Tensor, torch.Generator], Tensor], halves: Tensor, rng: torch.Generator
+    ) -> Tensor:
+        """Return this process's part of two batches after a random change of each sample.
+
+        As many random numbers are drawn as for the whole batches, and each sample gets its own.
+
+        Parameters
+        ----------
+        function : callable
+            Returns changed samples (n, ...).
+        halves : Tensor of shape (2 * n, ...)
+            This process's part of the one batch, and then of the other.
+        rng : torch.Generator
+        """
+        if self.size == 1:
+            return function(halves, rng)
+        whole = self._padded(halves.unflatten(0, (2, -1)), 1).flatten(0, 1)
+        return self.own_halves(function(whole, rng))
+
+    def average_gradients(self, parameters: Iterable[nn.Parameter], loss: Tensor) -> Tensor:
+        """Average the gradients of parameters over all processes, and return the average loss."""
+        loss = loss.detach()
+        if self.size == 1:
+            return loss
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        flat = torch.cat([loss.reshape(1), *(gradient.flatten() for gradient in gradients)])
+        _add_up(flat)
+        loss, *averages = (flat / self.size).split([1, *(gradient.numel() for gradient in gradients)])
+        for gradient, average in zip(gradients, averages, strict=True):
+            gradient.copy_(average.view_as(gradient))
+        return loss[0]
+
+    def synchronize(self, module: nn.Module) -> None:
+        """Have each batch norm of a module work on whole batches, in place."""
+        for part in module.modules() if self.size > 1 else ():
+            if isinstance(part, _BatchNorm):
+                part.__class__ = GlobalBatchNorm
+                part.processes = self  # type: ignore[assignment]  # not a module
+
+    def check_batch_size(self, batch_size: int) -> None:
+        """Raise ValueError unless a batch can be shared out evenly."""
+        if batch_size % self.size:
+            raise ValueError(
+                f"`batch_size` must be a multiple of the {self.size} processes that train together, got"
+                f" {batch_size}."
+            )
+
+    def from_first(self, value: T) -> T:
+        """Return the value that the first process has."""
+        if self.size == 1:
+            return value
+        values = [value]
+        distributed.broadcast_object_list(values)
+        return values[0]
+
+    def check_alike(self, fingerprint: Mapping[str, str]) -> None:
+        """Raise ValueError, in all processes, unless each has the same of everything.
+
+        Parameters
+        ----------
+        fingerprint : dict of str
+            What must be the same, by the names of parameters.
+        """
+        if self.size == 1:
+            return
+        everyone: list[Any] = [None] * self.size
+        distributed.all_gather_object(everyone, dict(fingerprint))
+        for rank, other in enumerate(everyone):
+            for name, value in everyone[0].items():
+                if other.get(name) != value:
+                    raise ValueError(
+                        f"`{name}` must be the same in all processes that train together: process 0 has"
+                        f" {value}, process {rank} has {other.get(name)}."
+                    )
+
+
+def _add_up(tensor: Tensor) -> None:
+    """Replace a tensor by its sum over all processes.
+
+    Raises
+    ------
+    RuntimeError
+        If another process has ended.
+    """
+    try:
+        distributed.all_reduce(tensor)
+    except RuntimeError as exc:
+        raise RuntimeError(
+            f"Process {distributed.get_rank()} lost those that it trains with: one of them has ended, and has"
+            f" said why. Start all anew; with a checkpoint they go on from there. ({exc})"
+        ) from exc
+
+
+class _Sum(torch.autograd.Function):
+    """The sum of a tensor over all processes; differentiable as often as the penalties need it."""
+
+    @staticmethod
+    def forward(context: Any, tensor: Tensor) -> Tensor:
+        total = tensor.clone(memory_format=torch.contiguous_format)
+        _add_up(total)
+        return total
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Any:
+        return _Sum.apply(gradient)
+
+
+class GlobalBatchNorm(_BatchNorm):
+    """Batch norm over the batches of all processes.
+
+    torch's own, SyncBatchNorm, takes no tensors on the CPU.
+    """
+
+    processes: Any
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        pass  # that of the class it was before has seen such inputs
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise (n, channels, ...)."""
+        if not self.training:
+            return super().forward(input)
+        others = [axis for axis in range(input.dim()) if axis != 1]
+        variance, mean = torch.var_mean(input, others, correction=0)
+        means, variances = self.processes.gather(torch.stack([mean, variance])[None]).unbind(1)
+        mean = means.mean(0)
+        variance = (variances + (means - mean).square()).mean(0)
+        self._update_running(mean.detach(), variance.detach(), input.numel() // input.shape[1])
+        scale = (variance + self.eps).rsqrt()
+        if self.weight is not None:
+            scale = scale * self.weight
+        shift = -mean * scale
+        if self.bias is not None:
+            shift = shift + self.bias
+        shape = [1, -1, *[1] * (input.dim() - 2)]
+        return torch.addcmul(shift.view(shape), input, scale.view(shape))
+
+    @torch.no_grad()
+    def _update_running(self, mean: Tensor, variance: Tensor, n_values: int) -> None:
+        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
+            return
+        self.num_batches_tracked.add_(1)
+        share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+        n = n_values * self.processes.size
+        self.running_mean.lerp_(mean, share)
+        self.running_var.lerp_(variance * n / (n - 1), share)
+
+
+@contextmanager
+def training_processes(together: bool, device: torch.device) -> Iterator[Processes]:
+    """Yield the processes that train together: those of torch's group, which is made if torchrun started us.
+
+    Parameters
+    ----------
+    together : bool
+        If False, this process is alone, whatever others there are.
+    device : torch.device
+        Which decides how they exchange tensors: by NCCL or gloo.
+
+    Raises
+    ------
+    ValueError
+        If `together` is True, and there is no group, nor torchrun.
+    """
+    if not together:
+        yield Processes()
+        return
+    made = not (distributed.is_available() and distributed.is_initialized())
+    if made:
+        if launched() is None:
+            raise ValueError(
+                "`distributed` must be False in a process that was started alone, got True: start several by"
+                " torchrun --nproc-per-node N, or call torch.distributed.init_process_group first."
+            )
+        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield Processes(distributed.get_rank(), distributed.get_world_size())
+    finally:
+        if made:
+            distributed.destroy_process_group()
+
+
+def make_fabric(device: str) -> Fabric:
+    """Return Lightning Fabric on a device.
+
+    Raises
+    ------
+    ValueError
+        If this machine has no device of that name.
+    """
+    # It imports torchmetrics, and so matplotlib and pandas, to see which version that is: seconds.
+    from lightning_fabric import Fabric
+    from lightning_fabric.plugins.environments import LightningEnvironment
+
+    devices: int | list[int] = 1
+    process = launched()
+    if process is not None and device in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+        devices = [process.local_rank]
+    try:
+        # LightningEnvironment: this process alone, also where a cluster's scheduler started several.
+        return Fabric(accelerator=device, devices=devices, plugins=LightningEnvironment())
+    except Exception as exc:  # Fabric raises another type for each device that is missing
+        raise ValueError(
+            f"`device` must be 'auto' or a device of this machine, got {device!r}: {exc}"
+        ) from exc
