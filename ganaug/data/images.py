@@ -26,6 +26,7 @@ from ganaug.data.working_size import (
 
 # Floats that leave [0, 1] by no more were rounded or resized, and not scaled otherwise.
 HAIR = 0.01
+SAMPLES_AT_ONCE = 1024  # whose values are looked at
 SUPPORTED_DTYPES = ("uint8", "float16", "float32", "float64")
 
 
@@ -113,7 +114,7 @@ class ImageCodec:
             )
         codec = cls((shape[0], *working_sides(*shape[1:], working_size)), row_shape, dtype, tensor)
         codec._check_values(X)
-        if dtype == "uint8" and len(X) and _value_range(X)[1] == 1:
+        if dtype == "uint8" and len(X) and _has_bits_only(X):
             raise ValueError(
                 "Images of uint8 must lie in 0 to 255, got none above 1: multiply by 255, or pass floats."
             )
@@ -314,6 +315,18 @@ def _is_tensor(X: Any) -> bool:
 def _value_range(X: Any) -> tuple[float, float]:
     """Return the least and the largest value of images; of those that are not read yet, they know it."""
     return X.value_range() if hasattr(X, "value_range") else (float(X.min()), float(X.max()))
+
+
+def _has_bits_only(X: Any) -> bool:
+    """Return whether the largest value of bytes is 1; no more of them are read than it takes to tell."""
+    if hasattr(X, "value_range"):
+        return X.value_range()[1] == 1
+    largest = 0
+    for start in range(0, len(X), SAMPLES_AT_ONCE):
+        largest = max(largest, int(X[start : start + SAMPLES_AT_ONCE].max()))
+        if largest > 1:
+            return False
+    return largest == 1
 
 
 def _is_working_shape(shape: Any, channels: int, sides: list[int]) -> bool:

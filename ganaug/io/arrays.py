@@ -18,6 +18,8 @@ from ganaug.data.containers import as_container, is_dataframe, is_image
 from ganaug.data.labels import check_labels
 from ganaug.io.disk import printable
 from ganaug.io.folders import IMAGE_SUFFIXES, ImageFolder, check_source
+from ganaug.io.hdf5_dataset import HDF5Dataset
+from ganaug.io.hdf5_rows import HDF5Rows
 from ganaug.io.image_files import (
     MODES,
     check_same_size,
@@ -128,7 +130,7 @@ def as_samples(source: Any, *, mode: str | None = None) -> Arrays:
     """Return the samples and labels of `source` as `as_arrays` does, but large images as `ImageRows`.
 
     These are images above 64 pixels a side, of a folder, a list of paths or a torch Dataset. They are not
-    read yet, or as bytes of files only.
+    read yet, or as bytes of files only. Images of any size in HDF5 files without compression stay there.
     """
     return _read(source, None, mode, lazy=True)
 
@@ -240,6 +242,9 @@ def _from_path(path: Path, size: tuple[int, int] | None, mode: str | None, lazy:
         if path.suffix.lower() == ".npz" and not h5py.is_hdf5(path):
             X, y = _read_npz(path)
         else:
+            rows = HDF5Rows.of_file(path) if lazy and size is None else None
+            if rows is not None:
+                return Arrays(rows, rows.labels, synthetic=rows.data.synthetic)
             X, y, synthetic = read_all(path)
         return Arrays(resize_images(X, size), check_labels(y, len(X)), synthetic=synthetic)
     except ValueError as exc:
@@ -293,6 +298,9 @@ def _from_files(
 
 
 def _from_dataset(dataset: Any, size: tuple[int, int] | None, mode: str | None, lazy: bool) -> Arrays:
+    if lazy and mode is None and isinstance(dataset, HDF5Dataset) and HDF5Rows.can_stay(dataset):
+        y = check_labels(dataset.targets, len(dataset))
+        return Arrays(HDF5Rows(dataset, tensor=True), y, _class_names(dataset), dataset.synthetic)
     images: Any = []
     labels = []
     for i in range(len(dataset)):

@@ -142,17 +142,43 @@ class HDF5Dataset(Dataset[Any]):
         if len(bad):
             raise _index_error(bad[0], len(self))
         items = items % len(self)  # not in place: the array is the caller's
+        labels = self.targets[items].tolist()
+        return [self._item(row, label) for row, label in zip(self.read(items), labels, strict=True)]
+
+    def read(self, items: np.ndarray) -> np.ndarray:
+        """Return a copy of the samples of some items, (n, ...), as the files hold them.
+
+        Parameters
+        ----------
+        items : ndarray of shape (n,), int64
+            From 0 up.
+        """
         rows = items if self._rows is None else self._rows[items]
+        if len(self.paths) == 1:
+            return reading.read_samples(self._images(0), rows, self.paths[0])
+        read = np.empty((len(rows), *self.sample_shape), self.dtype)
         parts = self._starts.searchsorted(rows, "right") - 1
-        read: list[Any] = [None] * len(rows)
         for part in set(parts.tolist()):
-            places = np.flatnonzero(parts == part)
-            samples = reading.read_samples(
-                self._images(part), rows[places] - self._starts[part], self.paths[part]
+            own = parts == part
+            read[own] = reading.read_samples(
+                self._images(part), rows[own] - self._starts[part], self.paths[part]
             )
-            for place, sample in zip(places.tolist(), samples, strict=True):
-                read[place] = sample
-        return [self._item(row, label) for row, label in zip(read, self.targets[items].tolist(), strict=True)]
+        return read
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The dtype of a sample, as the files hold it."""
+        return self._kind[0]
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """The shape of a sample, as the files hold it."""
+        return self._kind[1]
+
+    @property
+    def is_compressed(self) -> bool:
+        """Whether a sample can only be read by decompressing others."""
+        return any(not isinstance(self._images(part), np.ndarray) for part in range(len(self.paths)))
 
     def _item(self, row: np.ndarray, label: int) -> tuple[Any, int]:
         image = reading.as_tensor(row, self.layout)

@@ -154,6 +154,16 @@ class StoredImages(ImageRows):
         channels = next(n for n, name in CHANNEL_MODES.items() if name == mode)
         return cls(contents, (*sides, channels), names=[printable(path) for path in paths])
 
+    @classmethod
+    def of_pixels(cls, rows: ImageRows) -> StoredImages:
+        """Return images, of 8 bits a channel, as the bytes of PNG files."""
+        contents = []
+        for i in range(len(rows)):
+            pixels, file = rows.pixels(i), io.BytesIO()
+            Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(file, "png")
+            contents.append(file.getvalue())
+        return cls(contents, rows.row_shape, rows.dtype, rows.tensor)
+
     def __len__(self) -> int:
         return len(self.contents)
 
@@ -322,12 +332,7 @@ class DatasetImages(ImageRows):
 
     def stored(self) -> StoredImages:
         """Return the same images as bytes of PNG files, which lose nothing of 8 bits."""
-        contents = []
-        for i in range(len(self)):
-            pixels, file = self.pixels(i), io.BytesIO()
-            Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(file, "png")
-            contents.append(file.getvalue())
-        return StoredImages(contents, self.row_shape, self.dtype, self.tensor)
+        return StoredImages.of_pixels(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the images themselves: the data set may be anything, and may not be there elsewhere."""

@@ -21,6 +21,7 @@ CONFIG_KEYS = {
     "parameters",
     "classes",
     "classes_dtype",
+    "class_counts",
     "modality",
     "codec",
     "stored",
@@ -104,3 +105,20 @@ def classes_from_config(classes: Any, dtype: Any) -> np.ndarray:
     if not np.array_equal(array, np.unique(array)) or array.tolist() != classes:
         raise ValueError(f"classes {reprlib.repr(classes)}, which are not different ones in ascending order")
     return array
+
+
+def counts_from_config(counts: Any, kept: np.ndarray, most: Any) -> np.ndarray:
+    """Return how many samples of each class a model was trained on, (n_classes,).
+
+    Raises
+    ------
+    ValueError
+        If they are not numbers of which `kept` were kept, where no more than `most` are.
+    """
+    valid = type(counts) is list and len(counts) == len(kept) and all(map(is_number, counts))
+    if not valid or not all(
+        type(n) is int and own == (n if most is None else min(n, most))
+        for n, own in zip(counts, kept.tolist(), strict=True)
+    ):
+        raise ValueError(f"class_counts {reprlib.repr(counts)}, where {kept.tolist()[:10]} samples were kept")
+    return np.array(counts, np.int64)

@@ -17,17 +17,16 @@ from sklearn.base import clone
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from ganaug.data.containers import take
 from ganaug.data.features import FeatureCodec, warn_of_constant_columns
 from ganaug.data.identifiers import warn_of_identifiers, without_identifier_warnings
 from ganaug.data.images import ImageCodec
 from ganaug.data.labels import as_random_state, encode_labels
 from ganaug.data.tables import TableCodec
 from ganaug.io.disk import atomic_write, locked, read_regular
-from ganaug.io.image_rows import ImageRows
 from ganaug.model.estimator import check_samples, set_feature_names
 from ganaug.model.generator import TrainedGenerator
 from ganaug.model.parameters import NOT_SAVED, AnyCodec, fit_codec, lookup, lookup_architectures, resolve
+from ganaug.model.samples import Samples, prepare
 from ganaug.model.tensorboard import tensorboard_callback
 from ganaug.networks import Architecture, Networks
 from ganaug.training.fingerprint import training_fingerprint
@@ -118,21 +117,6 @@ def fit_gan(gan: Any, X: Any, y: Any, checkpoint: str | Path | None) -> None:
     gan._parameters = gan.get_params()  # `save` writes these, whatever is set later
 
 
-def prepare(X: Any, codec: AnyCodec, stored_images: str) -> tuple[Any, Any]:
-    """Return copies of samples: what networks are trained on, and what new samples are made of.
-
-    They are the same but for large images. Files and items of a Dataset are read here for the first time,
-    few at once.
-    """
-    if not isinstance(codec, ImageCodec) or not codec.is_reduced:
-        X = codec.prepare(X[:] if isinstance(X, ImageRows) else X)
-        return X, X
-    working = codec.reduce(X)
-    if stored_images == "reduced":
-        return working, working
-    return working, X if isinstance(X, ImageRows) else codec.prepare(X)
-
-
 def check_any_size(
     architectures: list[Architecture], codec: ImageCodec, n_classes: int, settings: dict[str, Any]
 ) -> None:
@@ -168,20 +152,23 @@ def fit_members(
         saved = {name: value for name, value in run.settings.items() if name not in NOT_SAVED}
         fingerprint = training_fingerprint(saved, run.X, run.labels, run.seed)
         run.processes.check_alike(fingerprint)
-    members, history = [], []
+    members: list[TrainedGenerator] = []
+    history: list[dict[str, Any]] = []
+    kept: dict[int, Samples] = {}
     for i, (build, (c, mask)) in enumerate(itertools.product(architectures, enumerate(masks))):
         n = len(architectures)
         title = "training" + (f" {i // len(masks) + 1} of {n}" if n > 1 else "")
-        X, rows, labels, classes = run.X, run.rows, run.labels, run.classes
+        samples, classes = Samples(run.X, run.rows, run.labels), run.classes
         if by_class:
             own = np.flatnonzero(mask)
-            X, labels = X[own], np.zeros(len(own), np.int64)
-            rows = X if rows is run.X else take(rows, own)
+            samples = samples.subset(own)._replace(labels=np.zeros(len(own), np.int64))
             classes, title = classes[c : c + 1], f"{title}, class {classes[c]}"
-        member, entries = _fit_member(
-            run, i, build, (X, rows), labels, list(map(str, classes)), title, fingerprint
-        )
-        members.append(member)
+        networks, entries = _fit_member(run, i, build, samples, list(map(str, classes)), title, fingerprint)
+        if c not in kept:
+            kept[c] = samples.kept(run.settings["max_rows_kept"], run.seed)
+        X, rows, labels = kept[c]
+        sampling = generator_settings(run.settings)
+        members.append(TrainedGenerator(networks, run.codec, labels, X, rows, **sampling))
         history += [{"member": i, **entry} for entry in entries]
     return members, history
 
@@ -190,14 +177,13 @@ def _fit_member(
     run: Run,
     member: int,
     build: Architecture,
-    samples: tuple[Any, Any],
-    labels: np.ndarray,
+    samples: Samples,
     class_names: list[str],
     title: str,
     fingerprint: dict[str, str],
-) -> tuple[TrainedGenerator, list[dict[str, float]]]:
+) -> tuple[Networks, list[dict[str, float]]]:
     settings, seed = run.settings, run.seed + member
-    X, rows = samples
+    X, _, labels = samples
     trainer = GANTrainer(
         X,
         labels,
@@ -216,16 +202,15 @@ def _fit_member(
         rng=torch.Generator().manual_seed(seed),
         processes=run.processes,
     )
-    sampling = generator_settings(settings)
     callbacks = list(settings["callbacks"] or ())
     with ExitStack() as stack:
         stack.enter_context(torch.enable_grad())
         if settings["log_dir"] is not None and run.processes.is_first:
             callback = tensorboard_callback(
-                settings["log_dir"], title, trainer, labels, settings["steps"], sampling
+                settings["log_dir"], title, trainer, labels, settings["steps"], generator_settings(settings)
             )
             callbacks.append(stack.enter_context(callback))
-        networks, history = train_gan(
+        return train_gan(
             trainer,
             settings["steps"],
             class_names=class_names,
@@ -234,7 +219,6 @@ def _fit_member(
             callbacks=callbacks,
             progress_bar_title=title if settings["verbose"] and run.processes.is_first else None,
         )
-    return TrainedGenerator(networks, run.codec, labels, X, rows, **sampling), history
 
 
 def build_networks(

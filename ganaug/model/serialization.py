@@ -22,7 +22,7 @@ from ganaug.data.tables import TableCodec
 from ganaug.data.working_size import working_sides
 from ganaug.io.disk import atomic_write, locked, printable, read_regular
 from ganaug.io.folders import MODEL_FILES
-from ganaug.model.config import MAX_CONFIG_SIZE, check_config, classes_from_config
+from ganaug.model.config import MAX_CONFIG_SIZE, check_config, classes_from_config, counts_from_config
 from ganaug.model.estimator import set_feature_names
 from ganaug.model.fitting import (
     blank_networks,
@@ -35,7 +35,7 @@ from ganaug.networks import Architecture
 from ganaug.training.processes import make_fabric
 
 CONFIG_FILE, WEIGHTS_FILE = MODEL_FILES
-FORMAT_VERSION = 8
+FORMAT_VERSION = 9
 # Tensors of the data, which generators of several architectures have in common: written once.
 SHARED_TENSORS = ("labels", *KEPT_SAMPLES)
 # What the header of a safetensors file calls dtypes.
@@ -180,6 +180,7 @@ def model_content(gan: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
         "parameters": {k: v.item() if isinstance(v, np.generic) else v for k, v in parameters.items()},
         "classes": gan.classes_.tolist(),
         "classes_dtype": "str" if gan.classes_.dtype.kind == "U" else gan.classes_.dtype.name,
+        "class_counts": gan.class_counts_.tolist(),
         "modality": gan.codec_.name,
         "codec": gan.codec_.to_config(),
         "stored": _storage(gan.members_),
@@ -247,8 +248,8 @@ def restore(gan: Any, config: dict[str, Any], path: Path) -> None:
         )
         for i, group in enumerate(groups)
     ]
-    counts = [member.class_index.counts.numpy() for member in gan.members_]
-    gan.class_counts_ = np.concatenate(counts[:per_architecture])
+    kept = np.concatenate([member.class_index.counts.numpy() for member in gan.members_[:per_architecture]])
+    gan.class_counts_ = counts_from_config(config["class_counts"], kept, gan.max_rows_kept)
 
 
 def _check_header(

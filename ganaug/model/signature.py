@@ -27,7 +27,7 @@ CHOICES = {
     "conditioning": ("shared", "per-class"),
     "stored_images": ("full", "reduced"),
 }
-INTEGER_MINIMA = {"steps": 1, "batch_size": 2, "latent_dim": 1, "base_channels": 1}
+INTEGER_MINIMA = {"steps": 1, "max_rows_kept": 2, "batch_size": 2, "latent_dim": 1, "base_channels": 1}
 NON_NEGATIVE_NUMBERS = (
     "learning_rate",
     "adversarial_weight",
@@ -71,6 +71,10 @@ PARAMETERS = """\
     stored_images : {"full", "reduced"}, default="full"
         How a model keeps training images above its working size: as they are, files as the bytes of files;
         or "reduced" to working size, for `vary` alone, as what `sample` makes of them is blurred.
+    max_rows_kept : int, optional
+        How many samples of each class a model keeps, drawn at random, of which it makes new ones. All are
+        trained on. Of millions, those it keeps take memory, and the encoder's time after training: 10,000
+        are many. Default: all.
     batch_size : int, default=64
     latent_dim : int, default=32
         Size of the latent code of a sample.
@@ -126,6 +130,7 @@ class GANParameters:
         steps: int | Literal["auto"] = "auto",
         working_size: WorkingSize = "auto",
         stored_images: Literal["full", "reduced"] = "full",
+        max_rows_kept: int | None = None,
         batch_size: int = 64,
         latent_dim: int = 32,
         base_channels: int = 32,
@@ -151,6 +156,7 @@ class GANParameters:
         self.steps = steps
         self.working_size = working_size
         self.stored_images = stored_images
+        self.max_rows_kept = max_rows_kept
         self.batch_size = batch_size
         self.latent_dim = latent_dim
         self.base_channels = base_channels
@@ -180,9 +186,9 @@ def check_values(parameters: Mapping[str, Any]) -> None:
     The others can't be checked before torch is imported; see `ganaug.model.parameters`.
     """
     for name, value in parameters.items():
-        if name in WITH_AUTO and is_auto(value):
+        if (name in WITH_AUTO and is_auto(value)) or (name == "max_rows_kept" and value is None):
             continue
-        auto = "'auto' or " if name in WITH_AUTO else ""
+        auto = "'auto' or " if name in WITH_AUTO else "None or " if name == "max_rows_kept" else ""
         if name in INTEGER_MINIMA:
             integer = isinstance(value, Integral) and not isinstance(value, bool)
             # Of features alone there is something to sample before the first step.
