@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -280,6 +284,39 @@ def test_folds_side_by_side_find_the_same():
     # A worker may sum with another number of threads: the last digits differ.
     for a, b in zip(one.trials, two.trials, strict=True):
         assert (a.gain, a.low, a.high) == pytest.approx((b.gain, b.low, b.high), abs=1e-6)
+
+
+ON_DASK = """
+import joblib
+from dask.distributed import Client, LocalCluster
+from sklearn.linear_model import LogisticRegression
+from test_recommend import X, Y
+from ganaug import ConditionalGAN, recommend_counts
+
+def recommend(n_jobs):
+    model = LogisticRegression(C=0.1)
+    return recommend_counts(ConditionalGAN(steps=1), X, Y, n_jobs=n_jobs, classifier=model, random_state=0)
+
+if __name__ == "__main__":
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster):
+        with joblib.parallel_config("dask"):
+            found = recommend(-1)
+    for one, two in zip(recommend(1).trials, found.trials, strict=True):
+        assert one.candidate == two.candidate
+        assert abs(one.gain - two.gain) < 1e-6, (one, two)
+    print("the same")
+"""
+
+
+def test_folds_on_a_dask_cluster_find_the_same(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(ON_DASK)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    done = subprocess.run(
+        [sys.executable, str(script)], env=environment, text=True, capture_output=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "the same"
 
 
 class Images(BaseEstimator):

@@ -71,13 +71,17 @@ def test_the_joined_file_comes_last_and_moves_with_its_shards(tmp_path):
     assert export_images(elsewhere / "pets.h5", tmp_path / "pngs") == n
 
 
-def test_a_missing_or_replaced_shard(tmp_path):
+def test_a_missing_or_replaced_shard(tmp_path, monkeypatch):
     path = tmp_path / "pets.h5"
     shards = write_all(path, 3)
     shards[1].rename(tmp_path / "away.h5")
-    # HDF5 itself reads zeros there, without a word.
+    # HDF5 itself reads zeros there, or what has that name in the working directory, without a word.
     with h5py.File(path) as joined:
         assert not joined["images"][30:40].any()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    write_all(elsewhere / "pets.h5", 3, random_state=4)
     for read in (HDF5Dataset, as_arrays, lambda path: export_images(path, tmp_path / "pngs")):
         with pytest.raises(
             FileNotFoundError, match=r"joins 3 shards, of which 1 are missing, such as pets-0"

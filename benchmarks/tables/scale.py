@@ -1,0 +1,45 @@
+"""What several processes gain, and data that stay on disk, for docs/scale.md."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks.tables.shared import to_markdown
+
+TRAINING = {
+    "milliseconds of a step": "ms a step, one process",
+    "with two processes": "two",
+    "times as fast": "times as fast",
+    "with two, twice the batch": "two, twice the batch",
+    "times the samples a second": "times the samples a second",
+    "calls a step": "calls a step",
+    "MB a step": "MB a step",
+}
+
+
+def scale_tables(found: dict[str, Any]) -> str:
+    """Return the results of `benchmarks.scale` as Markdown tables."""
+    training = [
+        {"training": size, **{header: f"{entry[name]:g}" for name, header in TRAINING.items()}}
+        for size, entry in found["train"].items()
+    ]
+    write, kills, disk = found["write"], found["kills"], found["disk"]
+    on_disk, in_memory = disk["disk"], disk["memory"]
+    jobs = found["recommend"]
+    milliseconds = f"{1e3 * on_disk['seconds']:.0f} ms by {1e3 * in_memory['seconds']:.0f} ms"
+    steps = f"{disk['ratio of a step']:.2f} ({milliseconds})"
+    measured = {
+        f"{write['images']:,} digits written by one process": f"{write['seconds']:.0f} s",
+        "by two, of equal samples": f"{write['with two processes']:.0f} s, {write['times as fast']:.2f} times"
+        " as fast",
+        f"{kills['kills']} kills of a process that writes its shard": "all"
+        f" {kills['data sets that were equal']} data sets were equal to that of one process",
+        f"a step on {disk['images']:,} images of 32 x 32 x 3 on disk, by one in memory": steps,
+        "memory that training adds, on disk": f"{on_disk['MiB that are no part of the file']:.0f} MiB, and"
+        f" {on_disk['peak MiB']:.0f} MiB with pages of the file that the system has read",
+        "the same in memory": f"{in_memory['MiB that are no part of the file']:.0f} MiB",
+        "`recommend_counts` on breast cancer, three folds by two jobs": f"{jobs['times as fast']:.2f} times as"
+        f" fast, {'the same' if jobs['same answer'] else 'another'} answer",
+    }
+    rest = to_markdown([{"what": what, "measured": value} for what, value in measured.items()])
+    return f"{to_markdown(training)}\n\n{rest}"
