@@ -294,16 +294,22 @@ def report(
 
 @main.command()
 @click.argument("file", type=PATH)
-@click.option("--to", "folder", type=PATH, required=True, help="Folder to make.")
+@click.option(
+    "--to",
+    "folder",
+    type=PATH,
+    required=True,
+    help="Folder to make; or names such as pets-%06d.tar, of tar files for WebDataset.",
+)
 @as_json
 def export(file: Path, folder: Path, as_json: bool) -> None:
-    """Write the images of an HDF5 FILE as PNG files, one folder for each class."""
+    """Write the images of an HDF5 FILE as PNG files, one folder for each class, or as tar files."""
     targets.check_new_folder(folder)
     if check_source(file) is not None:
         raise ValueError(f"{file} is a folder: name an HDF5 file.")
-    from ganaug.io.export import export_images
+    from ganaug.io.export import export_images, export_tar
 
-    n = export_images(file, folder)
+    n = (export_tar if folder.suffix == ".tar" else export_images)(file, folder)
     if as_json:
         click.echo(json.dumps({"folder": str(folder), "images": n}))
     else:

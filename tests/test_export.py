@@ -4,10 +4,11 @@ import h5py
 import numpy as np
 import pytest
 import torch
+import webdataset
 from conftest import StripeGenerator
 
 from ganaug import as_arrays, write_hdf5
-from ganaug.io.export import export_images
+from ganaug.io.export import export_images, export_tar
 
 
 def names(folder):
@@ -104,3 +105,42 @@ def test_control_characters_of_a_folder_are_escaped(tmp_path):
     (tmp_path / "a\x1bb").mkdir()
     with pytest.raises(FileExistsError, match=r"a\\x1bb exists"):
         export_images(path, tmp_path / "a\x1bb")
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("shape", [(8, 8), (8, 9, 3)])
+def test_tar_files_hold_what_the_folders_do(shape, tmp_path):
+    gan = StripeGenerator(["a", "b"], shape)
+    real = (gan.sample(["b", "b"], 1), ["b", "b"])
+    path = write_hdf5(gan, tmp_path / "x.h5", {"a": 7, "b": 4}, real=real)
+    assert export_tar(path, tmp_path / "new" / "x-%03d.tar", images_per_file=5) == 13
+    assert names(tmp_path / "new") == ["x-000.tar", "x-001.tar", "x-002.tar"]
+    urls = [str(tmp_path / "new" / f"x-{i:03d}.tar") for i in range(3)]
+    found = list(webdataset.WebDataset(urls, shardshuffle=False).decode("rgb8" if len(shape) == 3 else "l8"))
+    X, y = as_arrays(path)
+    assert np.array_equal(np.stack([sample["png"] for sample in found]), X)
+    assert [sample["cls"] for sample in found] == ["ab".index(label) for label in y]
+    assert [sample["json"]["label"] for sample in found] == y.tolist()
+    assert [sample["json"]["synthetic"] for sample in found] == [False] * 2 + [True] * 11
+    assert [int(sample["__key__"]) for sample in found] == list(range(13))
+
+
+@pytest.mark.parametrize("name", ["x.tar", "x-%d-%d.tar", "x-%s.tar", "x-%06d.tar.gz", "x-%%d.tar"])
+def test_tar_files_need_a_number_in_their_names(name, tmp_path):
+    path = write_hdf5(StripeGenerator([0, 1]), tmp_path / "x.h5", 2)
+    with pytest.raises(
+        ValueError, match=r"`pattern` must be the name of tar files .* such as pets-%06d\.tar, got"
+    ):
+        export_tar(path, tmp_path / name)
+    assert names(tmp_path) == ["x.h5"]
+
+
+def test_no_tar_file_is_replaced(tmp_path, monkeypatch):
+    path = write_hdf5(StripeGenerator([0, 1]), tmp_path / "x.h5", 6)
+    (tmp_path / "x-1.tar").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"x-1\.tar exists: name new files"):
+        export_tar(path, tmp_path / "x-%d.tar", images_per_file=5)
+    assert names(tmp_path) == ["x-1.tar", "x.h5"]
+    monkeypatch.setattr("ganaug.io.export.find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r"pip install 'ganaug\[webdataset\]'"):
+        export_tar(path, tmp_path / "y-%d.tar")

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from ganaug.data.containers import as_container, is_dataframe, is_image
 from ganaug.data.labels import check_labels
 from ganaug.io.disk import printable
+from ganaug.io.file_images import FileImages
 from ganaug.io.folders import IMAGE_SUFFIXES, ImageFolder, check_source
 from ganaug.io.hdf5_dataset import HDF5Dataset
 from ganaug.io.hdf5_rows import HDF5Rows
@@ -33,7 +34,7 @@ from ganaug.io.image_files import (
     resize_images,
     stack_images,
 )
-from ganaug.io.image_rows import DatasetImages, ImageRows, StoredImages, check_sides, is_large
+from ganaug.io.image_rows import DatasetImages, ImageRows, check_sides, is_large
 from ganaug.io.shards import read_all
 
 # In a folder of `export_images`, the names of synthetic images begin with it.
@@ -130,7 +131,7 @@ def as_samples(source: Any, *, mode: str | None = None) -> Arrays:
     """Return the samples and labels of `source` as `as_arrays` does, but large images as `ImageRows`.
 
     These are images above 64 pixels a side, of a folder, a list of paths or a torch Dataset. They are not
-    read yet, or as bytes of files only. Images of any size in HDF5 files without compression stay there.
+    read yet. Images of any size in HDF5 files without compression stay there.
     """
     return _read(source, None, mode, lazy=True)
 
@@ -282,8 +283,8 @@ def _from_folder(
 
 def _from_files(
     files: Sequence[Path], size: tuple[int, int] | None, mode: str | None, lazy: bool
-) -> np.ndarray | StoredImages:
-    """Return the images of files, as an array; or if they are large, and `lazy`, as their bytes."""
+) -> np.ndarray | FileImages:
+    """Return the images of files, as an array; or if they are large, and `lazy`, not read yet."""
     headers = [read_header(path) for path in files]
     names = [printable(path) for path in files]
     if size is None:
@@ -292,7 +293,7 @@ def _from_files(
         check_same_size([sides for sides, _ in headers], names)
     common = mode or common_mode([own for _, own in headers], names)
     if lazy and size is None and is_large(*headers[0][0]):
-        return StoredImages.from_files(files, common, headers[0][0])
+        return FileImages(files, common, headers[0][0])
     images = (np.asarray(load_image(path, common, size)) for path in files)
     return preallocate_and_stack(images, len(files))
 

@@ -11,7 +11,6 @@ import itertools
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,7 +19,6 @@ from PIL import Image
 from torch import Tensor
 
 from ganaug.data.working_size import MAX_SIDE, MAX_WORKING_SIDE, MIN_SIDE
-from ganaug.io.disk import printable, read_regular
 from ganaug.io.image_files import (
     check_same_size,
     common_mode,
@@ -146,13 +144,6 @@ class StoredImages(ImageRows):
     ) -> None:
         self.contents, self.names = contents, names
         self.row_shape, self.dtype, self.tensor = row_shape, dtype, tensor
-
-    @classmethod
-    def from_files(cls, paths: Sequence[Path], mode: str, sides: tuple[int, int]) -> StoredImages:
-        """Read the bytes of image files, all of one size, whose pixels are to be of a PIL mode."""
-        contents = [read_regular(path, MAX_FILE_SIZE) for path in paths]
-        channels = next(n for n, name in CHANNEL_MODES.items() if name == mode)
-        return cls(contents, (*sides, channels), names=[printable(path) for path in paths])
 
     @classmethod
     def of_pixels(cls, rows: ImageRows) -> StoredImages:

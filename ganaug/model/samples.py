@@ -8,6 +8,7 @@ import numpy as np
 
 from ganaug.data.containers import take
 from ganaug.data.images import ImageCodec
+from ganaug.io.file_images import FileImages
 from ganaug.io.hdf5_rows import HDF5Rows
 from ganaug.io.image_rows import ImageRows
 from ganaug.model.parameters import AnyCodec
@@ -53,6 +54,8 @@ class Samples(NamedTuple):
             counts = np.bincount(self.labels)
             place = np.arange(len(order)) - np.repeat(counts.cumsum() - counts, counts)
             chosen = self.subset(np.sort(order[place < most]))
+        if isinstance(chosen.rows, FileImages):
+            chosen = chosen._replace(rows=chosen.rows.stored())
         if not stays_on_disk(chosen.X):
             return chosen
         X = chosen.X[:] if isinstance(chosen.X, ImageRows) else np.array(chosen.X)
