@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import traceback
+import types
 import warnings
 from functools import partial
 
@@ -21,9 +22,10 @@ from ganaug.data.features import FeatureCodec
 from ganaug.data.images import ImageCodec
 from ganaug.data.tables import TableCodec
 from ganaug.networks import ARCHITECTURES
+from ganaug.training.launch import launched
 from ganaug.training.loop import train_gan
 from ganaug.training.losses import LOSSES, PENALTIES
-from ganaug.training.processes import Processes
+from ganaug.training.processes import Processes, make_fabric, training_processes
 from ganaug.training.trainer import GANTrainer
 
 FORK = multiprocessing.get_context("fork")
@@ -262,3 +264,30 @@ def test_torchrun_fits_one_model(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, env=environment, text=True, capture_output=True)
     assert done.returncode != 0
     assert "Error: m holds a trained model: pass --overwrite to replace it." in done.stderr
+
+
+def test_each_process_has_a_gpu_of_its_own(monkeypatch):
+    """As no machine of the tests has one: what Fabric and torch are asked for."""
+    asked = {}
+
+    def fabric(**options):
+        asked.update(options)
+        return types.SimpleNamespace(device=torch.device("cuda", options["devices"][0]))
+
+    monkeypatch.setattr("lightning_fabric.Fabric", fabric)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: asked.update(current=device))
+    monkeypatch.setattr(distributed, "init_process_group", lambda backend: asked.update(backend=backend))
+    monkeypatch.setattr(distributed, "destroy_process_group", lambda: asked.update(destroyed=True))
+    monkeypatch.setattr(distributed, "get_rank", lambda: 11)
+    monkeypatch.setattr(distributed, "get_world_size", lambda: 16)
+    started = {"TORCHELASTIC_RUN_ID": "1", "RANK": "11", "WORLD_SIZE": "16", "LOCAL_RANK": "3"}
+    for name, value in started.items():
+        monkeypatch.setenv(name, value)
+    device = make_fabric("auto").device
+    with training_processes(True, device) as processes:
+        assert (processes.rank, processes.size, processes.is_first) == (11, 16, False)
+    assert asked["devices"] == [3]
+    assert (asked["current"], asked["backend"], asked["destroyed"]) == (device, "nccl", True)
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert launched() is None

@@ -38,8 +38,8 @@ def scale_tables(found: dict[str, Any]) -> str:
         "memory that training adds, on disk": f"{on_disk['MiB that are no part of the file']:.0f} MiB, and"
         f" {on_disk['peak MiB']:.0f} MiB with pages of the file that the system has read",
         "the same in memory": f"{in_memory['MiB that are no part of the file']:.0f} MiB",
-        "`recommend_counts` on breast cancer, three folds by two jobs": f"{jobs['times as fast']:.2f} times as"
-        f" fast, {'the same' if jobs['same answer'] else 'another'} answer",
+        "`recommend_counts` on breast cancer, three folds by two jobs": f"{jobs['times as fast']:.2f} times"
+        f" as fast, {'the same' if jobs['same answer'] else 'another'} answer",
     }
     rest = to_markdown([{"what": what, "measured": value} for what, value in measured.items()])
     return f"{to_markdown(training)}\n\n{rest}"

@@ -74,6 +74,8 @@ class Column:
         The first date of a column of dates, in units of its dtype; None for other columns.
     step : int
         The greatest time of which all dates are multiples, counted from the first.
+    not_before : list of int
+        The places of columns whose date, in the same row, is never later than that of this one.
     """
 
     name: str | int
@@ -92,6 +94,7 @@ class Column:
     categories_dtype: str | None = None
     origin: int | None = None
     step: int = 1
+    not_before: list[int] = field(default_factory=list)
 
     @property
     def is_numeric(self) -> bool:

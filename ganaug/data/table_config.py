@@ -76,9 +76,16 @@ _FIELD_CHECKS: dict[str, Callable[[Any], bool]] = {
     "categories_dtype": lambda value: value is None or (type(value) is str and len(value) <= 200),
     "origin": lambda value: value is None or _is_int(-(2**63) + 1, 2**63 - 1)(value),
     "step": _is_int(1, 2**63 - 1),
+    "not_before": lambda value: type(value) is list and all(map(_is_int(0, 2**31), value)),
 }
 # Entries that a file has only where they say something, so that other columns are written as ever.
-_OPTIONAL = {"relation": None, "categories_dtype": None, "origin": None, "step": 1}
+_OPTIONAL: dict[str, Any] = {
+    "relation": None,
+    "categories_dtype": None,
+    "origin": None,
+    "step": 1,
+    "not_before": [],
+}
 
 
 def column_to_config(column: Column) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from ganaug.data.containers import is_dataframe, missing_value
 from ganaug.data.dates import from_clock
 from ganaug.data.dependencies import attach_dependencies, lookup_dependent
 from ganaug.data.dtypes import make_dataframe, pandas_dtype
+from ganaug.data.orders import attach_orders, check_order, put_in_order
 from ganaug.data.relations import attach_relations, compute_related, evaluation_order
 from ganaug.data.table_config import (
     check_dtypes,
@@ -130,7 +131,7 @@ class TableCodec:
             raise ValueError(
                 f"Every column of `X` is constant, such as {columns[0].name!r}: give one that is not."
             )
-        columns = attach_relations(attach_dependencies(columns, X), X)
+        columns = attach_orders(attach_relations(attach_dependencies(columns, X), X), X)
         return cls(columns, None if is_dataframe(X) else str(X.dtype))
 
     def check(self, X: Any) -> None:
@@ -191,6 +192,7 @@ class TableCodec:
             end = start + column.is_numeric + column.n_categories
             parts.append(_decode_column(column, encoded[:, start:end]))
             start = end
+        put_in_order(self.columns, parts)
         for place, column in enumerate(self.columns):
             if column.determinant is not None:
                 determinant = self.columns[column.determinant]
@@ -300,11 +302,13 @@ class TableCodec:
                 check_lookup(column, columns[column.determinant])
             if column.relation is not None:
                 check_relation(column, column.relation, columns)
+            if column.not_before:
+                check_order(column, columns)
         check_dtypes(columns, config["dtype"])
         # One column of each kind is decoded: a row of first categories, and one of last ones, which also
         # stand for missing values.
         kinds = {
-            column_kind(column): replace(column, determinant=None, lookup=[], relation=None)
+            column_kind(column): replace(column, determinant=None, lookup=[], relation=None, not_before=[])
             for column in columns
         }
         probe = cls(list(kinds.values()), config["dtype"])

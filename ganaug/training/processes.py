@@ -236,6 +236,8 @@ def training_processes(together: bool, device: torch.device) -> Iterator[Process
                 "`distributed` must be False in a process that was started alone, got True: start several by"
                 " torchrun --nproc-per-node N, or call torch.distributed.init_process_group first."
             )
+        if device.type == "cuda":
+            torch.cuda.set_device(device)  # objects are exchanged through the current one
         distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield Processes(distributed.get_rank(), distributed.get_world_size())
