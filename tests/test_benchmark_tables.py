@@ -19,6 +19,7 @@ from benchmarks.tables.imbalanced import cells, compared, imbalanced_tables, ran
 from benchmarks.tables.photograph_costs import photograph_costs_table
 from benchmarks.tables.photographs import photographs_summary, photographs_table
 from benchmarks.tables.recommended import recommended_table
+from benchmarks.tables.scale import computed_table, scale_tables
 from benchmarks.tables.shared import ROOT, by_arm, paired_difference, strongest_baseline
 from benchmarks.tables.smallest import smallest_table
 from benchmarks.tables.summary import summary_table
@@ -155,6 +156,9 @@ def test_the_committed_tables_are_those_of_the_committed_results():
     assert photographs_summary({name: photos[name] for name in ("trashnet", "cifar10")}) in results
     costs = json.loads((RESULTS / "photograph_costs.json").read_text())
     assert photograph_costs_table(costs) in (ROOT / "docs" / "photographs.md").read_text()
+    scale = json.loads((RESULTS / "scale.json").read_text())
+    for table in (scale_tables, computed_table):
+        assert table(scale) in (ROOT / "docs" / "scale.md").read_text()
 
 
 def test_ranks_and_differences_of_tables():

@@ -22,7 +22,7 @@ from benchmarks.tables.photograph_costs import photograph_costs_table
 from benchmarks.tables.photographs import photographs_summary, photographs_table
 from benchmarks.tables.plot import plot
 from benchmarks.tables.recommended import recommended_table
-from benchmarks.tables.scale import scale_tables
+from benchmarks.tables.scale import computed_table, scale_tables
 from benchmarks.tables.shared import ROOT, insert
 from benchmarks.tables.smallest import smallest_table
 from benchmarks.tables.summary import summary_table
@@ -71,9 +71,9 @@ def main() -> None:
     insert(ROOT / "docs" / "results.md", "photographs summary", photographs_summary(tails))
     costs = json.loads((RESULTS / "photograph_costs.json").read_text())
     insert(ROOT / "docs" / "photographs.md", "photograph costs", photograph_costs_table(costs))
-    insert(
-        ROOT / "docs" / "scale.md", "scale", scale_tables(json.loads((RESULTS / "scale.json").read_text()))
-    )
+    scale, scale_page = json.loads((RESULTS / "scale.json").read_text()), ROOT / "docs" / "scale.md"
+    insert(scale_page, "scale", scale_tables(scale))
+    insert(scale_page, "computed", computed_table(scale))
     insert(ROOT / "docs" / "results.md", "summary", summary_table(full))
     # Not pairs of classes: two sizes are no curve.
     long_tailed = {name: result for name, result in full.items() if len(result["counts"] or ()) > 2}

@@ -17,6 +17,12 @@ TRAINING = {
 }
 
 
+# Of a cluster, assumed and not measured: seconds of a call, and bytes a second between two processes.
+LATENCY, BANDWIDTH = 1e-4, 1e9
+BATCH = 64  # no process may have less than one sample of it
+COMPUTED_FOR = (1, 2, 8, 64, 1000)
+
+
 def scale_tables(found: dict[str, Any]) -> str:
     """Return the results of `benchmarks.scale` as Markdown tables."""
     training = [
@@ -29,7 +35,7 @@ def scale_tables(found: dict[str, Any]) -> str:
     milliseconds = f"{1e3 * on_disk['seconds']:.0f} ms by {1e3 * in_memory['seconds']:.0f} ms"
     steps = f"{disk['ratio of a step']:.2f} ({milliseconds})"
     measured = {
-        f"{write['images']:,} digits written by one process": f"{write['seconds']:.0f} s",
+        f"{write['images']:,} grey images of 28 pixels written by one process": f"{write['seconds']:.0f} s",
         "by two, of equal samples": f"{write['with two processes']:.0f} s, {write['times as fast']:.2f} times"
         " as fast",
         f"{kills['kills']} kills of a process that writes its shard": "all"
@@ -43,3 +49,25 @@ def scale_tables(found: dict[str, Any]) -> str:
     }
     rest = to_markdown([{"what": what, "measured": value} for what, value in measured.items()])
     return f"{to_markdown(training)}\n\n{rest}"
+
+
+def computed_table(found: dict[str, Any]) -> str:
+    """Return what follows from the results of `benchmarks.scale` for more processes, as Markdown."""
+    step = found["train"]["64 pixels, colour"]
+    hours = found["write"]["seconds"] / found["write"]["images"] * 1e9 / 3600
+    rows = []
+    for n in COMPUTED_FOR:
+        told = 0.0
+        if n > 1:
+            sent = 2 * (n - 1) / n * 1e6 * step["MB a step"] / BANDWIDTH
+            told = 1e3 * (step["calls a step"] * LATENCY + sent)
+        alone = step["milliseconds of a step"]
+        rows.append(
+            {
+                "processes": f"{n:,}",
+                "ms a step, 64 pixels": f"{alone / n + told:.0f}" if n <= BATCH else "-",
+                "times as fast": f"{alone / (alone / n + told):.1f}" if n <= BATCH else "-",
+                "hours for 1,000 million images of 28 pixels": f"{hours / n:,.1f}",
+            }
+        )
+    return to_markdown(rows)
