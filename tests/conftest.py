@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,15 @@ class StripeGenerator:
         noise = np.random.default_rng(random_state).integers(0, 5, (len(index), *self.shape))
         level = index * 250 // max(1, len(self.classes_) - 1)
         return (level.reshape(-1, *[1] * len(self.shape)) + noise).astype(np.uint8)
+
+
+def torchrun(*arguments: str, processes: int = 2) -> list[str]:
+    """Return a command that has torchrun start ganaug, on a port that no other test has."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    start = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes)]
+    return [*start, "--master-port", str(port), "-m", "ganaug", *arguments]
 
 
 def mixed_table(n: int = 200) -> Any:

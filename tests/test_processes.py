@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import subprocess
-import sys
 import traceback
 import types
 import warnings
@@ -14,6 +13,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from conftest import torchrun
 from lightning_fabric import Fabric
 from torch import distributed, nn
 
@@ -241,20 +241,8 @@ def test_a_stopped_run_goes_on_with_any_number_of_processes(size, tmp_path, monk
 
 def test_torchrun_fits_one_model(tmp_path):
     np.savez(tmp_path / "d.npz", X=GREY, y=LABELS)
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "ganaug"]
-    command = [
-        *torchrun,
-        "fit",
-        "d.npz",
-        "-o",
-        "m",
-        "--steps",
-        "2",
-        "--batch-size",
-        "8",
-        "--random-state",
-        "0",
-    ]
+    options = ("--steps", "2", "--batch-size", "8", "--random-state", "0")
+    command = torchrun("fit", "d.npz", "-o", "m", *options)
     environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo"}
     done = subprocess.run(command, cwd=tmp_path, env=environment, text=True, capture_output=True)
     assert done.returncode == 0, done.stderr

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import subprocess
-import sys
 import time
 
 import h5py
 import numpy as np
 import pytest
-from conftest import StripeGenerator, mixed_table
+from conftest import StripeGenerator, mixed_table, torchrun
 
 from ganaug import ConditionalGAN, HDF5Dataset, as_arrays, write_hdf5
 from ganaug.cli import main
@@ -222,9 +221,9 @@ def model(tmp_path_factory):
 
 def test_torchrun_writes_shards(model, tmp_path):
     """Each process that torchrun starts writes its own."""
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "ganaug"]
-    command = ["generate", str(model), "-o", "pets.h5", "--per-class", "1100", "--random-state", "0"]
-    done = subprocess.run([*torchrun, *command], cwd=tmp_path, text=True, capture_output=True, check=True)
+    options = ("-o", "pets.h5", "--per-class", "1100", "--random-state", "0")
+    command = torchrun("generate", str(model), *options)
+    done = subprocess.run(command, cwd=tmp_path, text=True, capture_output=True, check=True)
     assert "Wrote shard 0/2 of 2200 images to pets-00000-of-00002.h5" in done.stdout
     assert "Wrote shard 1/2 of 2200 images to pets-00001-of-00002.h5" in done.stdout
     one = write_hdf5(ConditionalGAN.load(model), tmp_path / "one.h5", 1100, random_state=0)
