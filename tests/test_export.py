@@ -113,9 +113,10 @@ def test_tar_files_hold_what_the_folders_do(shape, tmp_path):
     gan = StripeGenerator(["a", "b"], shape)
     real = (gan.sample(["b", "b"], 1), ["b", "b"])
     path = write_hdf5(gan, tmp_path / "x.h5", {"a": 7, "b": 4}, real=real)
-    assert export_tar(path, tmp_path / "new" / "x-%03d.tar", images_per_file=5) == 13
-    assert names(tmp_path / "new") == ["x-000.tar", "x-001.tar", "x-002.tar"]
-    urls = [str(tmp_path / "new" / f"x-{i:03d}.tar") for i in range(3)]
+    folder = tmp_path / "100%d"
+    assert export_tar(path, folder / "x-%03d.tar", images_per_file=5) == 13
+    assert names(folder) == ["x-000.tar", "x-001.tar", "x-002.tar"]
+    urls = [str(folder / f"x-{i:03d}.tar") for i in range(3)]
     found = list(webdataset.WebDataset(urls, shardshuffle=False).decode("rgb8" if len(shape) == 3 else "l8"))
     X, y = as_arrays(path)
     assert np.array_equal(np.stack([sample["png"] for sample in found]), X)

@@ -272,7 +272,7 @@ def edit_tensors(folder, change):
         (lambda f: (f / "model.safetensors").unlink(), FileNotFoundError, "has no model.safetensors"),
         (lambda f: (f / "config.json").write_text("{"), ValueError, "holds no model"),
         (lambda f: (f / "config.json").write_text("[]"), ValueError, "holds no model"),
-        (lambda f: edit_config(f, format=99), ValueError, "format 99 instead of 8"),
+        (lambda f: edit_config(f, format=99), ValueError, "format 99 instead of 9"),
         (lambda f: edit_parameters(f, latent_dmi=3), ValueError, "latent_dmi"),
         (lambda f: edit_config(f, classes=[0, 1]), ValueError, "generator.embed.weight"),
         (lambda f: edit_config(f, classes=[1, 0, 2]), ValueError, "classes"),

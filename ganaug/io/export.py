@@ -126,8 +126,8 @@ def export_tar(path: str | Path, pattern: str | Path, images_per_file: int = IMA
         if os.path.lexists(target):
             raise FileExistsError(f"{printable(target)} exists: name new files, or move it away.")
     pattern.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(".partial", f"{pattern.stem}-", pattern.parent) as partial:
-        name = str(Path(partial) / pattern.name)
+    with tempfile.TemporaryDirectory(".partial", pattern.name.partition("%")[0], pattern.parent) as partial:
+        name = f"{partial.replace('%', '%%')}/{pattern.name}"
         with ShardWriter(name, maxcount=images_per_file, maxsize=2**60, verbose=0) as writer:
             for number, (image, label) in enumerate(_pictures(data)):
                 about = {"label": data.classes[label], "synthetic": bool(data.synthetic[number])}

@@ -72,7 +72,8 @@ class FileImages(ImageRows):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the images themselves: the files may not be there elsewhere."""
-        return self.stored().__reduce_ex__(2)  # type: ignore[return-value]
+        images = self.stored()
+        return StoredImages, (images.contents, images.row_shape, images.dtype, images.tensor)
 
 
 def _state(path: Path) -> tuple[int, int]:
