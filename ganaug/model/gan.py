@@ -79,7 +79,8 @@ class ConditionalGAN(GANParameters, SampleEstimator):  # noqa: D101 (the next li
             Images, uint8, or float in [0, 1]; 8 to 1,024 pixels a side; 1, 3 or 4 channels; or a list of
             paths of image files. Or a table, ndarray (N, n_features) or pandas DataFrame: numbers, booleans,
             categories and strings, some of them missing. Or features (N, n_features). Or without `y` what
-            `as_arrays` reads. Images of files and Datasets above 64 pixels a side are read few at a time.
+            `as_arrays` reads. Images of files and Datasets above 64 pixels a side are read few at a time, as
+            are those of uncompressed HDF5 files and of read-only memory maps.
         y : array-like of shape (N,) or (N, 1)
             Labels: ints, strings, bools. At least two classes, each with at least two samples.
         checkpoint : path, optional
