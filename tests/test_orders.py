@@ -78,11 +78,11 @@ def shuffled(table):
         lambda table: table.assign(last=table["last"].dt.tz_localize("UTC")),  # of another dtype
         lambda table: table.assign(last=table["first"].max()),  # constant
         lambda table: table[:12],  # by chance, perhaps
-        lambda table: table.assign(last=table["last"].astype("int64"), first=table["first"].astype("int64")),
+        lambda table: (table - pd.Timestamp("2020")).apply(lambda days: days.dt.days),  # numbers
     ],
 )
 def test_what_is_no_order(change):
-    assert orders(change(stays()[["last", "first", "age"]])) == set()
+    assert orders(change(stays()[["last", "first"]])) == set()
 
 
 def test_time_differences_have_an_order():

@@ -61,7 +61,7 @@ def together(work, size, folder):
     for child in children:
         child.start()
     try:
-        results = [own.recv() if own.poll(60) else "no answer" for own, _ in connections]
+        results = [own.recv() if own.poll(300) else "no answer" for own, _ in connections]
     finally:
         for child in children:
             child.kill()

@@ -313,7 +313,7 @@ def test_folds_on_a_dask_cluster_find_the_same(tmp_path):
     script.write_text(ON_DASK)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
     done = subprocess.run(
-        [sys.executable, str(script)], env=environment, text=True, capture_output=True, timeout=300
+        [sys.executable, str(script)], env=environment, text=True, capture_output=True, timeout=900
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "the same"
