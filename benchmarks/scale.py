@@ -3,11 +3,12 @@
     python -m benchmarks.scale                  # all of it: half an hour on two cores
     python -m benchmarks.scale train write      # some of it
 
-Five parts. *train*: a step of training with one process and with two, which share the same batch (strong
-scaling) or have one each (weak scaling). *write*: a data set written by one and by two, compared sample by
+Six parts. *train*: a step of training with one process and with two, which share the same batch (strong
+scaling) or have one each (weak scaling). *threads*: a step of one process with one thread and with two, which
+is what two cores do without torchrun. *write*: a data set written by one and by two, compared sample by
 sample. *kills*: a process that writes its shard is killed again and again. *disk*: training on a million
 images in a file, beside the same in memory. *recommend*: `recommend_counts` on a table with one job and with
-two. Each process has one thread. Repeats take turns, and medians are given.
+two. But for *threads*, each process has one thread. Repeats take turns, and medians are given.
 Results go to benchmarks/results/scale.json.
 """
 
@@ -34,7 +35,6 @@ from benchmarks.scale_work import images
 from ganaug import ConditionalGAN, HDF5Dataset, recommend_counts, write_hdf5
 
 OUTPUT = RESULTS / "scale.json"
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m"]
 # Side, channels, steps.
 SIZES = ((28, 1, 35), (32, 3, 35), (64, 3, 15))
@@ -43,18 +43,19 @@ N_WRITTEN, N_ON_DISK, KILLS, REPEATS = 200_000, 1_000_000, 50, 3
 WRITING_REPEATS = 1  # of minutes each
 
 
-def run(command: list[str]) -> str:
+def run(command: list[str], threads: int = 1) -> str:
     """Run a command; return what it prints, or say what it said when it failed."""
-    done = subprocess.run(command, env=ENVIRONMENT, text=True, capture_output=True)
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    done = subprocess.run(command, env=environment, text=True, capture_output=True)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr[-3000:]}")
     return done.stdout
 
 
-def work(*arguments: str, processes: int = 1) -> dict[str, Any]:
+def work(*arguments: str, processes: int = 1, threads: int = 1) -> dict[str, Any]:
     """Return what `benchmarks.scale_work` finds with one process, or with two."""
     start = [sys.executable, "-m"] if processes == 1 else TORCHRUN
-    output = run([*start, "benchmarks.scale_work", *arguments])
+    output = run([*start, "benchmarks.scale_work", *arguments], threads)
     return json.loads(output.strip().splitlines()[-1])
 
 
@@ -82,6 +83,20 @@ def measure_training(quick: bool) -> dict[str, Any]:
             "times the samples a second": round(2 * one / twice, 2),
             "calls a step": round(runs[2, BATCH][0]["calls"], 1),
             "MB a step": round(runs[2, BATCH][0]["bytes"] / 1e6, 2),
+        }
+    return found
+
+
+def measure_threads(quick: bool) -> dict[str, Any]:
+    """Return the seconds of a step of one process with one thread and with two, by size of image."""
+    found: dict[str, Any] = {}
+    for side, channels, steps in SIZES[: 1 if quick else None]:
+        arguments = ("train", *map(str, (side, channels, 15 if quick else steps, BATCH)))
+        one, two = (work(*arguments, threads=threads)["seconds"] for threads in (1, 2))
+        found[f"{side} pixels, {'colour' if channels == 3 else 'grey'}"] = {
+            "milliseconds of a step": round(1e3 * one, 1),
+            "with two threads": round(1e3 * two, 1),
+            "times as fast": round(one / two, 2),
         }
     return found
 
@@ -202,6 +217,7 @@ def measure_recommendation(quick: bool) -> dict[str, Any]:
 
 PARTS = {
     "train": measure_training,
+    "threads": measure_threads,
     "write": measure_writing,
     "kills": measure_kills,
     "disk": measure_disk,

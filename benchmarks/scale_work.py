@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import time
 from collections.abc import Callable
@@ -101,7 +102,7 @@ def main() -> None:
     parser.add_argument("what", choices=["train", "disk"])
     parser.add_argument("arguments", nargs="*")
     options = parser.parse_args()
-    torch.set_num_threads(1)
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     if options.what == "train":
         found = train(*map(int, options.arguments))
     else:

@@ -26,7 +26,11 @@ COMPUTED_FOR = (1, 2, 8, 64, 1000)
 def scale_tables(found: dict[str, Any]) -> str:
     """Return the results of `benchmarks.scale` as Markdown tables."""
     training = [
-        {"training": size, **{header: f"{entry[name]:g}" for name, header in TRAINING.items()}}
+        {
+            "training": size,
+            **{header: f"{entry[name]:g}" for name, header in TRAINING.items()},
+            "one process with two threads, times as fast": f"{found['threads'][size]['times as fast']:g}",
+        }
         for size, entry in found["train"].items()
     ]
     write, kills, disk = found["write"], found["kills"], found["disk"]

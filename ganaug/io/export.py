@@ -18,9 +18,8 @@ from torch.utils.data import DataLoader
 
 from ganaug.io.arrays import SYNTHETIC_NAME
 from ganaug.io.disk import printable
-from ganaug.io.hdf5 import check_images
 from ganaug.io.hdf5_dataset import HDF5Dataset
-from ganaug.io.shards import members
+from ganaug.io.shards import check_all_images
 
 BATCH_SIZE = 256  # images written at once
 BATCH_BYTES = 2**26  # fewer of them if they are so large
@@ -142,8 +141,7 @@ def export_tar(path: str | Path, pattern: str | Path, images_per_file: int = IMA
 
 def _images(path: Path) -> HDF5Dataset:
     """Return the images of a file, each bit verified, if they can be PNG files."""
-    for part, _ in members(path):
-        check_images(part)
+    check_all_images(path)
     data = HDF5Dataset(path)
     image = data[0][0]
     if image.dtype.itemsize != 1 or image.ndim != 3 or image.shape[0] not in (1, 3, 4):

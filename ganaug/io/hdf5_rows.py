@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from ganaug.io.hdf5 import check_images
+from ganaug.io.hdf5 import READ_BLOCK
 from ganaug.io.hdf5_dataset import HDF5Dataset
 from ganaug.io.image_rows import ImageRows, StoredImages, is_large
-from ganaug.io.shards import members
+from ganaug.io.shards import check_all_images
 
 
 class HDF5Rows(ImageRows):
@@ -50,8 +50,7 @@ class HDF5Rows(ImageRows):
             return None  # a DataFrame, or a file that is damaged: whoever reads all of it says so
         if not cls.can_stay(data):
             return None
-        for part, _ in members(path):
-            check_images(part)
+        check_all_images(path)
         return cls(data, tensor=False)
 
     def _arrange(self, images: np.ndarray) -> Any:
@@ -84,8 +83,8 @@ class HDF5Rows(ImageRows):
     def value_range(self) -> tuple[float, float]:
         """Return the least and the largest value of all images; of bytes, of as many as it takes to tell."""
         low, high = np.inf, -np.inf
-        for start in range(0, len(self), 1024):
-            images = np.asarray(self[start : start + 1024])
+        for start in range(0, len(self), READ_BLOCK):
+            images = np.asarray(self[start : start + READ_BLOCK])
             # Of NaN each comparison is False: so numpy, which keeps it, must compare.
             low, high = float(np.minimum(low, images.min())), float(np.maximum(high, images.max()))
             if self.dtype == "uint8" and high > 1:

@@ -1,4 +1,8 @@
-"""What torchrun tells each of the processes that it starts."""
+"""What torchrun tells each of the processes that it starts.
+
+Fabric's `TorchElasticEnvironment` says the same, but takes seconds to import; commands ask this before they
+check their paths.
+"""
 
 from __future__ import annotations
 
