@@ -15,8 +15,8 @@ from ganaug.io.image_rows import ImageRows, StoredImages
 from ganaug.model.near_rows import NearRows
 from ganaug.networks.layers import Networks
 from ganaug.training.calibration import calibrate
+from ganaug.training.codec import Codec
 from ganaug.training.pairs import ClassIndex, perturb_deltas
-from ganaug.training.trainer import Codec
 
 # The tensors of training samples, in a saved model, by how they are kept: as the user's arrays, as the bytes
 # of image files beside the images at working size, at working size only, or not at all.

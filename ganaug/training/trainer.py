@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from ganaug.data.containers import take
 from ganaug.networks.layers import Networks
 from ganaug.training.calibration import calibrate
+from ganaug.training.codec import Codec
 from ganaug.training.losses import NON_LAZY_PENALTIES, GANLoss, Penalty, sliced_wasserstein
 from ganaug.training.pairs import ClassIndex, perturb_deltas
 from ganaug.training.processes import Processes
@@ -25,54 +26,6 @@ if TYPE_CHECKING:
 EMA_DECAY = 0.995
 # Of the mean squared code: `latent_noise` would mean nothing beside codes that grow freely.
 CODE_PENALTY_WEIGHT = 1e-4
-
-
-class Codec(Protocol):
-    """The transformer between the user's data and tensors; see `ganaug.data.images.ImageCodec`."""
-
-    chunk_size: int
-    is_reduced: bool
-
-    @property
-    def working(self) -> Codec:
-        """The codec of what networks are trained on: itself, unless `is_reduced`."""
-        ...
-
-    def encode(self, X: Any) -> Tensor:
-        """Return samples as a float tensor."""
-        ...
-
-    def encode_full(self, X: Any) -> Tensor:
-        """Return samples as a float tensor, at the size that the user has; where `is_reduced`."""
-        ...
-
-    def reduce_encoded(self, full: Tensor) -> Tensor:
-        """Return what `encode_full` returned as `encode` returns it."""
-        ...
-
-    def restore(self, samples: Tensor) -> Any:
-        """Return saved samples in the form the user has."""
-        ...
-
-    def augment(self, samples: Tensor, rng: torch.Generator) -> Tensor:
-        """Return samples changed in ways that leave their class plausible."""
-        ...
-
-    def cutout(self, samples: Tensor, rng: torch.Generator) -> Tensor:
-        """Hide a part of each sample from the discriminator; differentiable."""
-        ...
-
-    def reconstruction_loss(self, generated: Tensor, target: Tensor) -> Tensor:
-        """Return the error of generated samples against their targets, a scalar."""
-        ...
-
-    def discretize(self, samples: Tensor, sources: Tensor | None, rng: torch.Generator) -> Tensor:
-        """Return generated samples as encoded ones are; `sources` are those they were made from."""
-        ...
-
-    def random_projections(self, samples: Tensor, rng: torch.Generator) -> list[Tensor]:
-        """Return projections (n_projections, n, k), by whose distribution batches are compared."""
-        ...
 
 
 class GANTrainer:
