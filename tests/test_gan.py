@@ -214,7 +214,13 @@ def test_vary_needs_an_encoder(stripes):
 
 
 @pytest.mark.parametrize(
-    "name", [*(name for name in ARCHITECTURES if name != "features"), "warping+instance", "dcgan+dcgan"]
+    "name",
+    [
+        *(name for name in ARCHITECTURES if name != "features"),
+        "warping+instance",
+        "dcgan+dcgan",
+        "dcgan+instance+instance",
+    ],
 )
 @pytest.mark.parametrize("conditioning", ["shared", "per-class"])
 def test_save_and_load(name, conditioning, stripes, tmp_path):
@@ -272,7 +278,7 @@ def edit_tensors(folder, change):
         (lambda f: (f / "model.safetensors").unlink(), FileNotFoundError, "has no model.safetensors"),
         (lambda f: (f / "config.json").write_text("{"), ValueError, "holds no model"),
         (lambda f: (f / "config.json").write_text("[]"), ValueError, "holds no model"),
-        (lambda f: edit_config(f, format=99), ValueError, "format 99 instead of 9"),
+        (lambda f: edit_config(f, format=99), ValueError, "format 99 instead of 10"),
         (lambda f: edit_parameters(f, latent_dmi=3), ValueError, "latent_dmi"),
         (lambda f: edit_config(f, classes=[0, 1]), ValueError, "generator.embed.weight"),
         (lambda f: edit_config(f, classes=[1, 0, 2]), ValueError, "classes"),

@@ -56,7 +56,14 @@ def test_gradients(name):
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("r1", 9.0 * 16), ("r1+r2", 2 * 9.0 * 16), ("weight-clipping", 0.0), ("none", 0.0)],
+    [
+        ("r1", 9.0 * 16),
+        ("r1+r2", 2 * 9.0 * 16),
+        ("weight-clipping", 0.0),
+        ("l1", 3.0),
+        ("l2", 9.0),
+        ("none", 0.0),
+    ],
 )
 def test_penalty_of_a_linear_discriminator(name, expected):
     samples = torch.randn(4, 1, 4, 4)

@@ -25,10 +25,14 @@ from ganaug.data.tables import TableCodec
 from ganaug.io.disk import atomic_write, locked, read_regular
 from ganaug.model.estimator import check_samples, set_feature_names
 from ganaug.model.generator import TrainedGenerator
+from ganaug.model.held_out import distance_from, hold_out
 from ganaug.model.parameters import NOT_SAVED, AnyCodec, fit_codec, lookup, lookup_architectures, resolve
 from ganaug.model.samples import Samples, prepare
+from ganaug.model.signature import is_auto
 from ganaug.model.tensorboard import tensorboard_callback
 from ganaug.networks import Architecture, Networks
+from ganaug.networks.several import separate, several
+from ganaug.training.early_stopping import EarlyStopping
 from ganaug.training.fingerprint import training_fingerprint
 from ganaug.training.loop import train_gan
 from ganaug.training.processes import Processes, make_fabric, training_processes
@@ -90,7 +94,10 @@ def fit_gan(gan: Any, X: Any, y: Any, checkpoint: str | Path | None) -> None:
     if isinstance(codec, FeatureCodec):
         warn_of_constant_columns(X)
     settings = resolve(gan.get_params(deep=False), codec)
-    architectures = lookup_architectures(settings["architecture"], codec)
+    architectures = [
+        several(build, settings["discriminators"], settings["generators"])
+        for build in lookup_architectures(settings["architecture"], codec)
+    ]
     if isinstance(codec, ImageCodec) and codec.is_reduced:
         check_any_size(architectures, codec, len(classes), settings)
     X, rows = prepare(X, codec, settings["stored_images"])
@@ -142,7 +149,7 @@ def fit_members(
     Returns
     -------
     members : list of TrainedGenerator
-        Those of the first architecture first.
+        Those of the first architecture first, and of its first generator, where it has several.
     history : list of dict
         The entries of `train_gan`, each with the index of its "member".
     """
@@ -152,10 +159,11 @@ def fit_members(
         saved = {name: value for name, value in run.settings.items() if name not in NOT_SAVED}
         fingerprint = training_fingerprint(saved, run.X, run.labels, run.seed)
         run.processes.check_alike(fingerprint)
-    members: list[TrainedGenerator] = []
+    by_generator: dict[tuple[int, int, int], TrainedGenerator] = {}
     history: list[dict[str, Any]] = []
     kept: dict[int, Samples] = {}
-    for i, (build, (c, mask)) in enumerate(itertools.product(architectures, enumerate(masks))):
+    fits = itertools.product(enumerate(architectures), enumerate(masks))
+    for i, ((a, build), (c, mask)) in enumerate(fits):
         n = len(architectures)
         title = "training" + (f" {i // len(masks) + 1} of {n}" if n > 1 else "")
         samples, classes = Samples(run.X, run.rows, run.labels), run.classes
@@ -168,9 +176,10 @@ def fit_members(
             kept[c] = samples.kept(run.settings["max_rows_kept"], run.seed)
         X, rows, labels = kept[c]
         sampling = generator_settings(run.settings)
-        members.append(TrainedGenerator(networks, run.codec, labels, X, rows, **sampling))
+        for g, one in enumerate(separate(networks)):
+            by_generator[a, g, c] = TrainedGenerator(one, run.codec, labels, X, rows, **sampling)
         history += [{"member": i, **entry} for entry in entries]
-    return members, history
+    return [by_generator[key] for key in sorted(by_generator)], history
 
 
 def _fit_member(
@@ -183,6 +192,12 @@ def _fit_member(
     fingerprint: dict[str, str],
 ) -> tuple[Networks, list[dict[str, float]]]:
     settings, seed = run.settings, run.seed + member
+    early_stopping = None
+    if settings["early_stopping"] is not None:
+        samples, held_out = hold_out(samples, seed)
+        sampling = generator_settings(settings)
+        distance = distance_from(held_out, samples, run.codec, seed, sampling)
+        early_stopping = EarlyStopping(distance, settings["early_stopping"])
     X, _, labels = samples
     trainer = GANTrainer(
         X,
@@ -195,11 +210,15 @@ def _fit_member(
         latent_dim=settings["latent_dim"],
         latent_noise=settings["latent_noise"],
         learning_rate=settings["learning_rate"],
+        optimizer=lookup("optimizer", settings["optimizer"]),
+        schedule=None if is_auto(settings["schedule"]) else lookup("schedule", settings["schedule"]),
+        hardest_discriminator=settings["discriminator_loss"] == "hardest",
         adversarial_weight=settings["adversarial_weight"],
         sliced_wasserstein_weight=settings["sliced_wasserstein_weight"],
         penalty_weight=settings["penalty_weight"],
         fabric=run.fabric,
         rng=torch.Generator().manual_seed(seed),
+        early_stopping=early_stopping,
         processes=run.processes,
     )
     callbacks = list(settings["callbacks"] or ())
@@ -260,7 +279,8 @@ def blank_networks(
 
 def generator_settings(settings: dict[str, Any]) -> dict[str, Any]:
     """Return those of the parameters that `TrainedGenerator` takes."""
-    return {name: settings[name] for name in ("latent_dim", "latent_noise", "strength", "novelty")}
+    names = ("latent_dim", "latent_noise", "truncation", "strength", "novelty")
+    return {name: settings[name] for name in names}
 
 
 def expected_seconds(gan: Any, X: Any, y: Any) -> float:

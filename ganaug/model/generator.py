@@ -16,7 +16,7 @@ from ganaug.model.near_rows import NearRows
 from ganaug.networks.layers import Networks
 from ganaug.training.calibration import calibrate
 from ganaug.training.codec import Codec
-from ganaug.training.pairs import ClassIndex, perturb_deltas
+from ganaug.training.pairs import ClassIndex, mix_levels, perturb_deltas
 
 # The tensors of training samples, in a saved model, by how they are kept: as the user's arrays, as the bytes
 # of image files beside the images at working size, at working size only, or not at all.
@@ -46,6 +46,8 @@ class TrainedGenerator:
     latent_dim : int
     latent_noise : float
         Standard deviation of the noise in `ganaug.training.pairs.perturb_deltas`.
+    truncation : float or None
+        Beyond which noise that a sample starts from is drawn again.
     strength : float
         Scale of the code difference, or how far calibrated samples go, which is 1 in training.
     novelty : float
@@ -62,6 +64,7 @@ class TrainedGenerator:
         *,
         latent_dim: int,
         latent_noise: float,
+        truncation: float | None,
         strength: float,
         novelty: float,
     ) -> None:
@@ -71,7 +74,9 @@ class TrainedGenerator:
         self.labels = labels
         self.latent_dim = latent_dim
         self.latent_noise = latent_noise
+        self.truncation = truncation
         self.strength = strength
+        self.code_levels = networks.code_levels
         self.class_index = ClassIndex(labels)
         self.device = next(networks.generator.parameters()).device
         self.calibration = calibrate(X, labels, codec) if networks.calibrated else None
@@ -103,7 +108,7 @@ class TrainedGenerator:
             sources, _ = self.class_index.sample_pairs(classes, rng)
             return self._calibrated(take(self.X, sources), classes, 1.0, rng)
         if self.codes is None:
-            noise = torch.randn(len(classes), self.latent_dim, generator=rng)
+            noise = self._noise(len(classes), rng)
             samples = self.generator(noise.to(self.device), classes.to(self.device)).cpu()
             return self.codec.discretize(samples, None, rng)
         sources, _ = self.class_index.sample_pairs(classes, rng)
@@ -113,6 +118,13 @@ class TrainedGenerator:
         full = self.codec.encode_full(take(self.rows, sources)) if self.codec.is_reduced else None
         samples = self._transform(encoded, full, self.codes[sources], classes, 1.0, rng)
         return self.codec.discretize(samples, encoded, rng)
+
+    def _noise(self, n: int, rng: torch.Generator) -> Tensor:
+        """Return noise (n, latent_dim)."""
+        if self.truncation is None:
+            return torch.randn(n, self.latent_dim, generator=rng)
+        noise = torch.empty(n, self.latent_dim)
+        return nn.init.trunc_normal_(noise, a=-self.truncation, b=self.truncation, generator=rng)
 
     def _transform_near(
         self,
@@ -163,12 +175,17 @@ class TrainedGenerator:
     ) -> Tensor:
         """Change encoded samples by code differences of pairs of one class, drawn by class frequency.
 
-        Where there are images at full size, these are changed.
+        Where there are images at full size, these are changed. Codes of several levels are instead mixed with
+        those of other samples of the class.
         """
         assert self.codes is not None  # noqa: S101 - for the type checker
-        donor_classes = self.class_index.sample_classes(len(codes), 1.0, rng)
-        first, second = self.class_index.sample_pairs(donor_classes, rng)
-        deltas = perturb_deltas(self.codes[first] - self.codes[second], self.latent_noise, rng)
+        if self.code_levels:
+            others, _ = self.class_index.sample_pairs(classes, rng)
+            deltas = mix_levels(self.codes[others] - codes, self.code_levels, self.latent_noise, rng)
+        else:
+            donor_classes = self.class_index.sample_classes(len(codes), 1.0, rng)
+            first, second = self.class_index.sample_pairs(donor_classes, rng)
+            deltas = perturb_deltas(self.codes[first] - self.codes[second], self.latent_noise, rng)
         deltas = self.strength * strength * deltas
         inputs = (sources, codes, deltas, classes, *([] if full is None else [full]))
         return self.generator(*(tensor.to(self.device) for tensor in inputs)).cpu()

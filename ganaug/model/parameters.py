@@ -18,6 +18,7 @@ from ganaug.model.signature import check_values, is_auto
 from ganaug.networks import ARCHITECTURES, FEATURE_ARCHITECTURES, TABLE_ARCHITECTURES
 from ganaug.networks.layers import Architecture
 from ganaug.training.losses import LOSSES, PENALTIES
+from ganaug.training.optimizers import OPTIMIZERS, SCHEDULES
 
 # Below it images are too coarse to be warped.
 MIN_SIDE_TO_WARP = 16
@@ -40,6 +41,8 @@ DEFAULTS_LOW_RES = DEFAULTS | {
 DEFAULTS_TABLE = DEFAULTS | {"architecture": "tabular", "steps": 400, "strength": 1.0}
 # What near classes lend does all: an adversarial loss on top of it gained nothing.
 DEFAULTS_FEATURES = DEFAULTS | {"architecture": "features", "steps": 0, "strength": 1.0}
+# "auto" is no other value of these, but something that has no name.
+KEPT_AUTO = ("schedule",)
 AnyCodec = ImageCodec | TableCodec | FeatureCodec
 CODECS: dict[str, type[ImageCodec] | type[TableCodec] | type[FeatureCodec]] = {
     "images": ImageCodec,
@@ -52,6 +55,8 @@ REGISTRIES: dict[str, Mapping[str, Any]] = {
     "architecture": ARCHITECTURES,
     "loss": LOSSES,
     "penalty": PENALTIES,
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
 }
 
 
@@ -93,8 +98,14 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
             continue
         if name == "architecture":
             lookup_architectures(value)
-        elif name in REGISTRIES:
+        elif name in REGISTRIES and not (name in KEPT_AUTO and is_auto(value)):
             lookup(name, value)
+    least = 2 * parameters["generators"]
+    if parameters["batch_size"] < least:
+        raise ValueError(
+            f"`batch_size` must be at least {least} for {parameters['generators']} generators, which share"
+            f" the batch out, got {parameters['batch_size']}."
+        )
     check_working_size(parameters["working_size"])
     _check_outputs(parameters["callbacks"], parameters["log_dir"])
 
@@ -150,4 +161,5 @@ def lookup(name: str, value: Any) -> Any:
         return registry[value]
     close = difflib.get_close_matches(str(value), registry, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    raise ValueError(f"`{name}` must be 'auto', one of {list(registry)} or a callable, got {value!r}.{hint}")
+    auto = "" if name == "optimizer" else "'auto', "
+    raise ValueError(f"`{name}` must be {auto}one of {list(registry)} or a callable, got {value!r}.{hint}")

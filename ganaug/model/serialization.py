@@ -18,39 +18,25 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from ganaug.data.images import ImageCodec
-from ganaug.data.tables import TableCodec
 from ganaug.data.working_size import working_sides
 from ganaug.io.disk import atomic_write, locked, printable, read_regular
 from ganaug.io.folders import MODEL_FILES
 from ganaug.model.config import MAX_CONFIG_SIZE, check_config, classes_from_config, counts_from_config
 from ganaug.model.estimator import set_feature_names
 from ganaug.model.fitting import (
-    blank_networks,
     build_networks,
     generator_settings,
 )
-from ganaug.model.generator import KEPT_SAMPLES, STORAGES, TrainedGenerator, n_members_per_architecture
+from ganaug.model.generator import KEPT_SAMPLES, TrainedGenerator, n_members_per_architecture
 from ganaug.model.parameters import CODECS, NOT_SAVED, AnyCodec, lookup_architectures, resolve
+from ganaug.model.tensors import check_header, check_values
 from ganaug.networks import Architecture
 from ganaug.training.processes import make_fabric
 
 CONFIG_FILE, WEIGHTS_FILE = MODEL_FILES
-FORMAT_VERSION = 9
+FORMAT_VERSION = 10
 # Tensors of the data, which generators of several architectures have in common: written once.
 SHARED_TENSORS = ("labels", *KEPT_SAMPLES)
-# What the header of a safetensors file calls dtypes.
-DTYPE_NAMES = {
-    torch.uint8: "U8",
-    torch.int64: "I64",
-    torch.float16: "F16",
-    torch.float32: "F32",
-    torch.float64: "F64",
-    torch.bfloat16: "BF16",
-    torch.bool: "BOOL",
-    torch.int32: "I32",
-    torch.int16: "I16",
-    torch.int8: "I8",
-}
 # What reading a damaged or foreign file, or making a model of it, may raise.
 LOAD_ERRORS = (
     ValueError,
@@ -61,8 +47,6 @@ LOAD_ERRORS = (
     RuntimeError,
     safetensors.SafetensorError,
 )
-# The dtype and shape of each tensor of a file, by name.
-Header = dict[str, tuple[str, tuple[int, ...]]]
 
 
 def load_model(cls: Any, folder: Path, device: str) -> Any:
@@ -173,7 +157,7 @@ def model_content(gan: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
         if callable(value):
             raise ValueError(
                 f"`{name}` is a callable, which can't be saved: give it a name in ganaug's"
-                " ARCHITECTURES, LOSSES or PENALTIES, before fit."
+                " registries, such as ARCHITECTURES, before fit."
             )
     config = {
         "format": FORMAT_VERSION,
@@ -189,11 +173,14 @@ def model_content(gan: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
     }
     tensors: dict[str, Tensor] = {}
     per_architecture = n_members_per_architecture(gan.members_, len(gan.classes_))
+    written: set[tuple[int, str]] = set()
     for i, member in enumerate(gan.members_):
         for name, tensor in member.tensors().items():
-            first = f"{i % per_architecture}.{name}"
-            if i < per_architecture or name not in SHARED_TENSORS or first not in tensors:
-                tensors[f"{i}.{name}"] = tensor
+            if name in SHARED_TENSORS:
+                if (i % per_architecture, name) in written:
+                    continue
+                written.add((i % per_architecture, name))
+            tensors[f"{i}.{name}"] = tensor
     return config, tensors
 
 
@@ -226,22 +213,29 @@ def restore(gan: Any, config: dict[str, Any], path: Path) -> None:
     architectures = lookup_architectures(settings["architecture"], gan.codec_)
     n_classes = len(gan.classes_)
     per_architecture, own_classes = (1, n_classes) if gan.conditioning == "shared" else (n_classes, 1)
-    if config["members"] != per_architecture * len(architectures):
-        raise ValueError(f"{config['members']} networks for {len(architectures)} architectures")
+    n_generators = len(architectures) * settings["generators"]
+    if config["members"] != per_architecture * n_generators:
+        raise ValueError(f"{config['members']} networks for {n_generators} generators")
     with safetensors.safe_open(path, "pt") as file:
         slices = {name: file.get_slice(name) for name in file.keys()}
         header = {name: (part.get_dtype(), tuple(part.get_shape())) for name, part in slices.items()}
-        _check_header(header, architectures, per_architecture, own_classes, gan.codec_, settings, storage)
+        if config["members"] > len(header):
+            raise ValueError(f"{len(header)} tensors for {config['members']} networks")
+        # Each generator of several was saved as one of its own.
+        architectures = [build for build in architectures for _ in range(settings["generators"])]
+        check_header(header, architectures, per_architecture, own_classes, gan.codec_, settings, storage)
         # Copies: the file is mapped to memory, which would go with the file.
         tensors = {name: file.get_tensor(name).clone() for name in header}
-    _check_values(tensors, own_classes)
+    check_values(tensors, own_classes)
     groups: list[dict[str, Tensor]] = [{} for _ in range(config["members"])]
     for name, tensor in tensors.items():
         member, _, name = name.partition(".")
         groups[int(member)][name] = tensor
+    shared: list[dict[str, Tensor]] = [{} for _ in range(per_architecture)]
     for i, group in enumerate(groups):
-        first = groups[i % per_architecture]
-        group.update({k: v for k, v in first.items() if k in SHARED_TENSORS and k not in group})
+        own = shared[i % per_architecture]
+        own |= {name: tensor for name, tensor in group.items() if name in SHARED_TENSORS}
+        group |= own
     gan.members_ = [
         _restore_member(
             group, architectures[i // per_architecture], own_classes, gan.codec_, settings, storage
@@ -250,77 +244,6 @@ def restore(gan: Any, config: dict[str, Any], path: Path) -> None:
     ]
     kept = np.concatenate([member.class_index.counts.numpy() for member in gan.members_[:per_architecture]])
     gan.class_counts_ = counts_from_config(config["class_counts"], kept, gan.max_rows_kept)
-
-
-def _check_header(
-    header: Header,
-    architectures: list[Architecture],
-    per_architecture: int,
-    n_classes: int,
-    codec: AnyCodec,
-    settings: dict[str, Any],
-    storage: str,
-) -> None:
-    """Raise ValueError unless a file holds just the tensors of such a model, in its dtypes and shapes.
-
-    `n_classes` is the number of classes of each network. What the networks hold is found on torch's
-    device "meta", which takes no memory.
-    """
-    n_labels = [header.get(f"{i}.labels", ("", ()))[1] for i in range(per_architecture)]
-    if not all(len(shape) == 1 and shape[0] >= n_classes for shape in n_labels):
-        raise ValueError(f"labels of shapes {reprlib.repr(n_labels)} for {n_classes} classes in each")
-    expected: Header = {}
-    for a, build in enumerate(architectures):
-        networks = blank_networks(build, codec, n_classes, settings)
-        own: Header = {}
-        modules = {} if networks is None else {"generator": networks.generator, "encoder": networks.encoder}
-        for part, module in modules.items():
-            for name, tensor in ({} if module is None else module.state_dict()).items():
-                own[f"{part}.{name}"] = (DTYPE_NAMES.get(tensor.dtype, "?"), tuple(tensor.shape))
-        for i in range(a * per_architecture, (a + 1) * per_architecture):
-            n = n_labels[i % per_architecture]
-            shared: Header = {"labels": ("I64", n)}
-            if networks is None:
-                own = {k.partition(".")[2]: v for k, v in header.items() if k.startswith(f"{i}.")}
-            elif networks.keeps_samples:
-                shared |= _kept_tensors(n[0], codec, storage, header.get(f"{i % per_architecture}.rows"))
-            first = {name: f"{i % per_architecture}.{name}" for name in shared}
-            wanted = {k: v for k, v in shared.items() if i < per_architecture or first[k] not in expected}
-            expected |= {f"{i}.{name}": entry for name, entry in {**own, **wanted}.items()}
-    if missing := sorted(expected.keys() - header.keys()):
-        raise ValueError(f"it lacks the tensors {reprlib.repr(missing)}")
-    if unexpected := sorted(header.keys() - expected.keys()):
-        raise ValueError(f"unexpected tensors: {reprlib.repr(unexpected)}")
-    for name, entry in expected.items():
-        if header[name] != entry:
-            raise ValueError(f"tensor {name!r} is {header[name]}, where {entry} was saved")
-
-
-def _kept_tensors(n: int, codec: AnyCodec, storage: str, rows: Any) -> Header:
-    """Return the tensors of `n` training samples that are kept so; `rows` is what the file says of them.
-
-    Of files, the number of their bytes can be any: where each ends is checked as they are restored.
-    """
-    dtype, shape, small = "F32", tuple(codec.shape), tuple(codec.shape)
-    if not isinstance(codec, TableCodec):
-        dtype = DTYPE_NAMES[getattr(torch, codec.dtype)]
-        shape, small = codec.row_shape, codec.working.row_shape
-    entries: Header = {"rows": (dtype, (n, *(small if storage == "reduced" else shape)))}
-    if storage == "files":
-        n_bytes = rows[1] if rows is not None and len(rows[1]) == 1 else (0,)
-        entries = {"rows": ("U8", n_bytes), "row_ends": ("I64", (n,)), "reduced": (dtype, (n, *small))}
-    return {name: entries[name] for name in STORAGES[storage]}
-
-
-def _check_values(tensors: dict[str, Tensor], n_classes: int) -> None:
-    """Raise ValueError unless all numbers are finite, and labels those of so many classes."""
-    for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not tensor.isfinite().all():
-            raise ValueError(f"tensor {name!r} holds values that are not finite")
-        if name.endswith(".labels") and "." not in name.removesuffix(".labels"):
-            low, high = int(tensor.min()), int(tensor.max())
-            if low < 0 or high >= n_classes or not torch.bincount(tensor, minlength=n_classes).all():
-                raise ValueError(f"labels of {n_classes} classes with values from {low} to {high}")
 
 
 def _restore_member(

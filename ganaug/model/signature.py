@@ -21,13 +21,24 @@ if TYPE_CHECKING:
     from ganaug.networks.layers import Architecture
     from ganaug.training.loop import Callback
     from ganaug.training.losses import GANLoss, Penalty
+    from ganaug.training.optimizers import OptimizerFactory, Schedule
 
 CHOICES = {
     "modality": ("auto", "images", "table", "features"),
     "conditioning": ("shared", "per-class"),
     "stored_images": ("full", "reduced"),
+    "discriminator_loss": ("mean", "hardest"),
 }
-INTEGER_MINIMA = {"steps": 1, "max_rows_kept": 2, "batch_size": 2, "latent_dim": 1, "base_channels": 1}
+INTEGER_MINIMA = {
+    "steps": 1,
+    "max_rows_kept": 2,
+    "batch_size": 2,
+    "latent_dim": 1,
+    "base_channels": 1,
+    "discriminators": 1,
+    "generators": 1,
+    "early_stopping": 1,
+}
 NON_NEGATIVE_NUMBERS = (
     "learning_rate",
     "adversarial_weight",
@@ -39,6 +50,7 @@ NON_NEGATIVE_NUMBERS = (
 SHARES = ("novelty",)
 # Of these numbers, those that have a default for each kind of data.
 WITH_AUTO = ("steps", "sliced_wasserstein_weight", "strength")
+WITH_NONE = ("max_rows_kept", "early_stopping", "truncation")
 # A section of the docstring of `ConditionalGAN`.
 PARAMETERS = """\
     Parameters
@@ -82,6 +94,25 @@ PARAMETERS = """\
         Channels of the first convolution; a quarter of the units of a hidden layer for tables.
     learning_rate : float, default=1e-3
         Of encoder and generator; the discriminator's is 0.4 of it.
+    optimizer : {"adam", "rmsprop", "sgd"} or a callable, default="adam"
+        ``callable(parameters, learning_rate) -> torch.optim.Optimizer``.
+    schedule : "auto", a name, or a callable, default="auto"
+        How both learning rates change: "constant", "cosine", "linear", "exponential", "step", or
+        ``callable(optimizer, steps) -> LRScheduler``, whose optimizer has a rate of 1: both rates are
+        multiplied by what becomes of it. "auto": that of encoder and generator falls to zero on a cosine, the
+        discriminator's is constant.
+    early_stopping : int, optional
+        A tenth of each class of 20 samples or more is held out. Every 25 steps samples are compared with it
+        (`ganaug.training.early_stopping.energy_distance`). Training ends after so many distances in a row
+        that are no new minimum, and the model is that of the minimum. Default: train for all `steps`, on all.
+    discriminators : int, default=1
+        Several: each sees samples through a random projection of its own, to about half their size; see
+        `ganaug.networks.several.several`.
+    discriminator_loss : {"mean", "hardest"}, default="mean"
+        What a generator learns from several discriminators: the mean of its losses, or the largest of them.
+    generators : int, default=1
+        Several share the batch out, and learn to be told apart by a classifier. Each sample comes from one of
+        them at random.
     adversarial_weight : float, default=0.1
         Of the adversarial loss, beside the reconstruction of another sample of the class.
         Architectures that start from noise ("dcgan", "features", ...) have no other loss. They ignore
@@ -91,6 +122,9 @@ PARAMETERS = """\
         are of patches, which keeps them sharp. "auto": 1, or 0 for images with a side under 16 pixels.
     penalty_weight : float, default=0.2
         Of the gradient penalty.
+    truncation : float, optional
+        Of architectures that start from noise: noise beyond it, in standard deviations, is drawn again in
+        `sample`. Smaller is more typical and less varied (Brock et al., ICLR 2019). Default: any noise.
     latent_noise : float, default=0.05
         Standard deviation of the noise on a code difference.
     strength : "auto" or float, default="auto"
@@ -135,9 +169,16 @@ class GANParameters:
         latent_dim: int = 32,
         base_channels: int = 32,
         learning_rate: float = 1e-3,
+        optimizer: str | OptimizerFactory = "adam",
+        schedule: str | Schedule = "auto",
+        early_stopping: int | None = None,
+        discriminators: int = 1,
+        discriminator_loss: Literal["mean", "hardest"] = "mean",
+        generators: int = 1,
         adversarial_weight: float = 0.1,
         sliced_wasserstein_weight: float | Literal["auto"] = "auto",
         penalty_weight: float = 0.2,
+        truncation: float | None = None,
         latent_noise: float = 0.05,
         strength: float | Literal["auto"] = "auto",
         novelty: float = 0.5,
@@ -161,9 +202,16 @@ class GANParameters:
         self.latent_dim = latent_dim
         self.base_channels = base_channels
         self.learning_rate = learning_rate
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.early_stopping = early_stopping
+        self.discriminators = discriminators
+        self.discriminator_loss = discriminator_loss
+        self.generators = generators
         self.adversarial_weight = adversarial_weight
         self.sliced_wasserstein_weight = sliced_wasserstein_weight
         self.penalty_weight = penalty_weight
+        self.truncation = truncation
         self.latent_noise = latent_noise
         self.strength = strength
         self.novelty = novelty
@@ -186,9 +234,9 @@ def check_values(parameters: Mapping[str, Any]) -> None:
     The others can't be checked before torch is imported; see `ganaug.model.parameters`.
     """
     for name, value in parameters.items():
-        if (name in WITH_AUTO and is_auto(value)) or (name == "max_rows_kept" and value is None):
+        if (name in WITH_AUTO and is_auto(value)) or (name in WITH_NONE and value is None):
             continue
-        auto = "'auto' or " if name in WITH_AUTO else "None or " if name == "max_rows_kept" else ""
+        auto = "'auto' or " if name in WITH_AUTO else "None or " if name in WITH_NONE else ""
         if name in INTEGER_MINIMA:
             integer = isinstance(value, Integral) and not isinstance(value, bool)
             # Of features alone there is something to sample before the first step.
@@ -200,6 +248,10 @@ def check_values(parameters: Mapping[str, Any]) -> None:
             number = isinstance(value, Real) and not isinstance(value, bool)
             if not number or not 0 <= value < math.inf:
                 raise ValueError(f"`{name}` must be {auto}a number from 0 up, got {value!r}.")
+        elif name == "truncation":
+            number = isinstance(value, Real) and not isinstance(value, bool)
+            if not number or not 0 < value < math.inf:
+                raise ValueError(f"`{name}` must be {auto}a number above 0, got {value!r}.")
         elif name in SHARES:
             number = isinstance(value, Real) and not isinstance(value, bool)
             if not number or not 0 <= value <= 1:

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 OutputActivation = Callable[[Tensor], Tensor]
+# Called with the generator and what it was given.
+GeneratorPenalty = Callable[..., Tensor]
 
 
 @dataclass
@@ -37,6 +39,16 @@ class Networks:
     calibrated : bool
         Without an encoder: whether the noise is not of ``(n, latent_dim)``, but a draw ``(n, *shape)`` of
         `ganaug.training.calibration.Calibration`.
+    classifier : Module or None
+        Of a mixture of generators: ``classifier(samples)``, returns logits (n, n_generators) of which of
+        them made each sample; see `ganaug.networks.several`.
+    generator_penalty : callable or None
+        ``generator_penalty(generator, *inputs)`` is added to the generator's loss every few steps, as many
+        times; the inputs are those of the generator.
+    code_levels : int
+        With an encoder: of so many levels of the image a code holds the styles, each in a part of its own,
+        see `part_sizes`. Then a sample is changed by the styles of another of its class, from a random
+        level on. 0: a code is one whole.
     judges_apart : bool
         Whether the logit of a sample is the same whatever others are in its batch, and a forward pass
         changes nothing in the discriminator: so without batch norm and spectral norm. Convolutions
@@ -49,6 +61,9 @@ class Networks:
     coarseness: int = 1
     any_size: bool = False
     calibrated: bool = False
+    classifier: nn.Module | None = None
+    generator_penalty: GeneratorPenalty | None = None
+    code_levels: int = 0
     judges_apart: bool = False
 
     @property
@@ -69,6 +84,11 @@ MAX_DISPLACEMENT = 0.35
 GAIN_RANGE, DIFFERENCES_STRIDE = (-0.1, 0.5), 16
 # Of `at_full_size`.
 PIXELS_AT_ONCE = 2**17
+
+
+def part_sizes(latent_dim: int, n_parts: int) -> list[int]:
+    """Return how many entries of a code, or of noise, each of its parts has: as equal as can be."""
+    return [latent_dim // n_parts + (i < latent_dim % n_parts) for i in range(n_parts)]
 
 
 def n_downsamples(height: int, width: int) -> int:

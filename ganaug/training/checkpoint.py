@@ -8,7 +8,7 @@ import signal
 import stat
 import threading
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,8 @@ from ganaug.io.disk import atomic_write
 
 STATES = ("current", "last_stable")
 STATE_KEYS = {"trainer", "monitor", "rng", "step", "rollbacks", "history"}
-# What each optimizer updates, by place.
-Parts = Mapping[str, Mapping[int, Tensor]]
+# What each optimizer keeps of the parameters it updates, by place; None: that isn't known.
+Moments = Mapping[str, Sequence[Mapping[str, Tensor] | None]]
 
 
 @contextmanager
@@ -73,7 +73,7 @@ def load_checkpoint(
     path: Path,
     fingerprint: Mapping[str, str],
     like: dict[str, Any],
-    optimized: Parts,
+    moments: Moments,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the current and the last stable state.
 
@@ -85,8 +85,8 @@ def load_checkpoint(
     like : dict
         The state of this run before its first step: that of a checkpoint has the same parts, of the same
         types and shapes.
-    optimized : dict of dict of Tensor
-        What each optimizer of the trainer updates, by place, for each optimizer's name.
+    moments : dict of list of dict of Tensor
+        What each optimizer of the trainer keeps of each parameter, by the optimizer's name.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def load_checkpoint(
             )
     for name in STATES:
         try:
-            _check_state(content[name], like, optimized)
+            _check_state(content[name], like, moments)
         except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as exc:
             raise ValueError(
                 f"{path} is no checkpoint of this training: delete it to start anew. ({name}: {exc})"
@@ -133,13 +133,12 @@ def _check_file(path: Path) -> None:
             raise ValueError("its parts are larger than the file")
 
 
-def _check_state(state: dict[str, Any], like: dict[str, Any], optimized: Parts) -> None:
+def _check_state(state: dict[str, Any], like: dict[str, Any], moments: Moments) -> None:
     """Raise ValueError, or whatever a wrong type raises, unless a trainer of the state `like` can take it."""
     _check_same_kind("trainer", state["trainer"], like["trainer"])
-    for name, tensors in optimized.items():
-        for index, moments in state["trainer"][name]["state"].items():
-            shapes = dict.fromkeys(("exp_avg", "exp_avg_sq"), tensors[index])
-            _check_same_kind(f"{name} {index}", moments, {"step": torch.zeros(()), **shapes})
+    for name, of_parameters in moments.items():
+        for index, kept in state["trainer"][name]["state"].items():
+            _check_same_kind(f"{name} {index}", kept, of_parameters[index] or {})
     monitor = state["monitor"]
     _check_same_kind("monitor", monitor, like["monitor"])
     _check_same_kind("loss_sums", monitor["loss_sums"], dict.fromkeys(monitor["loss_sums"], torch.zeros(())))

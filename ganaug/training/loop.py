@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 from ganaug.networks.layers import Networks
 from ganaug.training.checkpoint import defer_signals, load_checkpoint, save_checkpoint
 from ganaug.training.monitor import Instability, TrainingMonitor
+from ganaug.training.optimizers import moments_like
 from ganaug.training.trainer import GANTrainer
 
 Callback = Callable[[int, dict[str, float]], None]
@@ -47,8 +48,11 @@ class _TrainingRun:
         current = self.last_stable = self.snapshot()
         if checkpoint is not None and os.path.lexists(checkpoint):
             optimizers = {k: v for k, v in trainer.stateful.items() if isinstance(v, torch.optim.Optimizer)}
-            optimized = {k: dict(enumerate(v.param_groups[0]["params"])) for k, v in optimizers.items()}
-            current, self.last_stable = load_checkpoint(checkpoint, fingerprint, current, optimized)
+            moments = {
+                name: [moments_like(optimizer, p) for p in optimizer.param_groups[0]["params"]]
+                for name, optimizer in optimizers.items()
+            }
+            current, self.last_stable = load_checkpoint(checkpoint, fingerprint, current, moments)
             self._restore_rng(current["rng"])
         self.restore(current)
         self.rollbacks = current["rollbacks"]
@@ -144,7 +148,8 @@ def train_gan(
     history : list of dict
         One entry for each `LOG_INTERVAL` steps, with means over these: of the "generator" and the
         "discriminator" loss, and "min_class_diversity", the diversity of the least diverse class.
-        A class has diversity 1 where generated samples of it differ as much as real ones.
+        A class has diversity 1 where generated samples of it differ as much as real ones. With early
+        stopping, "held_out_distance" is what decides.
 
     Warns
     -----
@@ -168,7 +173,7 @@ def train_gan(
         disable=True if progress_bar_title is None else None,  # None: shown on terminals only
     )
     with defer_signals(checkpoint is not None) as received:
-        while run.step < steps:
+        while run.step < steps and not trainer.is_over:
             if received:
                 run.save(run.snapshot())
                 signal.raise_signal(received.pop())
@@ -183,11 +188,12 @@ def train_gan(
                     break
                 bar.update(run.step - bar.n)
                 continue
+            metrics |= trainer.compare_with_held_out()
             run.history.append({"step": run.step, **metrics})
             bar.set_postfix(metrics, refresh=False)
             for callback in callbacks:
                 callback(run.step, metrics)
-            if run.step % CHECKPOINT_INTERVAL == 0 or run.step == steps:
+            if run.step % CHECKPOINT_INTERVAL == 0 or run.step == steps or trainer.is_over:
                 run.mark_stable()
     bar.close()
     collapsed = run.monitor.collapsed_classes()
@@ -197,4 +203,5 @@ def train_gan(
             ConvergenceWarning,
             stacklevel=2,
         )
+    trainer.use_best()
     return trainer.result(), run.history

@@ -168,6 +168,20 @@ def weight_clipping(discriminator: nn.Module, real: Tensor, fake: Tensor, labels
     return real.new_zeros(())
 
 
+def l1(discriminator: nn.Module, real: Tensor, fake: Tensor, labels: Tensor) -> Tensor:
+    """Return the mean absolute weight of the discriminator (lasso); its samples do not matter."""
+    return _weights(discriminator).abs().mean()
+
+
+def l2(discriminator: nn.Module, real: Tensor, fake: Tensor, labels: Tensor) -> Tensor:
+    """Return the mean squared weight of the discriminator (weight decay); its samples do not matter."""
+    return _weights(discriminator).square().mean()
+
+
+def _weights(discriminator: nn.Module) -> Tensor:
+    return torch.cat([parameter.flatten() for parameter in discriminator.parameters()])
+
+
 def no_penalty(discriminator: nn.Module, real: Tensor, fake: Tensor, labels: Tensor) -> Tensor:
     """Return zero."""
     return real.new_zeros(())
@@ -192,6 +206,8 @@ PENALTIES: dict[str, Penalty] = {
     "r1": r1,
     "wgan-gp": wgan_gp,
     "weight-clipping": weight_clipping,
+    "l1": l1,
+    "l2": l2,
     "none": no_penalty,
 }
 # Called at each step; the others only every few steps, at a larger weight ("lazy regularization").

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ganaug.networks.layers import part_sizes
+
 
 class ClassIndex:
     """The training samples of each class, from which it draws at random.
@@ -40,6 +42,18 @@ class ClassIndex:
         return torch.multinomial(weights, n, replacement=True, generator=rng)
 
 
+def mix_levels(deltas: Tensor, levels: int, noise_std: float, rng: torch.Generator) -> Tensor:
+    """Leave out each delta up to a random level, so that coarse styles stay, then add Gaussian noise.
+
+    The style mixing of StyleGAN (Karras et al., CVPR 2019). Parameters are those of `perturb_deltas`, and
+    the number of levels, see `ganaug.networks.layers.part_sizes`.
+    """
+    first = torch.randint(levels, (len(deltas), 1), generator=rng)
+    sizes = torch.tensor(part_sizes(deltas.shape[1], levels))
+    changed = torch.arange(levels).repeat_interleave(sizes) >= first
+    return deltas * changed.to(deltas.device) + _noise(deltas, noise_std, rng)
+
+
 def perturb_deltas(deltas: Tensor, noise_std: float, rng: torch.Generator) -> Tensor:
     """Scale each delta by a random factor between 0 and 1, then add Gaussian noise.
 
@@ -57,4 +71,8 @@ def perturb_deltas(deltas: Tensor, noise_std: float, rng: torch.Generator) -> Te
     Tensor of shape (n, latent_dim)
     """
     factor = torch.rand(len(deltas), 1, generator=rng).to(deltas.device)
-    return factor * deltas + noise_std * torch.randn(deltas.shape, generator=rng).to(deltas.device)
+    return factor * deltas + _noise(deltas, noise_std, rng)
+
+
+def _noise(deltas: Tensor, noise_std: float, rng: torch.Generator) -> Tensor:
+    return noise_std * torch.randn(deltas.shape, generator=rng).to(deltas.device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,11 @@ from ganaug.data.containers import take
 from ganaug.networks.layers import Networks
 from ganaug.training.calibration import calibrate
 from ganaug.training.codec import Codec
-from ganaug.training.losses import NON_LAZY_PENALTIES, GANLoss, Penalty, sliced_wasserstein
-from ganaug.training.pairs import ClassIndex, perturb_deltas
+from ganaug.training.discriminators import Discriminators
+from ganaug.training.early_stopping import EarlyStopping
+from ganaug.training.losses import GANLoss, Penalty, sliced_wasserstein
+from ganaug.training.optimizers import OptimizerFactory, Schedule, adam, schedule_factors
+from ganaug.training.pairs import ClassIndex, mix_levels, perturb_deltas
 from ganaug.training.processes import Processes
 
 if TYPE_CHECKING:
@@ -26,6 +30,8 @@ if TYPE_CHECKING:
 EMA_DECAY = 0.995
 # Of the mean squared code: `latent_noise` would mean nothing beside codes that grow freely.
 CODE_PENALTY_WEIGHT = 1e-4
+# Steps between two evaluations of a penalty.
+PENALTY_INTERVAL = 4
 
 
 class GANTrainer:
@@ -58,9 +64,16 @@ class GANTrainer:
     rng : torch.Generator
         On the CPU; the source of every random number.
     learning_rate : float
-        Of Adam, for generator and encoder; falls to zero on a cosine.
+        Of generator and encoder.
     discriminator_lr_ratio : float
-        The discriminator's learning rate, constant, as a multiple of `learning_rate`.
+        The discriminator's learning rate, as a multiple of `learning_rate`.
+    optimizer : callable
+        See `ganaug.training.optimizers`.
+    schedule : callable, optional
+        Of both learning rates, as there. Default: that of generator and encoder falls to zero on a cosine,
+        the discriminator's is constant.
+    hardest_discriminator : bool
+        See `Discriminators`.
     adversarial_weight : float
         Of the adversarial loss, beside the reconstruction loss.
     sliced_wasserstein_weight : float
@@ -71,6 +84,8 @@ class GANTrainer:
         Steps between two evaluations of the penalty, which then has as many times its weight
         (Karras et al., CVPR 2020, "lazy regularization"). Those in `losses.NON_LAZY_PENALTIES` are
         evaluated at each step.
+    early_stopping : EarlyStopping, optional
+        By which training ends before its last step. Default: it doesn't.
     processes : Processes, optional
         Those that train these networks together, of which all have the same other arguments. Default: this
         one alone.
@@ -92,46 +107,64 @@ class GANTrainer:
         rng: torch.Generator,
         learning_rate: float = 1e-3,
         discriminator_lr_ratio: float = 0.4,
+        optimizer: OptimizerFactory = adam,
+        schedule: Schedule | None = None,
+        hardest_discriminator: bool = False,
         adversarial_weight: float = 0.1,
         sliced_wasserstein_weight: float = 1.0,
         penalty_weight: float = 0.2,
-        penalty_interval: int = 4,
+        penalty_interval: int = PENALTY_INTERVAL,
+        early_stopping: EarlyStopping | None = None,
         processes: Processes | None = None,
     ) -> None:
         self.processes = processes or Processes()
         self.X, self.codec, self.class_index = X, codec, ClassIndex(labels)
-        self.loss, self.penalty = loss, penalty
         self.batch_size, self.latent_dim, self.latent_noise = batch_size, latent_dim, latent_noise
         self.fabric, self.device, self.rng = fabric, fabric.device, rng
         self.learning_rate, self.discriminator_lr_ratio = learning_rate, discriminator_lr_ratio
+        self.schedule, self.hardest_discriminator = schedule, hardest_discriminator
+        self.factors: list[float] = []
         self.adversarial_weight = adversarial_weight
         self.sliced_wasserstein_weight = sliced_wasserstein_weight
         self.penalty_weight = penalty_weight
-        self.penalty_interval = 1 if penalty in NON_LAZY_PENALTIES else penalty_interval
         self.networks = networks
         self.calibration = calibrate(X, labels, codec) if networks.calibrated else None
         self.generator_modules = nn.ModuleDict({"generator": networks.generator})
         if networks.encoder is not None:
             self.generator_modules["encoder"] = networks.encoder
         self.ema = copy.deepcopy(self.generator_modules).to(self.device).requires_grad_(False)
-        for module in (self.generator_modules, networks.discriminator):
+        self.discriminators = Discriminators(
+            networks,
+            loss=loss,
+            penalty=penalty,
+            penalty_interval=penalty_interval,
+            hardest=hardest_discriminator,
+            fabric=fabric,
+        )
+        judges = self.discriminators.modules
+        for module in (self.generator_modules, judges):
             self.processes.synchronize(module)
         self.generator = fabric.setup_module(networks.generator)
         self.encoder = None if networks.encoder is None else fabric.setup_module(networks.encoder)
-        self.discriminator = fabric.setup_module(networks.discriminator)
-        self.generator_optimizer = self._adam(self.generator_modules, learning_rate)
-        self.discriminator_optimizer = self._adam(self.discriminator, discriminator_lr_ratio * learning_rate)
+        modules = [*self.generator_modules.modules(), *judges.modules()]
+        self.growing: list[Any] = [module for module in modules if hasattr(module, "grow")]
+
+        def setup_optimizer(module: nn.Module, rate: float) -> Any:
+            return fabric.setup_optimizers(optimizer(module.parameters(), rate))
+
+        self.generator_optimizer = setup_optimizer(self.generator_modules, learning_rate)
+        self.discriminator_optimizer = setup_optimizer(judges, discriminator_lr_ratio * learning_rate)
         self.stateful: dict[str, Any] = {
             "generator_modules": self.generator_modules,
             "ema": self.ema,
-            "discriminator": networks.discriminator,
+            "discriminators": judges,
             "generator_optimizer": self.generator_optimizer,
             "discriminator_optimizer": self.discriminator_optimizer,
         }
-
-    def _adam(self, module: nn.Module, learning_rate: float) -> Any:
-        adam = torch.optim.Adam(module.parameters(), lr=learning_rate, betas=(0.5, 0.99), fused=True)
-        return self.fabric.setup_optimizers(adam)
+        self.early_stopping = early_stopping
+        if early_stopping is not None:
+            early_stopping.start(self.ema)
+            self.stateful["early_stopping"] = early_stopping
 
     def step(
         self, step: int, steps: int, lr_scale: float
@@ -153,42 +186,40 @@ class GANTrainer:
         classes : Tensor of shape (batch_size,)
             Class indices of the samples of both. Of all processes together, as all that is returned.
         """
-        for group in self.discriminator_optimizer.param_groups:
-            group["lr"] = lr_scale * self.discriminator_lr_ratio * self.learning_rate
-        for group in self.generator_optimizer.param_groups:
-            group["lr"] = lr_scale * self.learning_rate * 0.5 * (1 + math.cos(math.pi * step / steps))
-
+        self._set_learning_rates(step, steps, lr_scale)
+        for module in self.growing:
+            module.grow((step + 1) / steps)
         pairs, all_classes = self._sample_pairs()
         classes = self.processes.own(all_classes)
         source, target = pairs.chunk(2)
         reconstruction = None
         if self.encoder is None:
-            noise = self.processes.own(self._noise(all_classes))
-            fake, codes = self.generator(noise.to(self.device), classes), None
+            noise = self.processes.own(self._noise(all_classes)).to(self.device)
+            inputs: tuple[Tensor, ...] = (noise, classes)
+            fake, codes = self.generator(*inputs), None
         else:
             codes, target_codes = self.encoder(pairs).chunk(2)
             deltas = target_codes - codes
-            permutation = torch.randperm(self.batch_size, generator=self.rng)
-            all_deltas = self.processes.gather(deltas)[permutation]
-            transferred = self.processes.own(perturb_deltas(all_deltas, self.latent_noise, self.rng))
-            generated = self.generator(
-                _twice(source), _twice(codes), torch.cat([deltas, transferred]), _twice(classes)
-            )
-            reconstruction, fake = generated.chunk(2)
+            transferred = self._transferred_deltas(deltas)
+            inputs = _twice(source), _twice(codes), torch.cat([deltas, transferred]), _twice(classes)
+            reconstruction, fake = self.generator(*inputs).chunk(2)
 
         shown = target, fake
         if self.calibration is not None:
             shown = self.calibration.deviations(target, fake, classes)
         shown_real, shown_fake = self.processes.change(self.codec.cutout, torch.cat(shown), self.rng).chunk(2)
         shown_real = shown_real.detach()
-        penalty_weight = self.penalty_weight / lr_scale if step % self.penalty_interval == 0 else None
-        discriminator_loss = self._update_discriminator(
+        interval = self.discriminators.penalty_interval
+        penalty_weight = self.penalty_weight / lr_scale if step % interval == 0 else None
+        self.discriminators.modules.requires_grad_(True)
+        discriminator_loss = self.discriminators.loss_of_discriminators(
             shown_real, shown_fake.detach(), classes, penalty_weight
         )
+        discriminator_loss = self._optimize(self.discriminator_optimizer, discriminator_loss)
 
-        self.discriminator.requires_grad_(False)
+        self.discriminators.modules.requires_grad_(False)
         all_real, all_fake = self.processes.gather(torch.stack([target, fake], dim=1)).unbind(1)
-        generator_loss = self.loss(*self._logits_for_generator(shown_real, shown_fake, classes))[1]
+        generator_loss = self.discriminators.loss_of_generator(shown_real, shown_fake, classes)
         if reconstruction is not None and codes is not None:
             error = self.codec.reconstruction_loss(self._downsample(reconstruction), self._downsample(target))
             regularization = CODE_PENALTY_WEIGHT * codes.square().mean()
@@ -196,10 +227,34 @@ class GANTrainer:
             if self.sliced_wasserstein_weight:
                 distance = self._sliced_wasserstein_loss(all_real, all_fake)
                 generator_loss = generator_loss + self.sliced_wasserstein_weight * distance
+        if self.networks.generator_penalty is not None and step % PENALTY_INTERVAL == 0:
+            penalty = self.networks.generator_penalty(self.networks.generator, *map(Tensor.detach, inputs))
+            generator_loss = generator_loss + PENALTY_INTERVAL * penalty
         generator_loss = self._optimize(self.generator_optimizer, generator_loss)
         self._update_ema(min(EMA_DECAY, (1 + step) / (10 + step)))
         losses = {"discriminator": discriminator_loss, "generator": generator_loss}
         return losses, all_real, all_fake, all_classes
+
+    def _set_learning_rates(self, step: int, steps: int, lr_scale: float) -> None:
+        if self.schedule is None:
+            for_generator, for_discriminator = 0.5 * (1 + math.cos(math.pi * step / steps)), 1.0
+        else:
+            if len(self.factors) != steps:
+                self.factors = schedule_factors(self.schedule, steps)
+            for_generator = for_discriminator = self.factors[step]
+        for group in self.discriminator_optimizer.param_groups:
+            group["lr"] = lr_scale * self.discriminator_lr_ratio * self.learning_rate * for_discriminator
+        for group in self.generator_optimizer.param_groups:
+            group["lr"] = lr_scale * self.learning_rate * for_generator
+
+    def _transferred_deltas(self, deltas: Tensor) -> Tensor:
+        """Return what changes each source: the delta of another pair, or the styles of its own target."""
+        all_deltas = self.processes.gather(deltas)
+        if self.networks.code_levels:
+            mixed = mix_levels(all_deltas, self.networks.code_levels, self.latent_noise, self.rng)
+            return self.processes.own(mixed)
+        others = all_deltas[torch.randperm(self.batch_size, generator=self.rng)]
+        return self.processes.own(perturb_deltas(others, self.latent_noise, self.rng))
 
     def _noise(self, classes: Tensor) -> Tensor:
         """Return what a generator without an encoder starts from, on the CPU."""
@@ -219,32 +274,6 @@ class GANTrainer:
         pairs = self.processes.own_halves(torch.cat(self.class_index.sample_pairs(classes, self.rng)))
         encoded = self.codec.encode(take(self.X, pairs)).to(self.device)
         return self.processes.change(self.codec.augment, encoded, self.rng), classes.to(self.device)
-
-    def _update_discriminator(
-        self, real: Tensor, fake: Tensor, classes: Tensor, penalty_weight: float | None
-    ) -> Tensor:
-        """Update the discriminator, with the penalty unless its weight is None; return its loss."""
-        self.discriminator.requires_grad_(True)
-        # The penalty comes first: one that changes weights in place may not do so between a
-        # forward pass and its backward pass.
-        loss = torch.zeros((), device=self.device)
-        if penalty_weight is not None:
-            penalty = self.penalty(self.discriminator, real, fake, classes)
-            loss = penalty_weight * self.penalty_interval * penalty
-        loss = loss + self.loss(*self._logits(real, fake, classes))[0]
-        return self._optimize(self.discriminator_optimizer, loss)
-
-    def _logits(self, real: Tensor, fake: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
-        real_logits, fake_logits = self.discriminator(torch.cat([real, fake]), _twice(classes)).chunk(2)
-        return real_logits, fake_logits
-
-    def _logits_for_generator(self, real: Tensor, fake: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the same logits, with a gradient for generated samples alone where that changes nothing."""
-        if not self.networks.judges_apart:
-            return self._logits(real, fake, classes)
-        with torch.no_grad():
-            real_logits = self.discriminator(real, classes)
-        return real_logits, self.discriminator(fake, classes)
 
     def _downsample(self, samples: Tensor) -> Tensor:
         coarseness = self.networks.coarseness
@@ -282,13 +311,28 @@ class GANTrainer:
         for name, part in self.stateful.items():
             part.load_state_dict(copy.deepcopy(state[name]))
 
+    @property
+    def is_over(self) -> bool:
+        """Whether early stopping ends the training."""
+        return self.early_stopping is not None and self.early_stopping.is_over
+
+    def compare_with_held_out(self) -> dict[str, float]:
+        """Return how far samples are from held-out ones, and keep the best weights; with early stopping."""
+        if self.early_stopping is None:
+            return {}
+        return {"held_out_distance": self.early_stopping.update(self.result(), self.ema)}
+
+    def use_best(self) -> None:
+        """Go back to the averaged weights that were the best ones, where early stopping looks for them."""
+        if self.early_stopping is not None:
+            self.ema.load_state_dict(self.early_stopping.best)
+
     def result(self) -> Networks:
         """Return encoder and generator with averaged weights, in eval mode; the discriminator as it is."""
-        self.discriminator.requires_grad_(True)
+        self.discriminators.modules.requires_grad_(True)
         self.ema.eval()
         encoder = self.ema["encoder"] if self.encoder is not None else None
-        calibrated = self.networks.calibrated
-        return Networks(self.ema["generator"], self.networks.discriminator, encoder, calibrated=calibrated)
+        return dataclasses.replace(self.networks, generator=self.ema["generator"], encoder=encoder)
 
 
 def _twice(samples: Tensor) -> Tensor:
