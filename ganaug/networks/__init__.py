@@ -3,13 +3,16 @@
 It may import no other wing.
 """
 
+from ganaug.networks.biggan import biggan
 from ganaug.networks.dcgan import dcgan
 from ganaug.networks.features import features
 from ganaug.networks.fully_connected import fully_connected
 from ganaug.networks.instance import instance
 from ganaug.networks.layers import Architecture, Networks
+from ganaug.networks.progressive import growing, progressive
 from ganaug.networks.r3gan import r3gan
 from ganaug.networks.sngan import sngan
+from ganaug.networks.style_based import style_based
 from ganaug.networks.tabular import tabular
 from ganaug.networks.tinting import tinting
 from ganaug.networks.warping import warping
@@ -22,6 +25,9 @@ ARCHITECTURES: dict[str, Architecture] = {
     "fully-connected": fully_connected,
     "sngan": sngan,
     "r3gan": r3gan,
+    "biggan": biggan,
+    "style-based": style_based,
+    "progressive": progressive,
     "tabular": tabular,
     "features": features,
 }
@@ -30,4 +36,11 @@ ARCHITECTURES: dict[str, Architecture] = {
 TABLE_ARCHITECTURES = ("tabular", "fully-connected")
 FEATURE_ARCHITECTURES = ("features", *TABLE_ARCHITECTURES)
 
-__all__ = ["ARCHITECTURES", "FEATURE_ARCHITECTURES", "TABLE_ARCHITECTURES", "Architecture", "Networks"]
+__all__ = [
+    "ARCHITECTURES",
+    "FEATURE_ARCHITECTURES",
+    "TABLE_ARCHITECTURES",
+    "Architecture",
+    "Networks",
+    "growing",
+]
