@@ -45,8 +45,14 @@ SETTINGS = {
     "cifar10-lt": Settings("resnet", updates=6000, learning_rate=2e-3, flip=True),
 }
 OWN_DATA = Settings("small", updates=2000, learning_rate=2e-3)
+QUICK_HELP = "small network, a tenth of the updates"
 # Numbers of updates and learning rates that --tune tries.
 TUNING_GRID = [(updates, rate) for updates in (500, 1000, 2000, 4000) for rate in (1e-3, 2e-3, 4e-3)]
+
+
+def quick(settings: Settings) -> Settings:
+    """Return settings of a classifier that trains in a short time."""
+    return dataclasses.replace(settings, network="small", updates=max(100, settings.updates // 10))
 
 
 def metrics(proba: np.ndarray, y: np.ndarray) -> dict[str, Any]:
@@ -219,7 +225,7 @@ def command_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="show that it works: small network, a tenth of the updates, GANs of 100 steps, two seeds",
+        help=f"show that it works: {QUICK_HELP}, GANs of 100 steps, two seeds",
     )
     parser.add_argument("--augmented-only", action="store_true", help="no classifier without augmentation")
     parser.add_argument("--tune", action="store_true", help="print validation scores over a grid of settings")
@@ -246,7 +252,7 @@ def main() -> None:
             parser.error(f"--smallest: {exc}")
         name = source.name
     if arguments.quick:
-        settings = dataclasses.replace(settings, network="small", updates=max(100, settings.updates // 10))
+        settings = quick(settings)
         name, seeds = f"{name}-quick", min(2, seeds)
     if arguments.tune:
         tune(source, settings, arguments.device)

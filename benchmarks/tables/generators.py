@@ -17,7 +17,7 @@ def generator_table(result: dict[str, Any]) -> str:
         runs_of.setdefault(run["arm"], []).append(run)
     base = _mean_accuracy(result["runs"], "class_balanced")
     text = (
-        f"{result['seconds']:g} seconds of training for each of two learning rates. Class-balanced sampling"
+        f"{result['seconds']:g} seconds of CPU time for each of two learning rates. Class-balanced sampling"
         f" of the real images gives {base:.2f}."
     )
     rows = []
