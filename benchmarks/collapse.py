@@ -2,11 +2,11 @@
 
     python -m benchmarks.collapse --seeds 5
 
-Two data sets whose modes can be counted. *25 Gaussians* lie on a grid in the plane, as in Srivastava et al.,
-"VEEGAN", NeurIPS 2017. *Stacked digits* are three digits of scikit-learn as the three channels of an image, as
-in the same paper's stacked MNIST: 1,000 modes, each as likely. A mode counts as found if a sample is of it; of
-the Gaussians, one that lies within four standard deviations of the centre. Classes are drawn at random, as a
-GAN must have some here.
+Two data sets whose modes can be counted. *25 Gaussians* lie on a grid in the plane, as in Srivastava et
+al., "VEEGAN", NeurIPS 2017. *Stacked digits* are three digits of scikit-learn as the three channels of an
+image, as in the same paper's stacked MNIST: 1,000 modes, each as likely. A mode counts as found if a sample
+is of it; of the Gaussians, one that lies within four standard deviations of the centre. Classes are drawn at
+random, as a GAN must have some here.
 """
 
 from __future__ import annotations
