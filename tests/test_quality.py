@@ -20,6 +20,7 @@ from ganaug import ConditionalGAN, quality_report
 from ganaug.cli import main
 from ganaug.evaluation.measures import (
     frechet_distance,
+    inception_score,
     kernel_distance,
     pairwise_distance_ratio,
     prdc,
@@ -95,6 +96,37 @@ def test_distances_equal_those_of_torchmetrics():
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_inception_score_of_known_probabilities():
+    assert inception_score(torch.eye(5).repeat(7, 1)) == pytest.approx(5)
+    assert inception_score(torch.tensor([[0.7, 0.2, 0.1]]).repeat(7, 1)) == pytest.approx(1)
+    p = np.random.default_rng(0).dirichlet([0.3] * 4, size=50)
+    expected = np.exp(np.mean(np.sum(p * np.log(p / p.mean(0)), axis=1)))
+    state = torch.get_rng_state()
+    assert inception_score(torch.tensor(p)) == pytest.approx(expected, rel=1e-9)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_inception_score_falls_with_doubt_and_with_uneven_classes():
+    sure, even = torch.eye(3).repeat(20, 1), torch.full((60, 3), 1 / 3)
+    doubtful = [inception_score((1 - share) * sure + share * even) for share in np.linspace(0, 1, 6)]
+    assert doubtful == sorted(doubtful, reverse=True)
+    uneven = [inception_score(torch.eye(3)[[0] * n + [1, 2] * 5]) for n in (5, 10, 20, 80)]
+    assert uneven == sorted(uneven, reverse=True)
+
+
+@pytest.mark.parametrize("margin", [50.0, 120.0, 1e30])
+def test_inception_score_of_a_classifier_that_is_sure_of_all(margin):
+    """From 104 on, class 2 has a probability of exactly 0 in single precision."""
+    logits = torch.tensor([[margin, 0.0, 0.0], [0.0, margin, 0.0]]).repeat(20, 1)
+    assert inception_score(logits.softmax(1)) == pytest.approx(2)
+
+
+@pytest.mark.parametrize("values", [[0.4, 0.5], [1.5, -0.5], [3.0, 1.0], [np.nan, 1.0]])
+def test_inception_score_of_what_are_no_probabilities(values):
+    with pytest.raises(ValueError, match="`probabilities` must be from 0 up, and those of a sample sum to 1"):
+        inception_score(torch.tensor([[1.0, 0.0], values]))
+
+
 def test_diversity_is_that_of_the_first_samples_or_of_drawn_ones():
     real = torch.tensor([[0.0], [1.0], [2.0], [10.0]])
     assert pairwise_distance_ratio(real[:3], real[:3] * 2) == 2
@@ -115,6 +147,9 @@ def test_copies_look_real_and_are_called_memorised(digits, quick):
     assert value(report, "precision") > 0.95
     assert value(report, "memorization") == 1
     assert value(report, "authenticity") == 0
+    # A score that looks at no real image does not see it.
+    inception = report["overall"]["inception_score"]
+    assert inception["value"] == inception["train_copies"] > inception["real"]
     assert report["verdict"][0].startswith("Do not use it")
     assert "100 % of them are memorised" in report["verdict"][0]
 
@@ -125,6 +160,10 @@ def test_noise_does_not_look_real(digits, quick):
     report = quick((np.random.default_rng(0).integers(0, 256, X.shape, dtype=np.uint8), y))
     assert value(report, "precision") < 0.05
     assert value(report, "tstr") < 0.7
+    assert value(report, "inception_score") == pytest.approx(
+        value(report, "inception_score", "noise"), abs=0.3
+    )
+    assert value(report, "inception_score") < value(report, "inception_score", "real") - 0.5
     assert value(report, "memorization") < 0.05
     assert "they don't look real" in report["verdict"][0]
 
@@ -136,6 +175,9 @@ def test_one_image_over_and_over_covers_nothing(digits, quick):
     report = quick((one, np.repeat([0, 1, 4], 60)))
     assert all(measures["coverage"]["value"] < 0.2 for measures in report["per_class"].values())
     assert value(report, "diversity") == 0
+    # One of each class is not one of all.
+    inception = report["overall"]["inception_score"]
+    assert inception["value"] > inception["real"] - 0.1 > inception["single_mode"] == 1
     assert any("has collapsed" in line for line in report["verdict"])
 
 
@@ -146,8 +188,10 @@ def test_held_out_samples_are_as_good_as_real_ones(digits, quick):
         value(report, "frechet_distance", "real"), rel=0.3
     )
     assert value(report, "frechet_distance", "noise") > 3 * value(report, "frechet_distance", "real")
-    for measure in ("precision", "recall", "coverage", "diversity", "tstr"):
+    for measure in ("precision", "recall", "coverage", "diversity", "tstr", "inception_score"):
         assert value(report, measure) == pytest.approx(value(report, measure, "real"), abs=0.1), measure
+    inception = report["overall"]["inception_score"]
+    assert 1 < inception["noise"] < inception["low"] < inception["value"] < inception["high"] < 3.2
     assert value(report, "memorization") < 0.2
     assert report["verdict"][0] == "Nothing speaks against using it."
 
@@ -161,6 +205,8 @@ def test_swapped_labels_are_caught(digits, quick):
         assert report["per_class"][label]["augmentation_gain"]["high"] < 0
         assert report["per_class"][label]["tstr"]["value"] < 0.2
     assert report["per_class"][4]["tstr"]["value"] > 0.9
+    # It looks at no label.
+    assert value(report, "inception_score") > 2.5
     assert report["verdict"][0].startswith("Do not use it")
 
 
@@ -217,9 +263,11 @@ def test_the_page_stands_alone_and_the_numbers_are_the_same(digits, tmp_path):
     assert not re.search(r'(src|href)="(?!data:)', page)
     assert page.index(report["verdict"][0].split(":")[0]) < page.index("<img")
     assert f"{value(report, 'precision'):.3f}" in page
+    assert f"<td>inception_score</td><td>{value(report, 'inception_score'):.3f}</td>" in page
     found = json.loads(report.to_json(tmp_path / "numbers.json"))
     assert found == json.loads((tmp_path / "numbers.json").read_text())
     assert found["overall"]["precision"] == report["overall"]["precision"]
+    assert found["overall"]["inception_score"] == report["overall"]["inception_score"]
     assert set(found["per_class"]) == {"0", "1", "4"}
 
 
@@ -280,6 +328,7 @@ def test_a_class_with_few_held_out_rows_is_not_measurable(digits, tmp_path):
         assert report["per_class"][4][measure]["value"] is None
         others = [report["per_class"][label][measure]["value"] for label in (0, 1)]
         assert None not in others
+    assert value(report, "inception_score", "real") is None
     known = [report["per_class"][label]["memorization"]["value"] for label in (0, 1)]
     assert value(report, "memorization") == pytest.approx(np.mean(known))
     # It would be that of the classes that pay, without the one that gains: no verdict can be based on it.
@@ -378,6 +427,34 @@ def test_classes_are_compared_as_frequent_as_they_are():
     report = quality_report(draw(500, 500), X, y)
     for measure in ("frechet_distance", "kernel_distance"):
         assert value(report, measure) < value(report, measure, "noise")
+
+
+def test_inception_score_by_any_classifier():
+    """Also with more classes than there are; with the class frequencies of the real samples in all sets."""
+    rng = np.random.default_rng(0)
+
+    def draw(*counts):
+        y = np.repeat([0, 1], counts)
+        return rng.normal(size=(len(y), 3)) + 20 * y[:, None], y
+
+    def probabilities(X):
+        return torch.eye(7, requires_grad=True)[(np.asarray(X)[:, 0] > 10).astype(int)]
+
+    (X, y), new, held_out = draw(100, 20), draw(100, 100), draw(20, 20)
+    report = quality_report(new, X, y, *held_out, probabilities=probabilities)
+    entry = report["overall"]["inception_score"]
+    shares = np.array([5, 1]) / 6
+    expected = np.exp(-np.sum(shares * np.log(shares)))
+    for key in ("value", "low", "high", "real", "train_copies"):
+        assert entry[key] == pytest.approx(expected), key
+    assert all("inception_score" not in measures for measures in report["per_class"].values())
+    assert value(quality_report(new, X, y, *held_out), "inception_score") == pytest.approx(expected, abs=0.1)
+    # Without held-out samples no classifier of the report's own is trained.
+    report = quality_report(new, X, y, probabilities=probabilities)
+    assert report["overall"]["inception_score"] == {**entry, "real": None}
+    assert "inception_score" not in quality_report(new, X, y)["overall"]
+    with pytest.raises(ValueError, match="`probabilities` must be from 0 up"):
+        quality_report(new, X, y, probabilities=lambda X: X)
 
 
 def test_pictures_of_unequal_classes_and_odd_names(digits, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,13 +22,14 @@ from ganaug.evaluation.estimates import (
 from ganaug.evaluation.measures import (
     NEAREST_K,
     frechet_distance,
+    inception_score,
     kernel_distance,
     mean_pairwise_distance,
     pairwise_distance_ratio,
     prdc,
 )
 from ganaug.evaluation.neighbours import Neighbours, Points
-from ganaug.evaluation.samples import LabeledSamples
+from ganaug.evaluation.samples import MIN_HELD_OUT, LabeledSamples
 
 # A sample counts as memorized if it lies as close to a training sample as this share of held-out ones.
 CLOSE_QUANTILE = 0.05
@@ -36,6 +38,8 @@ MIN_SAMPLES_KID = 50
 MAX_REFERENCE_SAMPLES = 2000
 # Its draws are fewer and smaller, since all pairs of samples are compared each time.
 N_DIVERSITY_DRAWS, MAX_DIVERSITY_SAMPLES = 30, 100
+# Enough for a standard deviation; with many classes each takes long.
+N_INCEPTION_DRAWS = 50
 
 
 def compare_distributions(
@@ -124,6 +128,50 @@ def match_class_frequencies(fake_labels: np.ndarray, real_labels: np.ndarray) ->
     fake_counts, real_counts = np.bincount(fake_labels), np.bincount(real_labels)
     counts = np.maximum(1, (np.min(fake_counts / real_counts) * real_counts).astype(int))
     return np.concatenate([np.flatnonzero(fake_labels == c)[:n] for c, n in enumerate(counts)])
+
+
+def inception(
+    extract: Callable[[LabeledSamples], LabeledSamples],
+    real: LabeledSamples,
+    fake: LabeledSamples,
+    noise: LabeledSamples,
+    held_out: LabeledSamples,
+    rng: np.random.RandomState,
+) -> Entry:
+    """Return the Inception Score, beside what held-out samples and negative controls score.
+
+    Parameters
+    ----------
+    extract : callable
+        Returns the class probabilities of samples as a Tensor (n, n_classes), with their labels.
+    real, fake, noise, held_out : LabeledSamples
+        All are measured with the class frequencies of the first, on which the score depends. Of the last,
+        each class must have at least `MIN_HELD_OUT`.
+    rng : RandomState
+    """
+
+    def score(samples: LabeledSamples) -> float:
+        return inception_score(extract(samples.take(match_class_frequencies(samples.y, real.y))).X)
+
+    found = extract(fake.take(match_class_frequencies(fake.y, real.y)))
+    # How many samples a class has is not left to chance, so each class is drawn from by itself.
+    members = [np.flatnonzero(found.y == c) for c in np.unique(found.y)]
+    draws = [
+        inception_score(found.X[np.concatenate([rng.choice(own, len(own)) for own in members])])
+        for _ in range(N_INCEPTION_DRAWS)
+    ]
+    unseen = np.min(np.bincount(held_out.y, minlength=int(np.max(real.y)) + 1))
+    value, margin = inception_score(found.X), 2 * float(np.std(draws))
+    return make_entry(
+        value=value,
+        low=value - margin,
+        high=value + margin,
+        real=score(held_out) if unseen >= MIN_HELD_OUT else None,
+        noise=score(noise),
+        train_copies=score(real),
+        # The same sample over and over has the same probabilities.
+        single_mode=1.0,
+    )
 
 
 def memorization(

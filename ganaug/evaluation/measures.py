@@ -1,7 +1,7 @@
 """Measures of how alike two sets of features are, from precision and recall to the Fréchet distance.
 
 All take features of real samples first and of synthetic ("fake") samples second, as Tensors of shape
-(n, n_features).
+(n, n_features). Only the Inception Score knows no real samples: it takes the class probabilities of one set.
 """
 
 from __future__ import annotations
@@ -25,6 +25,10 @@ MAX_FEATURES_EXACT = 256
 # Time and memory of the kernel distance grow with the square of a subset's size.
 MAX_KID_SUBSET = 500
 MAX_PAIRWISE = 500
+# Rounding takes the sum of probabilities not as far from 1, in half precision either.
+MAX_SUM_ERROR = 0.02
+# What stands for a probability of 0, whose logarithm is not finite.
+MIN_PROBABILITY = 1e-300
 
 
 def prdc(real: Tensor, fake: Tensor, k: int = NEAREST_K) -> dict[str, Tensor]:
@@ -102,7 +106,7 @@ def _knn_radii(
 
 
 class _IdentityFeatures(nn.Module):
-    """Hands features through to a metric of torchmetrics, which would extract them from images."""
+    """Hands features or logits through to a metric of torchmetrics, which would extract them from images."""
 
     def __init__(self, n_features: int) -> None:
         super().__init__()
@@ -179,6 +183,63 @@ def kernel_distance(real: Tensor, fake: Tensor, seed: int = 0) -> tuple[float, f
     with fork_torch_rng(seed):
         mean, std = metric.compute()
     return float(mean), float(std)
+
+
+def inception_score(probabilities: Tensor) -> float:
+    """Return the Inception Score of class probabilities, as torchmetrics computes it.
+
+    It is exp(mean of KL(p(y|x) || p(y))), where p(y|x) are the probabilities of a sample and p(y) their mean
+    over all samples. Published scores are those of the Inception network's 1,000 classes.
+
+    Parameters
+    ----------
+    probabilities : Tensor of shape (n, n_classes)
+        Of each class, as any classifier sees each sample; from 0 up, with a sum of 1. They may be exactly 0.
+
+    Returns
+    -------
+    float
+        1 where all samples have the same probabilities, up to `n_classes` where the classifier is sure of
+        each sample and all classes are equally frequent.
+
+    Raises
+    ------
+    ValueError
+        If the values are no probabilities; logits, for example.
+
+    Notes
+    -----
+    All samples are one set. The ten parts that are common score less where they are small.
+
+    References
+    ----------
+    Salimans et al., "Improved techniques for training GANs", NeurIPS 2016.
+
+    Examples
+    --------
+    >>> import torch
+    >>> round(inception_score(torch.eye(3)), 6), round(inception_score(torch.full((3, 3), 1 / 3)), 6)
+    (3.0, 1.0)
+    """
+    from torchmetrics.image.inception import InceptionScore
+
+    least, sums = float(probabilities.min()), probabilities.sum(1)
+    # Of NaN no comparison holds.
+    if not (least >= 0 and (sums - 1).abs().max() <= MAX_SUM_ERROR):
+        raise ValueError(
+            "`probabilities` must be from 0 up, and those of a sample sum to 1, got a minimum of"
+            f" {least:.3g} and sums from {float(sums.min()):.3g} to {float(sums.max()):.3g}."
+        )
+    logits = probabilities.double().clamp(min=MIN_PROBABILITY).log()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Metric `InceptionScore` will save")
+        warnings.filterwarnings("ignore", r"std\(\): degrees of freedom")  # of the score of a single part
+        metric = InceptionScore(feature=_IdentityFeatures(logits.shape[1]), splits=1)
+        metric.update(logits)
+        # The metric draws an order from torch's global state.
+        with fork_torch_rng(0):
+            score, _ = metric.compute()
+    return float(score)
 
 
 def pairwise_distance_ratio(

@@ -26,6 +26,7 @@ from ganaug.evaluation.classifiers import (
 from ganaug.evaluation.comparison import (
     compare_distributions,
     downstream_scores,
+    inception,
     match_class_frequencies,
     memorization,
 )
@@ -88,6 +89,7 @@ def quality_report(
     *,
     per_class: int = 500,
     features: Features | None = None,
+    probabilities: Features | None = None,
     random_state: int | np.random.RandomState | None = 0,
     verbose: bool = False,
 ) -> QualityReport:
@@ -110,6 +112,10 @@ def quality_report(
         ``features(X) -> (n, n_features)``, in which distances are taken. None: of images those of a
         small classifier trained on `X` and `y`, so nothing is downloaded; of tables the encoded
         columns, of feature vectors these themselves.
+    probabilities : callable, optional
+        ``probabilities(X) -> (n, any number of classes)``, such as ``classifier.predict_proba``, of which
+        the Inception Score is taken. None: those of the classifier that measures "trts", or that `features`
+        are of by default. So without held-out samples, tables and vectors have no Inception Score.
     random_state : int, RandomState or None, default=0
     verbose : bool, default=False
         Show a progress bar, on terminals only.
@@ -121,8 +127,8 @@ def quality_report(
     Raises
     ------
     ValueError
-        If samples, labels or `per_class` are not as described, or if all images of `X_test` are
-        among `X`.
+        If samples, labels, `per_class` or what `probabilities` returns are not as described, or if all
+        images of `X_test` are among `X`.
 
     Warns
     -----
@@ -137,6 +143,8 @@ def quality_report(
       `ganaug.evaluation.measures.prdc`.
     - "kernel_distance": the squared maximum mean discrepancy, of classes of at least 50 samples.
     - "frechet_distance": over all classes only.
+    - "inception_score": how sure a classifier is of each sample, and how even its classes are over all of
+      them. "real" is of `X_test`, "train_copies" of `X`. Over all classes only.
     - "diversity": the mean distance between two samples of a class, over that of real ones.
     - "memorization": the share of samples that are closer to a training sample than 5 % of held-out
       ones are.
@@ -163,8 +171,7 @@ def quality_report(
     _check_per_class(per_class)
     rng = as_random_state(random_state)
     X = as_container(X)
-    y = check_labels(y, len(X))
-    classes, labels = encode_labels(y)
+    classes, labels = encode_labels(check_labels(y, len(X)))
     train, n_classes = LabeledSamples(X, labels), len(classes)
     neighbours = Neighbours(X, modality_of(X, synthetic if hasattr(synthetic, "sample") else None))
     codec: Any = neighbours.codec
@@ -174,13 +181,13 @@ def quality_report(
     reference = train.at_most(per_class, n_classes, rng)
     model = _classifier(X, codec, rng)
     bar.update()
-    features, real_classifier = _features(features, model, X, labels, codec)
-    bar.update()
-    real, fake = _extract(features, reference), _extract(features, compared)
-    noise = _extract(features, LabeledSamples(noise_like(X, len(compared), rng), compared.y))
     measurable = np.flatnonzero(np.bincount(held_out.y, minlength=n_classes) >= MIN_HELD_OUT)
+    features, real_classifier = _features(features, model, X, labels, codec, tested=len(measurable) > 0)
+    bar.update()
+    sets = (reference, compared, LabeledSamples(noise_like(X, len(compared), rng), compared.y))
+    real, fake, noise = (_extract(features, samples) for samples in sets)
     points = neighbours.by_class(X, labels)
-    # Its draws are its own, so that all other numbers of a seed are the same with and without it.
+    # For later measures, so that all other numbers of a seed are the same with and without them.
     own_rng = np.random.RandomState(copy.deepcopy(rng).randint(2**31 - 1))
     found: dict[Any, dict[str, Entry]] = {}
     for c, label in enumerate(classes.tolist()):
@@ -190,13 +197,13 @@ def quality_report(
         bar.update()
     matched = match_class_frequencies(compared.y, reference.y)
     overall = compare_distributions(real.X, fake.X, noise.X, rng, matched=matched)
+    overall |= _inception(probabilities, real_classifier, sets, held_out, copy.deepcopy(own_rng))
     for name in ("diversity", "memorization"):
         overall[name] = average_entries([entries[name] for entries in found.values()])
     overall |= _add_scores(found, membership(train, compared, held_out, own_rng))
     bar.update()
     if len(measurable):
         tested = held_out.take(np.isin(held_out.y, measurable))
-        real_classifier = real_classifier or clone(model).fit(X, labels)
         scores = downstream_scores(real_classifier, train, compared, tested, n_classes, rng)
         averages = _add_scores(found, scores)
         # A mean over majority classes, which can spare held-out samples, hides what minorities gain.
@@ -216,15 +223,31 @@ def _check_per_class(per_class: Any) -> None:
 
 
 def _features(
-    features: Features | None, model: Any, X: Any, labels: np.ndarray, codec: Any
+    features: Features | None, model: Any, X: Any, labels: np.ndarray, codec: Any, *, tested: bool
 ) -> tuple[Features, Any]:
-    """Return the features to measure in, and the fitted classifier that they are of, if any."""
-    if features is not None:
-        return features, None
-    if X.ndim == 2:
-        return partial(codec.encode, strict=False) if codec.name == "table" else codec.encode, None
-    classifier = clone(model).fit(X, labels)
-    return classifier.features, classifier
+    """Return the features to measure in, and the classifier, fitted if it is tested or they are of it."""
+    of_classifier = features is None and X.ndim > 2
+    classifier: Any = clone(model).fit(X, labels) if tested or of_classifier else None
+    if of_classifier:
+        features = classifier.features
+    elif features is None:
+        features = partial(codec.encode, strict=False) if codec.name == "table" else codec.encode
+    return features, classifier
+
+
+def _inception(
+    probabilities: Features | None,
+    classifier: Any,
+    sets: tuple[LabeledSamples, LabeledSamples, LabeledSamples],
+    held_out: LabeledSamples,
+    rng: np.random.RandomState,
+) -> dict[str, Entry]:
+    """Return the Inception Score by the probabilities that are given, or else by the classifier, if any."""
+    if probabilities is None:
+        if classifier is None:
+            return {}
+        probabilities = classifier.predict_proba
+    return {"inception_score": inception(partial(_extract, probabilities), *sets, held_out, rng)}
 
 
 def _add_scores(

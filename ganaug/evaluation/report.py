@@ -70,6 +70,9 @@ MEANINGS = {
     " of 50 samples or more",
     "frechet_distance": "Fréchet distance of the two sets, as in FID, but in the features of this report: do"
     " not compare it with a published FID",
+    "inception_score": "how sure a classifier is of each sample, and how even its classes are over all of"
+    " them: from 1 to the number of classes; 'real' is of held-out samples. Do not compare it with a score"
+    " that was published",
     "memorization": "share of synthetic samples that are closer to a training sample than 5 % of held-out"
     " samples are",
     "membership_auc": "how well the distance to the nearest synthetic sample tells training samples from"
