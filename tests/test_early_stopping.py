@@ -93,7 +93,9 @@ def test_a_tenth_of_each_class_is_held_out():
     assert (labels[held_out.X[:, 0]] == held_out.labels).all()
 
 
-@pytest.mark.parametrize("options", [{}, {"architecture": "dcgan"}, {"generators": 2}])
+@pytest.mark.parametrize(
+    "options", [{"architecture": "instance"}, {"architecture": "dcgan"}, {"generators": 2}]
+)
 def test_fit_stops_early(options, monkeypatch):
     """At the first distance that is no new minimum; of samples of the held-out classes."""
     seen = []
@@ -106,6 +108,7 @@ def test_fit_stops_early(options, monkeypatch):
     rng = np.random.default_rng(0)
     y = np.arange(80) % 2
     X = (0.4 * rng.random((80, 8, 8)) + 0.5 * y[:, None, None]).astype("float32")
+    options = {"architecture": "instance", **options}
     gan = ConditionalGAN(steps=200, base_channels=4, early_stopping=1, random_state=0, **options).fit(X, y)
     assert [(entry["step"], entry["held_out_distance"]) for entry in gan.history_] == [(25, 1), (50, 2)]
     (real, fake, classes), (same, _, _) = seen

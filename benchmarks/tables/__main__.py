@@ -12,6 +12,7 @@ from typing import Any
 
 from benchmarks.gain import RESULTS
 from benchmarks.tables.bad_generators import bad_generators_table
+from benchmarks.tables.collapse import collapse_table
 from benchmarks.tables.collection import collection_tables, novelty_table
 from benchmarks.tables.endurance import endurance_table
 from benchmarks.tables.gain import gain_tables
@@ -33,6 +34,7 @@ ONLY_RECOMMENDED = re.compile(r"-to-\d+$|^digits-full$")
 SINGLE: dict[str, Callable[[Any], str]] = {
     "endurance": endurance_table,
     "bad generators": bad_generators_table,
+    "collapse": collapse_table,
     "main job": main_job_table,
 }
 

@@ -191,36 +191,27 @@ class GANParameters:
     ) -> None:
         self.modality = modality
         self.architecture = architecture
-        self.loss = loss
-        self.penalty = penalty
+        self.loss, self.penalty = loss, penalty
         self.conditioning = conditioning
         self.steps = steps
-        self.working_size = working_size
-        self.stored_images = stored_images
+        self.working_size, self.stored_images = working_size, stored_images
         self.max_rows_kept = max_rows_kept
-        self.batch_size = batch_size
-        self.latent_dim = latent_dim
+        self.batch_size, self.latent_dim = batch_size, latent_dim
         self.base_channels = base_channels
         self.learning_rate = learning_rate
-        self.optimizer = optimizer
-        self.schedule = schedule
+        self.optimizer, self.schedule = optimizer, schedule
         self.early_stopping = early_stopping
-        self.discriminators = discriminators
-        self.discriminator_loss = discriminator_loss
+        self.discriminators, self.discriminator_loss = discriminators, discriminator_loss
         self.generators = generators
         self.adversarial_weight = adversarial_weight
         self.sliced_wasserstein_weight = sliced_wasserstein_weight
         self.penalty_weight = penalty_weight
-        self.truncation = truncation
-        self.latent_noise = latent_noise
+        self.truncation, self.latent_noise = truncation, latent_noise
         self.strength = strength
         self.novelty = novelty
-        self.callbacks = callbacks
-        self.log_dir = log_dir
-        self.random_state = random_state
-        self.device = device
-        self.distributed = distributed
-        self.verbose = verbose
+        self.callbacks, self.log_dir = callbacks, log_dir
+        self.random_state, self.device = random_state, device
+        self.distributed, self.verbose = distributed, verbose
 
 
 def is_auto(value: Any) -> bool:

@@ -8,7 +8,7 @@ import signal
 import stat
 import threading
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from ganaug.io.disk import atomic_write
 STATES = ("current", "last_stable")
 STATE_KEYS = {"trainer", "monitor", "rng", "step", "rollbacks", "history"}
 # What each optimizer keeps of the parameters it updates, by place; None: that isn't known.
-Moments = Mapping[str, Sequence[Mapping[str, Tensor] | None]]
+Moments = Mapping[str, Mapping[int, Mapping[str, Tensor] | None]]
 
 
 @contextmanager
@@ -85,7 +85,7 @@ def load_checkpoint(
     like : dict
         The state of this run before its first step: that of a checkpoint has the same parts, of the same
         types and shapes.
-    moments : dict of list of dict of Tensor
+    moments : dict of dict of dict of Tensor
         What each optimizer of the trainer keeps of each parameter, by the optimizer's name.
 
     Raises

@@ -49,7 +49,9 @@ class _TrainingRun:
         if checkpoint is not None and os.path.lexists(checkpoint):
             optimizers = {k: v for k, v in trainer.stateful.items() if isinstance(v, torch.optim.Optimizer)}
             moments = {
-                name: [moments_like(optimizer, p) for p in optimizer.param_groups[0]["params"]]
+                name: {
+                    i: moments_like(optimizer, p) for i, p in enumerate(optimizer.param_groups[0]["params"])
+                }
                 for name, optimizer in optimizers.items()
             }
             current, self.last_stable = load_checkpoint(checkpoint, fingerprint, current, moments)
