@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -155,13 +156,18 @@ def c2st_accuracy(gan: ConditionalGAN, split: Split, settings: Settings, seed: i
 
 
 def run_generator(
-    source: SplitSource, name: str, seed: int, seconds: float, settings: Settings
+    source: SplitSource,
+    name: str,
+    seed: int,
+    seconds: float,
+    settings: Settings,
+    rates: Sequence[float] = LEARNING_RATES,
 ) -> dict | None:
     """Train a generator with each learning rate and measure the better one; None if it diverged with both."""
     split = source.split(seed)
     context = Context(split.X, split.y, seed)
     trials = []
-    for rate in LEARNING_RATES:
+    for rate in rates:
         try:
             gan, took = fit_for(seconds, split, seed, {**GENERATORS[name], "learning_rate": rate})
         except RuntimeError as exc:  # it diverged
@@ -204,22 +210,26 @@ def main() -> None:
         "--seconds", type=float, default=30, help="of CPU time to train, for each learning rate"
     )
     parser.add_argument("--quick", action="store_true", help=QUICK_HELP)
+    parser.add_argument(
+        "--learning-rates", default=",".join(map(str, LEARNING_RATES)), help="comma-separated"
+    )
     parser.add_argument("--threads", type=int)
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     source = load(arguments.data, arguments.path)
     settings = SETTINGS.get(arguments.data, OWN_DATA)
+    rates = [float(rate) for rate in arguments.learning_rates.split(",")]
     data_name = arguments.data
     if arguments.quick:
         data_name, settings = f"{data_name}-quick", quick(settings)
     path = RESULTS / f"generators-{data_name}.json"
-    head = {**header(source, settings, "cpu"), "seconds": arguments.seconds}
+    head = {**header(source, settings, "cpu"), "seconds": arguments.seconds, "learning_rates": rates}
     for seed in range(arguments.seeds):
         for name in arguments.generators.split(";"):
             if (name, seed) in {(run["arm"], run["seed"]) for run in store(path, head, [])}:
                 continue
-            run = run_generator(source, name, seed, arguments.seconds, settings)
+            run = run_generator(source, name, seed, arguments.seconds, settings, rates)
             if run is None:
                 continue
             print(

@@ -15,6 +15,9 @@ from ganaug.training.losses import NON_LAZY_PENALTIES, GANLoss, Penalty
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
+# Of the classifier's loss: that of MGAN, for points in the plane.
+ORIGIN_WEIGHT = 0.125
+
 
 class Discriminators:
     """The discriminators of a GAN, mostly one, and of a mixture of generators their classifier.
@@ -99,7 +102,8 @@ class Discriminators:
         mixture: GeneratorMixture = self.networks.generator  # type: ignore[assignment]
         # With an encoder, the first half of what a generator makes is rebuilt.
         n_made = len(fake) if self.networks.encoder is None else 2 * len(fake)
-        return F.cross_entropy(self.classifier(fake), mixture.origins(n_made)[-len(fake) :])
+        error = F.cross_entropy(self.classifier(fake), mixture.origins(n_made)[-len(fake) :])
+        return ORIGIN_WEIGHT * error
 
 
 def _logits(discriminator: nn.Module, real: Tensor, fake: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:

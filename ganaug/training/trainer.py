@@ -122,8 +122,7 @@ class GANTrainer:
         self.batch_size, self.latent_dim, self.latent_noise = batch_size, latent_dim, latent_noise
         self.fabric, self.device, self.rng = fabric, fabric.device, rng
         self.learning_rate, self.discriminator_lr_ratio = learning_rate, discriminator_lr_ratio
-        self.schedule, self.hardest_discriminator = schedule, hardest_discriminator
-        self.factors: list[float] = []
+        self.schedule, self.factors = schedule, list[float]()
         self.adversarial_weight = adversarial_weight
         self.sliced_wasserstein_weight = sliced_wasserstein_weight
         self.penalty_weight = penalty_weight
@@ -141,19 +140,25 @@ class GANTrainer:
             hardest=hardest_discriminator,
             fabric=fabric,
         )
-        judges = self.discriminators.modules
+        self.early_stopping = early_stopping
+        self._set_up(optimizer)
+
+    def _set_up(self, optimizer: OptimizerFactory) -> None:
+        """Bring the networks to the device, and make their optimizers."""
+        networks, judges = self.networks, self.discriminators.modules
         for module in (self.generator_modules, judges):
             self.processes.synchronize(module)
-        self.generator = fabric.setup_module(networks.generator)
-        self.encoder = None if networks.encoder is None else fabric.setup_module(networks.encoder)
+        self.generator = self.fabric.setup_module(networks.generator)
+        self.encoder = None if networks.encoder is None else self.fabric.setup_module(networks.encoder)
         modules = [*self.generator_modules.modules(), *judges.modules()]
         self.growing: list[Any] = [module for module in modules if hasattr(module, "grow")]
 
-        def setup_optimizer(module: nn.Module, rate: float) -> Any:
-            return fabric.setup_optimizers(optimizer(module.parameters(), rate))
+        def make_optimizer(module: nn.Module, rate: float) -> Any:
+            return self.fabric.setup_optimizers(optimizer(module.parameters(), rate))
 
-        self.generator_optimizer = setup_optimizer(self.generator_modules, learning_rate)
-        self.discriminator_optimizer = setup_optimizer(judges, discriminator_lr_ratio * learning_rate)
+        self.generator_optimizer = make_optimizer(self.generator_modules, self.learning_rate)
+        rate = self.discriminator_lr_ratio * self.learning_rate
+        self.discriminator_optimizer = make_optimizer(judges, rate)
         self.stateful: dict[str, Any] = {
             "generator_modules": self.generator_modules,
             "ema": self.ema,
@@ -161,10 +166,9 @@ class GANTrainer:
             "generator_optimizer": self.generator_optimizer,
             "discriminator_optimizer": self.discriminator_optimizer,
         }
-        self.early_stopping = early_stopping
-        if early_stopping is not None:
-            early_stopping.start(self.ema)
-            self.stateful["early_stopping"] = early_stopping
+        if self.early_stopping is not None:
+            self.early_stopping.start(self.ema)
+            self.stateful["early_stopping"] = self.early_stopping
 
     def step(
         self, step: int, steps: int, lr_scale: float
