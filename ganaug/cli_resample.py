@@ -91,8 +91,9 @@ def resample(
     check_values(parameters)
     import numpy as np
 
-    from ganaug.cli_data import EmptyGenerator, gan_and_data
+    from ganaug.cli_data import EmptyGenerator, gan_and_data, noun
     from ganaug.data.containers import take
+    from ganaug.data.protocol import modality_of
     from ganaug.io.writing import write_hdf5
     from ganaug.selection.gate import QualityGate
     from ganaug.selection.recommend import recommend_counts
@@ -104,7 +105,7 @@ def resample(
     if recommended:
         advice = recommend_counts(QualityGate(gan), X, y, random_state=seed, verbose=not as_json)
         shares, reason = advice.synthetic_share, advice.reason
-    kept, to_add = _make_even(y, shares, table=X.ndim == 2)
+    kept, to_add = _make_even(y, shares, table=modality_of(X, gan) in ("table", "features"))
     generator: Any = EmptyGenerator(np.unique(y))  # with nothing to add, nothing is trained
     if any(to_add.values()):
         untimed = bool(model) or recommended or as_json
@@ -123,7 +124,8 @@ def resample(
         verbose=not as_json,
     )
     complain(generator.problems(), strict=False)
-    _say_what_was_written(output, X, len(kept) - len(y), to_add, reason, as_json=as_json)
+    name = noun(X, gan)
+    _say_what_was_written(output, len(X), name, len(kept) - len(y), to_add, reason, as_json=as_json)
 
 
 def _make_even(
@@ -150,21 +152,26 @@ def _make_even(
 
 
 def _say_what_was_written(
-    output: Path, X: Any, n_repeats: int, to_add: dict[Any, int], reason: str | None, *, as_json: bool
+    output: Path,
+    n_real: int,
+    name: str,
+    n_repeats: int,
+    to_add: dict[Any, int],
+    reason: str | None,
+    *,
+    as_json: bool,
 ) -> None:
     if as_json:
         added = {str(label): n for label, n in to_add.items()}
-        what = {"file": str(output), "real": len(X), "repeated": n_repeats, "added": added, "reason": reason}
+        what = {"file": str(output), "real": n_real, "repeated": n_repeats, "added": added, "reason": reason}
         click.echo(json.dumps(what))
         return
     if reason is not None:
         say(reason)
-    from ganaug.cli_data import noun
-
     by_class = ", ".join(f"{label}: {n}" for label, n in to_add.items())
     repeats = f", {n_repeats} repeats of them" if n_repeats else ""
     n_added = sum(to_add.values())
-    say(f"Wrote {len(X)} {noun(X)}{repeats} and {n_added} synthetic ones ({by_class}) to {output}.")
+    say(f"Wrote {n_real} {name}{repeats} and {n_added} synthetic ones ({by_class}) to {output}.")
 
 
 def _fit_gate(gan: Any, X: Any, y: np.ndarray, *, announce: bool, strict: bool) -> WatchedGate:

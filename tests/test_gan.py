@@ -14,8 +14,9 @@ from conftest import mixed_table
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from ganaug import ARCHITECTURES, LOSSES, PENALTIES, ConditionalGAN
+from ganaug import LOSSES, PENALTIES, ConditionalGAN
 from ganaug.data.images import ImageCodec
+from ganaug.networks import IMAGE_ARCHITECTURES
 from ganaug.networks.dcgan import dcgan
 from ganaug.networks.instance import LatentGenerator
 from ganaug.networks.layers import Networks
@@ -213,9 +214,7 @@ def test_vary_needs_an_encoder(stripes):
     assert hasattr(small(), "vary")
 
 
-@pytest.mark.parametrize(
-    "name", [*(name for name in ARCHITECTURES if name != "features"), "warping+instance", "dcgan+dcgan"]
-)
+@pytest.mark.parametrize("name", [*IMAGE_ARCHITECTURES, "warping+instance", "dcgan+dcgan"])
 @pytest.mark.parametrize("conditioning", ["shared", "per-class"])
 def test_save_and_load(name, conditioning, stripes, tmp_path):
     X, y = stripes

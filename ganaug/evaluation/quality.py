@@ -41,6 +41,7 @@ from ganaug.evaluation.samples import (
     noise_like,
     synthetic_samples,
 )
+from ganaug.evaluation.series_classifier import SeriesClassifier
 from ganaug.evaluation.verdict import verdict
 
 CLASSIFIER_STEPS = 600
@@ -108,8 +109,8 @@ def quality_report(
         How many samples of each class to draw from a generator, and to use at most; from 2 up.
     features : callable, optional
         ``features(X) -> (n, n_features)``, in which distances are taken. None: of images those of a
-        small classifier trained on `X` and `y`, so nothing is downloaded; of tables the encoded
-        columns, of feature vectors these themselves.
+        small classifier trained on `X` and `y`, so nothing is downloaded; of series those of random
+        convolutions; of tables the encoded columns, of feature vectors these themselves.
     random_state : int, RandomState or None, default=0
     verbose : bool, default=False
         Show a progress bar, on terminals only.
@@ -177,7 +178,7 @@ def quality_report(
     features, real_classifier = _features(features, model, X, labels, codec)
     bar.update()
     real, fake = _extract(features, reference), _extract(features, compared)
-    noise = _extract(features, LabeledSamples(noise_like(X, len(compared), rng), compared.y))
+    noise = _extract(features, LabeledSamples(noise_like(X, len(compared), rng, codec), compared.y))
     measurable = np.flatnonzero(np.bincount(held_out.y, minlength=n_classes) >= MIN_HELD_OUT)
     points = neighbours.by_class(X, labels)
     # Its draws are its own, so that all other numbers of a seed are the same with and without it.
@@ -192,7 +193,7 @@ def quality_report(
     overall = compare_distributions(real.X, fake.X, noise.X, rng, matched=matched)
     for name in ("diversity", "memorization"):
         overall[name] = average_entries([entries[name] for entries in found.values()])
-    overall |= _add_scores(found, membership(train, compared, held_out, own_rng))
+    overall |= _add_scores(found, membership(train, compared, held_out, own_rng, codec.name))
     bar.update()
     if len(measurable):
         tested = held_out.take(np.isin(held_out.y, measurable))
@@ -221,7 +222,7 @@ def _features(
     """Return the features to measure in, and the fitted classifier that they are of, if any."""
     if features is not None:
         return features, None
-    if X.ndim == 2:
+    if codec.name in ("table", "features"):
         return partial(codec.encode, strict=False) if codec.name == "table" else codec.encode, None
     classifier = clone(model).fit(X, labels)
     return classifier.features, classifier
@@ -240,8 +241,10 @@ def _add_scores(
 def _classifier(X: Any, codec: Any, rng: np.random.RandomState) -> Any:
     """Return the classifier, not fitted yet, that scores synthetic samples of the kind of `X`."""
     seed = int(rng.randint(2**31 - 1))
-    if X.ndim > 2:
+    if codec.name == "images":
         return SmallCNNClassifier(steps=CLASSIFIER_STEPS, random_state=seed)
+    if codec.name == "series":
+        return SeriesClassifier(codec=codec, random_state=seed)
     if codec.name == "features":
         return LinearFeatureClassifier(codec=codec)
     # A column that is constant in the synthetic samples has no codec of its own.

@@ -67,6 +67,7 @@ class TrainedGenerator:
     ) -> None:
         self.generator = networks.generator
         self.encoder = networks.encoder
+        self.noise_steps = networks.noise_steps
         self.codec = codec
         self.labels = labels
         self.latent_dim = latent_dim
@@ -103,7 +104,7 @@ class TrainedGenerator:
             sources, _ = self.class_index.sample_pairs(classes, rng)
             return self._calibrated(take(self.X, sources), classes, 1.0, rng)
         if self.codes is None:
-            noise = torch.randn(len(classes), self.latent_dim, generator=rng)
+            noise = torch.randn(len(classes), *self.noise_steps, self.latent_dim, generator=rng)
             samples = self.generator(noise.to(self.device), classes.to(self.device)).cpu()
             return self.codec.discretize(samples, None, rng)
         sources, _ = self.class_index.sample_pairs(classes, rng)

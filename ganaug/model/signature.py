@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ganaug.training.losses import GANLoss, Penalty
 
 CHOICES = {
-    "modality": ("auto", "images", "table", "features"),
+    "modality": ("auto", "images", "table", "features", "series"),
     "conditioning": ("shared", "per-class"),
     "stored_images": ("full", "reduced"),
 }
@@ -43,7 +43,7 @@ WITH_AUTO = ("steps", "sliced_wasserstein_weight", "strength")
 PARAMETERS = """\
     Parameters
     ----------
-    modality : {"auto", "images", "table", "features"}, default="auto"
+    modality : {"auto", "images", "table", "features", "series"}, default="auto"
         What `X` holds. "auto": a table if it is two-dimensional, or, if a Tensor, features: dense
         vectors, such as embeddings of a backbone; see `ganaug.training.calibration.Calibration`.
     architecture : "auto", a name in `ARCHITECTURES`, or a callable, default="auto"
@@ -122,7 +122,7 @@ class GANParameters:
     def __init__(
         self,
         *,
-        modality: Literal["auto", "images", "table", "features"] = "auto",
+        modality: Literal["auto", "images", "table", "features", "series"] = "auto",
         architecture: str | Architecture = "auto",
         loss: str | GANLoss = "auto",
         penalty: str | Penalty = "auto",

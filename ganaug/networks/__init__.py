@@ -9,8 +9,10 @@ from ganaug.networks.fully_connected import fully_connected
 from ganaug.networks.instance import instance
 from ganaug.networks.layers import Architecture, Networks
 from ganaug.networks.r3gan import r3gan
+from ganaug.networks.recurrent import recurrent
 from ganaug.networks.sngan import sngan
 from ganaug.networks.tabular import tabular
+from ganaug.networks.time_warping import time_warping
 from ganaug.networks.tinting import tinting
 from ganaug.networks.warping import warping
 
@@ -24,10 +26,24 @@ ARCHITECTURES: dict[str, Architecture] = {
     "r3gan": r3gan,
     "tabular": tabular,
     "features": features,
+    "time-warping": time_warping,
+    "recurrent": recurrent,
 }
 
 # The others convolve, or warp images; of a table, no mean can be taken of categories.
 TABLE_ARCHITECTURES = ("tabular", "fully-connected")
 FEATURE_ARCHITECTURES = ("features", *TABLE_ARCHITECTURES)
+SERIES_ARCHITECTURES = ("time-warping", "recurrent", "fully-connected")
+# Means and spreads of classes are lent between vectors, and time has one dimension.
+NOT_FOR_IMAGES = ("features", "time-warping", "recurrent")
+IMAGE_ARCHITECTURES = tuple(name for name in ARCHITECTURES if name not in NOT_FOR_IMAGES)
 
-__all__ = ["ARCHITECTURES", "FEATURE_ARCHITECTURES", "TABLE_ARCHITECTURES", "Architecture", "Networks"]
+__all__ = [
+    "ARCHITECTURES",
+    "FEATURE_ARCHITECTURES",
+    "IMAGE_ARCHITECTURES",
+    "SERIES_ARCHITECTURES",
+    "TABLE_ARCHITECTURES",
+    "Architecture",
+    "Networks",
+]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -251,7 +252,9 @@ class GANTrainer:
     def _noise(self, classes: Tensor) -> Tensor:
         """Return what a generator without an encoder starts from, on the CPU."""
         if self.calibration is None:
-            return torch.randn(self.batch_size, self.latent_dim, generator=self.rng)
+            return torch.randn(
+                self.batch_size, *self.networks.noise_steps, self.latent_dim, generator=self.rng
+            )
         return self.calibration.sample(self._encoded_at, classes.cpu(), self.rng)
 
     def _encoded_at(self, which: Tensor) -> Tensor:
@@ -334,8 +337,7 @@ class GANTrainer:
         self.discriminator.requires_grad_(True)
         self.ema.eval()
         encoder = self.ema["encoder"] if self.encoder is not None else None
-        calibrated = self.networks.calibrated
-        return Networks(self.ema["generator"], self.networks.discriminator, encoder, calibrated=calibrated)
+        return replace(self.networks, generator=self.ema["generator"], encoder=encoder)
 
 
 def _twice(samples: Tensor) -> Tensor:
