@@ -13,10 +13,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ganaug.data.containers import take
+from ganaug.data.features import FeatureCodec
 from ganaug.data.images import ImageCodec
 from ganaug.data.protocol import modality_of
+from ganaug.data.series import SeriesCodec
 from ganaug.data.tables import TableCodec
-from ganaug.model.parameters import CODECS, AnyCodec
 
 # Of the nearest by a coarse view, this many are compared in full.
 N_CANDIDATES = 8
@@ -91,7 +92,8 @@ class Neighbours:
 
     def __init__(self, X: Any, modality: str | None = None) -> None:
         modality = modality_of(X) if modality is None else modality
-        self.codec: AnyCodec = CODECS[modality].fit(X)
+        codecs = (ImageCodec, TableCodec, FeatureCodec, SeriesCodec)
+        self.codec: Any = next(codec for codec in codecs if codec.name == modality).fit(X)
 
     def encode(self, X: Any) -> Points:
         """Return samples, of the kind of the `X` that set the scale, as points."""
