@@ -93,7 +93,6 @@ def resample(
 
     from ganaug.cli_data import EmptyGenerator, gan_and_data, noun
     from ganaug.data.containers import take
-    from ganaug.data.protocol import modality_of
     from ganaug.io.writing import write_hdf5
     from ganaug.selection.gate import QualityGate
     from ganaug.selection.recommend import recommend_counts
@@ -105,7 +104,7 @@ def resample(
     if recommended:
         advice = recommend_counts(QualityGate(gan), X, y, random_state=seed, verbose=not as_json)
         shares, reason = advice.synthetic_share, advice.reason
-    kept, to_add = _make_even(y, shares, table=modality_of(X, gan) in ("table", "features"))
+    kept, to_add = _make_even(y, shares, table=noun(X, gan) == "rows")
     generator: Any = EmptyGenerator(np.unique(y))  # with nothing to add, nothing is trained
     if any(to_add.values()):
         untimed = bool(model) or recommended or as_json
@@ -124,8 +123,7 @@ def resample(
         verbose=not as_json,
     )
     complain(generator.problems(), strict=False)
-    name = noun(X, gan)
-    _say_what_was_written(output, len(X), name, len(kept) - len(y), to_add, reason, as_json=as_json)
+    _say_what_was_written(output, X, gan, len(kept) - len(y), to_add, reason, as_json=as_json)
 
 
 def _make_even(
@@ -153,8 +151,8 @@ def _make_even(
 
 def _say_what_was_written(
     output: Path,
-    n_real: int,
-    name: str,
+    X: Any,
+    gan: Any,
     n_repeats: int,
     to_add: dict[Any, int],
     reason: str | None,
@@ -163,15 +161,17 @@ def _say_what_was_written(
 ) -> None:
     if as_json:
         added = {str(label): n for label, n in to_add.items()}
-        what = {"file": str(output), "real": n_real, "repeated": n_repeats, "added": added, "reason": reason}
+        what = {"file": str(output), "real": len(X), "repeated": n_repeats, "added": added, "reason": reason}
         click.echo(json.dumps(what))
         return
     if reason is not None:
         say(reason)
+    from ganaug.cli_data import noun
+
     by_class = ", ".join(f"{label}: {n}" for label, n in to_add.items())
     repeats = f", {n_repeats} repeats of them" if n_repeats else ""
     n_added = sum(to_add.values())
-    say(f"Wrote {n_real} {name}{repeats} and {n_added} synthetic ones ({by_class}) to {output}.")
+    say(f"Wrote {len(X)} {noun(X, gan)}{repeats} and {n_added} synthetic ones ({by_class}) to {output}.")
 
 
 def _fit_gate(gan: Any, X: Any, y: np.ndarray, *, announce: bool, strict: bool) -> WatchedGate:

@@ -19,7 +19,7 @@ from ganaug.model.signature import check_values, is_auto
 from ganaug.networks import (
     ARCHITECTURES,
     FEATURE_ARCHITECTURES,
-    IMAGE_ARCHITECTURES,
+    NOT_FOR_IMAGES,
     SERIES_ARCHITECTURES,
     TABLE_ARCHITECTURES,
 )
@@ -47,7 +47,7 @@ DEFAULTS_LOW_RES = DEFAULTS | {
 DEFAULTS_TABLE = DEFAULTS | {"architecture": "tabular", "steps": 400, "strength": 1.0}
 # What near classes lend does all: an adversarial loss on top of it gained nothing.
 DEFAULTS_FEATURES = DEFAULTS | {"architecture": "features", "steps": 0, "strength": 1.0}
-DEFAULTS_SERIES = DEFAULTS | {"architecture": "time-warping", "strength": 1.0}
+DEFAULTS_SERIES = DEFAULTS | {"architecture": "time-warping", "steps": 200, "strength": 0.5}
 AnyCodec = ImageCodec | TableCodec | FeatureCodec | SeriesCodec
 CODECS: dict[str, type[ImageCodec] | type[TableCodec] | type[FeatureCodec] | type[SeriesCodec]] = {
     "images": ImageCodec,
@@ -143,7 +143,8 @@ def lookup_architectures(value: str | Architecture, codec: AnyCodec | None = Non
     elif isinstance(codec, SeriesCodec):
         allowed, what = SERIES_ARCHITECTURES, "series"
     elif codec is not None:
-        allowed, what = IMAGE_ARCHITECTURES, "images"
+        # A user's own, added to the registry, may take images.
+        allowed, what = tuple(name for name in ARCHITECTURES if name not in NOT_FOR_IMAGES), "images"
     for name, build in ARCHITECTURES.items():
         if build in architectures and name not in allowed:
             raise ValueError(

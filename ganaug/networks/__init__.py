@@ -36,12 +36,11 @@ FEATURE_ARCHITECTURES = ("features", *TABLE_ARCHITECTURES)
 SERIES_ARCHITECTURES = ("time-warping", "recurrent", "fully-connected")
 # Means and spreads of classes are lent between vectors, and time has one dimension.
 NOT_FOR_IMAGES = ("features", "time-warping", "recurrent")
-IMAGE_ARCHITECTURES = tuple(name for name in ARCHITECTURES if name not in NOT_FOR_IMAGES)
 
 __all__ = [
     "ARCHITECTURES",
     "FEATURE_ARCHITECTURES",
-    "IMAGE_ARCHITECTURES",
+    "NOT_FOR_IMAGES",
     "SERIES_ARCHITECTURES",
     "TABLE_ARCHITECTURES",
     "Architecture",

@@ -1,4 +1,4 @@
-"""time-warping: a generator that warps a real series in time and scales it smoothly."""
+"""time-warping: a generator that warps a real series in time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ganaug.networks.layers import (
 # Convolutions halve a series until it has fewer steps than this, and their channels grow no wider than so
 # many times those of the first.
 MIN_STEPS, MAX_WIDENING = 12, 4
-# In steps of the series to one of the first and of the last maps: too coarse to add a spike.
+# In steps of the series to one of the first and of the last maps: too coarse to tear a series.
 BASE_STRIDE, GRID_STRIDE = 8, 4
 
 
@@ -56,24 +56,24 @@ class SeriesDiscriminator(nn.Module):
 
 
 class TimeWarpGenerator(nn.Module):
-    """Decode a code, a delta and a class embedding to a flow of time, and amplitudes.
+    """Decode a code, a delta and a class embedding to a flow of time.
 
-    The flow says for each step when on the given series its value comes from. Then each channel is
-    scaled. Flow and amplitudes are decoded at a quarter of the resolution and enlarged linearly. Nothing is
-    added: with offsets, of which a series could be made anew, it lost what shows its class.
+    The flow says for each step when on the given series its value comes from, in all channels alike. It is
+    decoded at a quarter of the resolution and enlarged linearly. No value is changed: amplitudes and
+    offsets, decoded as the flow is, took away some of what shows the class.
     """
 
     def __init__(self, shape: tuple[int, ...], n_classes: int, latent_dim: int, base_channels: int) -> None:
         super().__init__()
-        channels, self.length = shape
+        self.length = shape[1]
         self.grid_steps, self.base_steps = -(-self.length // GRID_STRIDE), -(-self.length // BASE_STRIDE)
         condition_size, wide, narrow = 2 * latent_dim + EMBED_SIZE, 4 * base_channels, 2 * base_channels
         self.embed = nn.Embedding(n_classes, EMBED_SIZE)
         self.start = nn.Linear(condition_size, wide * self.base_steps)
         self.norms = nn.ModuleList(ConditionalBatchNorm2d(n, condition_size) for n in (wide, narrow))
         self.widen = nn.Conv2d(wide, narrow, (1, 3), padding=(0, 1))
-        self.maps = nn.Conv2d(narrow, 1 + channels, (1, 3), padding=(0, 1))
-        weight, bias = self.maps.parameters()
+        self.flow = nn.Conv2d(narrow, 1, (1, 3), padding=(0, 1))
+        weight, bias = self.flow.parameters()
         nn.init.normal_(weight, std=0.01)  # begin close to the identity
         nn.init.zeros_(bias)
 
@@ -83,9 +83,9 @@ class TimeWarpGenerator(nn.Module):
         start = self.start(condition).view(len(series), -1, 1, self.base_steps)
         base = self.norms[0](start, condition).relu()
         widened = self.widen(F.interpolate(base, size=(1, self.grid_steps), mode="bilinear"))
-        maps = self.maps(self.norms[1](widened, condition).relu())
-        maps = F.interpolate(maps, size=(1, self.length), mode="bilinear")[:, :, 0].tanh()
-        return warp_time(series, MAX_DISPLACEMENT * maps[:, 0]) * (1 + maps[:, 1:])
+        flow = self.flow(self.norms[1](widened, condition).relu())
+        flow = F.interpolate(flow, size=(1, self.length), mode="bilinear")[:, 0, 0]
+        return warp_time(series, MAX_DISPLACEMENT * flow.tanh())
 
 
 def warp_time(series: Tensor, flow: Tensor) -> Tensor:
@@ -123,8 +123,8 @@ def time_warping(
 
     Notes
     -----
-    Smooth random time warps and amplitudes are usual augmentations of sensor data (Um et al., ICMI 2017).
-    Here they are learned, as those that turn a series into others of its class.
+    Smooth random time warps are a usual augmentation of sensor data (Um et al., ICMI 2017). Here they are
+    learned, as those that turn a series into others of its class.
     """
     convs, n_features = strided_convs(*shape, base_channels, norms=True)
     return Networks(
