@@ -178,7 +178,7 @@ def pca_scatter(real: LabeledSamples, synthetic: LabeledSamples, classes: np.nda
     return _to_png(figure)
 
 
-def series_curves(train: LabeledSamples, synthetic: LabeledSamples, classes: Sequence[Any]) -> io.BytesIO:
+def series_curves(train: LabeledSamples, synthetic: LabeledSamples, classes: np.ndarray) -> io.BytesIO:
     """Draw a few series of each class, real ones on the left and synthetic ones on the right.
 
     Each channel has a colour of its own, and series of one class have one scale.

@@ -25,10 +25,9 @@ MIN_STEPS, MAX_WIDENING = 12, 4
 BASE_STRIDE, GRID_STRIDE = 8, 4
 
 
-def strided_convs(
-    channels: int, length: int, base_channels: int, *, norms: bool
-) -> tuple[nn.Sequential, int]:
+def strided_convs(shape: tuple[int, ...], base_channels: int, *, norms: bool) -> tuple[nn.Sequential, int]:
     """Return strided convolutions over time and a flattening layer, and how many numbers come out."""
+    channels, length = shape
     layers: list[nn.Module] = []
     depth = max(2, math.ceil(math.log2(length / MIN_STEPS)))
     widths = [min(base_channels * 2**i, MAX_WIDENING * base_channels) for i in range(depth)]
@@ -46,7 +45,7 @@ class SeriesDiscriminator(nn.Module):
         self, shape: tuple[int, ...], n_classes: int, base_channels: int, n_features: int = 128
     ) -> None:
         super().__init__()
-        convs, n_inputs = strided_convs(*shape, base_channels, norms=False)
+        convs, n_inputs = strided_convs(shape, base_channels, norms=False)
         self.layers = nn.Sequential(convs, nn.Linear(n_inputs, n_features), nn.LeakyReLU(0.2))
         self.head = ProjectionHead(n_features, n_classes)
 
@@ -126,7 +125,7 @@ def time_warping(
     Smooth random time warps are a usual augmentation of sensor data (Um et al., ICMI 2017). Here they are
     learned, as those that turn a series into others of its class.
     """
-    convs, n_features = strided_convs(*shape, base_channels, norms=True)
+    convs, n_features = strided_convs(shape, base_channels, norms=True)
     return Networks(
         generator=TimeWarpGenerator(shape, n_classes, latent_dim, base_channels),
         discriminator=SeriesDiscriminator(shape, n_classes, max(1, base_channels // 2)),
