@@ -47,7 +47,7 @@ DEFAULTS_LOW_RES = DEFAULTS | {
 DEFAULTS_TABLE = DEFAULTS | {"architecture": "tabular", "steps": 400, "strength": 1.0}
 # What near classes lend does all: an adversarial loss on top of it gained nothing.
 DEFAULTS_FEATURES = DEFAULTS | {"architecture": "features", "steps": 0, "strength": 1.0}
-DEFAULTS_SERIES = DEFAULTS | {"architecture": "time-warping", "steps": 200, "strength": 0.5}
+DEFAULTS_SERIES = DEFAULTS | {"architecture": "time-warping", "steps": 200}
 AnyCodec = ImageCodec | TableCodec | FeatureCodec | SeriesCodec
 CODECS: dict[str, type[ImageCodec] | type[TableCodec] | type[FeatureCodec] | type[SeriesCodec]] = {
     "images": ImageCodec,

@@ -98,7 +98,7 @@ PARAMETERS = """\
         Standard deviation of the noise on a code difference.
     strength : "auto" or float, default="auto"
         Scale of the code difference in `sample` and `vary`; it is 1 in training. "auto": 1.5 for
-        grey images, 0.5 for colour images and series, 1 for tables, features and sides under 16 pixels.
+        grey images and series, 0.5 for colour images, 1 for tables, features and sides under 16 pixels.
     novelty : float in [0, 1], default=0.5
         How far synthetic rows of a table go from the real row that each starts from, to other rows of its
         class near it; see `ganaug.model.near_rows.NearRows`. 0: they take nothing of those.
