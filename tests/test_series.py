@@ -300,6 +300,9 @@ def test_classifier(data):
     assert np.array_equal(again.predict_proba(X_test), model.predict_proba(X_test))
     other = SeriesClassifier(n_kernels=100, random_state=1).fit(X, names[y])
     assert not np.array_equal(other.predict_proba(X_test), model.predict_proba(X_test))
+    unbalanced = SeriesClassifier(balanced=False, n_kernels=100).fit(X, names[y])
+    rare = y_test == 2
+    assert unbalanced.predict_proba(X_test)[rare, 2].mean() < model.predict_proba(X_test)[rare, 2].mean()
     # Weights of zero are as if a series were not there, but for mean and spread of features.
     wrong = np.where(np.arange(len(y)) % 2, y, (y + 1) % 3)
     weighted = SeriesClassifier(balanced=False, n_kernels=100).fit(

@@ -62,8 +62,10 @@ def membership_distances(
         return found
     # A scale of the training rows alone ends at their extremes, which makes rows beyond them seem close.
     # Members and others are told apart by nothing but the synthetic samples if both set the scale.
-    both = modality == "series" or train.X.ndim == 2  # of images the range is given
-    neighbours = Neighbours(concat([train.X, held_out.X]) if both else train.X, modality)
+    neighbours = Neighbours(
+        concat([train.X, held_out.X]) if train.X.ndim == 2 else train.X,
+        modality,
+    )
     for c in np.flatnonzero(counts >= MIN_HELD_OUT).tolist():
         real, fake, new = (neighbours.encode(s.of_class(c)) for s in (train, synthetic, held_out))
         members = real[rng.permutation(len(real))[: len(new)]]
