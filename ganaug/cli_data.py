@@ -13,6 +13,7 @@ from ganaug.cli_options import complain
 from ganaug.data.containers import take
 from ganaug.data.holdout import sample_digests
 from ganaug.data.labels import encode_labels, label_indices
+from ganaug.data.protocol import modality_of
 from ganaug.evaluation.samples import LabeledSamples
 from ganaug.io.arrays import as_arrays, as_samples
 from ganaug.io.disk import printable
@@ -30,9 +31,10 @@ def deficit(y: np.ndarray, classes: np.ndarray) -> dict[Any, int]:
     return dict(zip(classes.tolist(), (n.max() - n).tolist(), strict=True))
 
 
-def noun(X: Any) -> str:
-    """Return what messages call the samples of `X`."""
-    return "rows" if X.ndim == 2 else "images"
+def noun(X: Any, gan: Any = None) -> str:
+    """Return what messages call the samples of `X`, which `gan` is for."""
+    modality = modality_of(X, gan)
+    return modality if modality in ("images", "series") else "rows"
 
 
 class EmptyGenerator:
@@ -112,7 +114,7 @@ def read_real(
     Of what `ganaug resample` wrote, synthetic samples are left out: a GAN shall not learn from itself. So are
     repeats of real images, which would be held out and trained on at once.
     """
-    if gan is not None and gan.codec_.name != "table":
+    if gan is not None and gan.codec_.name == "images":
         size = gan.codec_.full_shape[1:]
         if data.is_dir():
             mode = {1: "L", 3: "RGB", 4: "RGBA"}[gan.codec_.shape[0]]
@@ -127,7 +129,7 @@ def read_real(
         y = np.array(arrays.class_names)[y]
     synthetic = arrays.synthetic
     if synthetic is not None and synthetic.any() and not synthetic.all():
-        click.echo(f"Leaving out {synthetic.sum()} synthetic {noun(X)} of {printable(data)}.", err=True)
+        click.echo(f"Leaving out {synthetic.sum()} synthetic {noun(X, gan)} of {printable(data)}.", err=True)
         X, y = take(X, ~synthetic), y[~synthetic]
     # Equal rows of a table may be different people.
     repeats = synthetic is not None and not synthetic.all() and (synthetic.any() or not data.is_dir())
@@ -135,7 +137,9 @@ def read_real(
         first = np.sort(np.unique(sample_digests(X), return_index=True)[1])
         if len(first) < len(y):
             n = len(y) - len(first)
-            click.echo(f"Leaving out {n} {noun(X)} of {printable(data)} that repeat earlier ones.", err=True)
+            click.echo(
+                f"Leaving out {n} {noun(X, gan)} of {printable(data)} that repeat earlier ones.", err=True
+            )
             X, y = take(X, first), y[first]
     return X if gan is None else _with_channels(X, gan.codec_), y
 
@@ -210,7 +214,7 @@ def _with_channels(X: Any, codec: Any) -> Any:
     How many channels a folder has depends on all of its files, and whether grey images have a last axis
     depends on the format.
     """
-    if X.ndim not in (3, 4) or codec.name == "table" or codec.tensor:
+    if X.ndim not in (3, 4) or codec.name != "images" or codec.tensor:
         return X
     images = X[..., None] if X.ndim == 3 else X
     channels, flat = codec.shape[0], len(codec.row_shape) == 2

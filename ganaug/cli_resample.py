@@ -91,7 +91,7 @@ def resample(
     check_values(parameters)
     import numpy as np
 
-    from ganaug.cli_data import EmptyGenerator, gan_and_data
+    from ganaug.cli_data import EmptyGenerator, gan_and_data, noun
     from ganaug.data.containers import take
     from ganaug.io.writing import write_hdf5
     from ganaug.selection.gate import QualityGate
@@ -104,7 +104,7 @@ def resample(
     if recommended:
         advice = recommend_counts(QualityGate(gan), X, y, random_state=seed, verbose=not as_json)
         shares, reason = advice.synthetic_share, advice.reason
-    kept, to_add = _make_even(y, shares, table=X.ndim == 2)
+    kept, to_add = _make_even(y, shares, table=noun(X, gan) == "rows")
     generator: Any = EmptyGenerator(np.unique(y))  # with nothing to add, nothing is trained
     if any(to_add.values()):
         untimed = bool(model) or recommended or as_json
@@ -123,7 +123,7 @@ def resample(
         verbose=not as_json,
     )
     complain(generator.problems(), strict=False)
-    _say_what_was_written(output, X, len(kept) - len(y), to_add, reason, as_json=as_json)
+    _say_what_was_written(output, X, gan, len(kept) - len(y), to_add, reason, as_json=as_json)
 
 
 def _make_even(
@@ -150,7 +150,14 @@ def _make_even(
 
 
 def _say_what_was_written(
-    output: Path, X: Any, n_repeats: int, to_add: dict[Any, int], reason: str | None, *, as_json: bool
+    output: Path,
+    X: Any,
+    gan: Any,
+    n_repeats: int,
+    to_add: dict[Any, int],
+    reason: str | None,
+    *,
+    as_json: bool,
 ) -> None:
     if as_json:
         added = {str(label): n for label, n in to_add.items()}
@@ -164,7 +171,7 @@ def _say_what_was_written(
     by_class = ", ".join(f"{label}: {n}" for label, n in to_add.items())
     repeats = f", {n_repeats} repeats of them" if n_repeats else ""
     n_added = sum(to_add.values())
-    say(f"Wrote {len(X)} {noun(X)}{repeats} and {n_added} synthetic ones ({by_class}) to {output}.")
+    say(f"Wrote {len(X)} {noun(X, gan)}{repeats} and {n_added} synthetic ones ({by_class}) to {output}.")
 
 
 def _fit_gate(gan: Any, X: Any, y: np.ndarray, *, announce: bool, strict: bool) -> WatchedGate:

@@ -14,8 +14,9 @@ from conftest import mixed_table
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from ganaug import ARCHITECTURES, LOSSES, PENALTIES, ConditionalGAN
+from ganaug import LOSSES, PENALTIES, ConditionalGAN
 from ganaug.data.images import ImageCodec
+from ganaug.networks import ARCHITECTURES, NOT_FOR_IMAGES
 from ganaug.networks.dcgan import dcgan
 from ganaug.networks.instance import LatentGenerator
 from ganaug.networks.layers import Networks
@@ -216,7 +217,7 @@ def test_vary_needs_an_encoder(stripes):
 @pytest.mark.parametrize(
     "name",
     [
-        *(name for name in ARCHITECTURES if name != "features"),
+        *(name for name in ARCHITECTURES if name not in NOT_FOR_IMAGES),
         "warping+instance",
         "dcgan+dcgan",
         "dcgan+instance+instance",

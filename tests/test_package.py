@@ -16,7 +16,13 @@ from sklearn.datasets import load_sample_images
 
 import ganaug
 from ganaug.cli import main as cli
-from ganaug.model.parameters import DEFAULTS, DEFAULTS_COLOUR, DEFAULTS_LOW_RES, DEFAULTS_TABLE
+from ganaug.model.parameters import (
+    DEFAULTS,
+    DEFAULTS_COLOUR,
+    DEFAULTS_LOW_RES,
+    DEFAULTS_SERIES,
+    DEFAULTS_TABLE,
+)
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path(ganaug.__file__).parent
@@ -149,7 +155,7 @@ PAGES = {
 @pytest.fixture
 def few_steps(monkeypatch):
     """Generators and classifiers that are trained for a moment."""
-    for defaults in (DEFAULTS_LOW_RES, DEFAULTS, DEFAULTS_COLOUR, DEFAULTS_TABLE):
+    for defaults in (DEFAULTS_LOW_RES, DEFAULTS, DEFAULTS_COLOUR, DEFAULTS_TABLE, DEFAULTS_SERIES):
         monkeypatch.setitem(defaults, "steps", 2)
     monkeypatch.setattr("ganaug.adapters.pool.DEFAULT_PER_CLASS", 64)
     monkeypatch.setattr("ganaug.selection.trials.MAX_PER_CLASS", 100)

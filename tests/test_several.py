@@ -14,7 +14,13 @@ from ganaug.training.discriminators import Discriminators
 from ganaug.training.losses import LOSSES, PENALTIES
 from tests.test_training import Affine, Discriminator, train
 
-SHAPES = {"tabular": (5,), "features": (5,), "fully-connected": (3,)}
+SHAPES = {
+    "tabular": (5,),
+    "features": (5,),
+    "fully-connected": (3,),
+    "time-warping": (2, 12),
+    "recurrent": (2, 12),
+}
 
 
 def build(name, discriminators, generators):

@@ -24,6 +24,7 @@ from benchmarks.tables.photographs import photographs_summary, photographs_table
 from benchmarks.tables.plot import plot
 from benchmarks.tables.recommended import recommended_table
 from benchmarks.tables.scale import computed_table, scale_tables
+from benchmarks.tables.series import series_table
 from benchmarks.tables.shared import ROOT, insert
 from benchmarks.tables.smallest import smallest_table
 from benchmarks.tables.summary import summary_table
@@ -69,6 +70,9 @@ def main() -> None:
     insert(ROOT / "docs" / "lab" / "tables.md", "novelty", novelty_table(novelty))
     for name, table in SINGLE.items():
         insert(page, name, table(json.loads((RESULTS / f"{name.replace(' ', '_')}.json").read_text())))
+    series = series_table(json.loads((RESULTS / "series.json").read_text()))
+    for place in (page, ROOT / "docs" / "howto" / "series.md"):
+        insert(place, "series", series)
     tails = {name: photographs[name] for name in ("trashnet", "cifar10")}
     insert(ROOT / "docs" / "results.md", "photographs summary", photographs_summary(tails))
     costs = json.loads((RESULTS / "photograph_costs.json").read_text())

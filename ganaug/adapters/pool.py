@@ -130,8 +130,9 @@ class ImagePool:
             offset, digest = checked_samples(file).id.get_offset(), file_digest(file)
         name = printable(path)
         vectors = header.layout == "table" and header.dtype.kind == "f" and len(header.shape) == 1
-        if header.layout == "table" and not vectors:
-            raise ValueError(f"{name} holds a table: a pool is of images, or of feature vectors.")
+        if header.layout in ("table", "series") and not vectors:
+            what = "series" if header.layout == "series" else "a table"
+            raise ValueError(f"{name} holds {what}: a pool is of images, or of feature vectors.")
         if offset is None:
             raise ValueError(f"{name} is compressed: only an uncompressed file can be a pool.")
         if not header.synthetic.any():
@@ -319,11 +320,14 @@ def pool_size(template: Any, n_classes: int) -> int:
 
 
 def sample_template(gan: ConditionalGenerator) -> Any:
-    """Return a sample of a generator, (1, ...) in its own layout; raise ValueError if it makes a table."""
+    """Return a sample of a generator, (1, ...) in its own layout; ValueError if of a table, or a series."""
     image = gan.sample(gan.classes_[:1], random_state=0)
-    if modality_of(image, gan) == "table":
+    made = modality_of(image, gan)
+    if made in ("table", "series"):
+        name = "rows of a table" if made == "table" else "series"
         raise ValueError(
-            f"`gan` must make images or feature vectors, got one that makes rows of a table, {image.shape}."
+            f"`gan` must make images or feature vectors, got one that makes {name}, {image.shape}: call its"
+            " methods, or pass it to GANOverSampler."
         )
     return image
 

@@ -31,7 +31,7 @@ from ganaug.selection.recommendation import Recommendation
 
 
 class GANOverSampler(BaseOverSampler):
-    """Over-sample the smaller classes of a table, or of a set of images, with a conditional GAN.
+    """Over-sample the smaller classes of a table, of images or of series, with a conditional GAN.
 
     Parameters
     ----------
@@ -52,7 +52,8 @@ class GANOverSampler(BaseOverSampler):
         `GANAugment` has it, by how many the smallest class has; it may be 0, and then real images are
         repeated and no GAN is trained. Of tables only a number gives every class the same share.
     image_shape : (H, W) or (H, W, C), optional
-        The shape of an image, where X holds one in each flat row. Without it such an X is a table.
+        The shape of an image, where X holds one in each flat row; or ``(length, channels)`` of a series.
+        Without it such an X is a table, or, if `gan` is of modality "series", series of one channel.
     random_state : int, RandomState or None
         If not None, set on the clone of `gan` too, and on what it holds.
 
@@ -129,7 +130,7 @@ class GANOverSampler(BaseOverSampler):
         X : table of shape (n, n_features), or ndarray of shape (n, H, W) or (n, H, W, C)
             A table is an ndarray, a pandas or polars DataFrame, a sparse matrix or a list. It holds
             numbers, booleans, categories and strings, some of which may be missing. With `image_shape`
-            each of its rows is an image.
+            each of its rows is an image. Or series, (n, length) or (n, length, channels).
         y : array-like of shape (n,) or (n, 1), or one-hot of shape (n, n_classes)
 
         Returns
@@ -195,7 +196,8 @@ class GANOverSampler(BaseOverSampler):
         return dict(zip(classes[grows].tolist(), totals.tolist(), strict=True))
 
     def _is_table(self, X: Any) -> bool:
-        return self.image_shape is None and (scipy.sparse.issparse(X) or np.ndim(X) == 2)
+        flat = self.image_shape is None and (scipy.sparse.issparse(X) or np.ndim(X) == 2)
+        return flat and modality_of(np.empty((1, 1)), self.gan) != "series"
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -254,11 +256,11 @@ class GANOverSampler(BaseOverSampler):
         return concat([real, synthetic]), all_labels
 
     def _as_samples(self, X: Any) -> Any:
-        """Return the table or the images that the GAN is trained on."""
+        """Return the table, the images or the series that the GAN is trained on."""
         X = X.toarray() if scipy.sparse.issparse(X) else as_container(X)
         if self.image_shape is None:
-            features = is_dataframe(X) and modality_of(X, self.gan) == "features"
-            return X.to_numpy() if features else X
+            arrays = is_dataframe(X) and modality_of(X, self.gan) in ("features", "series")
+            return X.to_numpy() if arrays else X
         shape = tuple(self.image_shape)
         if is_dataframe(X):
             if X.dtypes.nunique() != 1 or not isinstance(X.dtypes.iloc[0], np.dtype):

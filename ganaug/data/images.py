@@ -111,6 +111,7 @@ class ImageCodec:
             raise ValueError(
                 f"Images must be {MIN_SIDE} to {MAX_SIDE:,} pixels a side, got {shape[1]} x {shape[2]}:"
                 f" resize them, for example with as_arrays(source, size={32 if min(shape[1:]) < 8 else 224})."
+                + _series_hint(row_shape)
             )
         codec = cls((shape[0], *working_sides(*shape[1:], working_size)), row_shape, dtype, tensor)
         codec._check_values(X)
@@ -141,11 +142,13 @@ class ImageCodec:
             raise ValueError(
                 f"Float images must lie in [0, 1], got values from {low:.3g} to {high:.3g}. If a transform"
                 " normalises them, take `Normalize` out: ganaug comes before it."
+                + _series_hint(self.row_shape)
             )
         if high > 1:
             raise ValueError(
                 f"Float images must lie in [0, 1], got values up to {high:.3g}: divide by"
                 f" {255 if 16 < high <= 255 else high:.3g}, or convert to uint8."
+                + _series_hint(self.row_shape)
             )
 
     def check(self, X: Any) -> None:
@@ -306,6 +309,11 @@ class ImageCodec:
                 return cls(tuple(config["shape"]), tuple(row_shape), dtype, tensor)
         shapes = f"{reprlib.repr(row_shape)} encoded as {reprlib.repr(config['shape'])}"
         raise ValueError(f"a codec of images of shape {shapes}")
+
+
+def _series_hint(row_shape: tuple[int, ...]) -> str:
+    """Return what to do if samples of a shape are no images."""
+    return " Series (N, length, channels) need `modality='series'`." if len(row_shape) == 2 else ""
 
 
 def _is_tensor(X: Any) -> bool:

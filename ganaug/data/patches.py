@@ -1,4 +1,4 @@
-"""Random patches of images, by whose distribution batches are compared while training."""
+"""Random patches of images, and stretches of series, by whose distribution training compares batches."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from torch import Tensor
 
 # A side of 1 is for colours, 3 and 5 are for edges and textures.
 PATCH_SIZES, N_FILTERS, N_LOCATIONS = (1, 3, 5), 14, 64
+# Steps of a filter of series, and how far apart they are.
+STRETCHES = ((1, 1), (5, 1), (5, 2), (9, 4))
 
 
 def filter_responses(images: Tensor, rng: torch.Generator) -> list[Tensor]:
@@ -44,4 +46,34 @@ def filter_responses(images: Tensor, rng: torch.Generator) -> list[Tensor]:
         patches = pixels.index_select(0, rows).view(-1, N_LOCATIONS * n)
         response = filters.to(images.device) @ patches
         responses.append(response.view(-1, N_LOCATIONS, n).transpose(1, 2))
+    return responses
+
+
+def stretch_responses(series: Tensor, rng: torch.Generator) -> list[Tensor]:
+    """Return the responses of random filters at random times, the same in all series; differentiable.
+
+    The filters take 1, 5 or 9 steps, which lie 1, 2 or 4 apart: so they see how smooth a series is, and some
+    of its shape. Dilated random filters are the features of Dempster et al., "ROCKET", 2020.
+
+    Parameters
+    ----------
+    series : Tensor of shape (n, channels, length)
+    rng : torch.Generator
+        On the CPU.
+
+    Returns
+    -------
+    list of Tensor of shape (n_filters, n, n_locations)
+    """
+    _, channels, length = series.shape
+    responses = []
+    for steps, dilation in STRETCHES:
+        if (steps - 1) * dilation >= length:
+            continue
+        filters = torch.randn(N_FILTERS, channels * steps, generator=rng)
+        filters = (filters / filters.norm(dim=1, keepdim=True)).to(series.device)
+        starts = torch.randint(length - (steps - 1) * dilation, (N_LOCATIONS,), generator=rng)
+        when = (starts[:, None] + dilation * torch.arange(steps)).to(series.device)
+        stretches = series[:, :, when].transpose(1, 2).flatten(2)  # (n, n_locations, channels * steps)
+        responses.append((stretches @ filters.T).permute(2, 0, 1))
     return responses

@@ -28,7 +28,7 @@ class ConditionalGenerator(Protocol):
 
 
 def modality_of(X: Any, generator: Any = None) -> str:
-    """Return what samples are taken for: "images", a "table" or "features".
+    """Return what samples are taken for: "images", a "table", "features" or "series".
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def modality_of(X: Any, generator: Any = None) -> str:
     while generator is not None:
         codec = getattr(generator, "codec_", None)
         modality = getattr(generator, "modality", None) if codec is None else codec.name
-        if modality in ("images", "table", "features"):
+        if modality in ("images", "table", "features", "series"):
             return str(modality)
         generator = getattr(generator, "gan_", None) or getattr(generator, "gan", None)
     if X.ndim != 2:
@@ -71,10 +71,10 @@ def check_generator(gan: Any) -> None:
 
 
 def check_makes_images(gan: Any) -> None:
-    """Raise ValueError if `gan` is known to make feature vectors, or rows of a table."""
+    """Raise ValueError if `gan` is known to make feature vectors, series, or rows of a table."""
     made = modality_of(np.empty((1, 1, 1)), gan)  # for a generator that doesn't say: images
     if made != "images":
-        name = "feature vectors" if made == "features" else "rows of a table"
+        name = {"features": "feature vectors", "series": "series"}.get(made, "rows of a table")
         raise ValueError(
             f"`gan` must make images, got one that makes {name}: pass it to GANOverSampler, which takes them."
         )

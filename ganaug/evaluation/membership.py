@@ -40,6 +40,7 @@ def membership_distances(
     synthetic: LabeledSamples,
     held_out: LabeledSamples,
     rng: np.random.RandomState,
+    modality: str | None = None,
 ) -> list[MembershipDistances | None]:
     """Return the distances of each class; None for one of fewer than `MIN_HELD_OUT` held-out samples.
 
@@ -48,6 +49,8 @@ def membership_distances(
     train, synthetic, held_out : LabeledSamples
     rng : RandomState
         Chooses among the training samples of a class, where more are trained on than held out.
+    modality : str, optional
+        As of `Neighbours`.
 
     Returns
     -------
@@ -59,7 +62,10 @@ def membership_distances(
         return found
     # A scale of the training rows alone ends at their extremes, which makes rows beyond them seem close.
     # Members and others are told apart by nothing but the synthetic samples if both set the scale.
-    neighbours = Neighbours(concat([train.X, held_out.X]) if train.X.ndim == 2 else train.X)
+    neighbours = Neighbours(
+        concat([train.X, held_out.X]) if train.X.ndim == 2 else train.X,
+        modality,
+    )
     for c in np.flatnonzero(counts >= MIN_HELD_OUT).tolist():
         real, fake, new = (neighbours.encode(s.of_class(c)) for s in (train, synthetic, held_out))
         members = real[rng.permutation(len(real))[: len(new)]]
@@ -99,6 +105,7 @@ def membership(
     synthetic: LabeledSamples,
     held_out: LabeledSamples,
     rng: np.random.RandomState,
+    modality: str | None = None,
 ) -> dict[str, tuple[list[Entry], Entry]]:
     """Return how well the distance to the nearest synthetic sample tells training from held-out samples.
 
@@ -106,6 +113,8 @@ def membership(
     ----------
     train, synthetic, held_out : LabeledSamples
     rng : RandomState
+    modality : str, optional
+        As of `Neighbours`.
 
     Returns
     -------
@@ -113,7 +122,7 @@ def membership(
         "membership_auc" and "membership_tpr": an entry for each class, and their macro average. A class
         of fewer than `MIN_HELD_OUT` held-out samples has empty entries, and no part in the average.
     """
-    distances = membership_distances(train, synthetic, held_out, rng)
+    distances = membership_distances(train, synthetic, held_out, rng, modality)
     by_class = [[make_entry() for _ in MEMBERSHIP_MEASURES] for _ in distances]
     draws = []
     for c, known in enumerate(distances):

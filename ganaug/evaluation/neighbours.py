@@ -16,6 +16,7 @@ from ganaug.data.containers import take
 from ganaug.data.features import FeatureCodec
 from ganaug.data.images import ImageCodec
 from ganaug.data.protocol import modality_of
+from ganaug.data.series import SeriesCodec
 from ganaug.data.tables import TableCodec
 
 # Of the nearest by a coarse view, this many are compared in full.
@@ -68,14 +69,14 @@ class Neighbours:
 
     Images are compared pixel by pixel, in the range [-1, 1] and without their outermost pixels, so that
     a shift by one pixel is no difference. Tables are compared as `TableCodec` encodes them: columns,
-    numbers as well as categories, have about unit variance. Features are compared as `FeatureCodec`
-    encodes them.
+    numbers as well as categories, have about unit variance. Features and series are compared as their
+    codecs encode them.
 
     Parameters
     ----------
     X : array or Tensor of shape (n, H, W), (n, H, W, C) or (n, C, H, W), or table (n, n_features)
-        Samples that set the scale.
-    modality : {"images", "table", "features"}, optional
+        Samples that set the scale; or series.
+    modality : {"images", "table", "features", "series"}, optional
         What they are. Default: a table if `X` is a two-dimensional array or a DataFrame, features if it is
         such a Tensor.
 
@@ -91,15 +92,16 @@ class Neighbours:
 
     def __init__(self, X: Any, modality: str | None = None) -> None:
         modality = modality_of(X) if modality is None else modality
-        codecs: dict[str, Any] = {"images": ImageCodec, "table": TableCodec, "features": FeatureCodec}
-        self.codec: ImageCodec | TableCodec | FeatureCodec = codecs[modality].fit(X)
+        codecs = (ImageCodec, TableCodec, FeatureCodec, SeriesCodec)
+        self.codec: Any = next(codec for codec in codecs if codec.name == modality).fit(X)
 
     def encode(self, X: Any) -> Points:
         """Return samples, of the kind of the `X` that set the scale, as points."""
         # A row may have a value that was not seen before: it is far from all others.
         lenient = {"strict": False} if isinstance(self.codec, TableCodec) else {}
         fine = self.codec.encode(X, **lenient)
-        if fine.ndim == 2:
+        if not isinstance(self.codec, ImageCodec):
+            fine = fine.flatten(1)
             return Points(fine[:, None], fine)
         coarse = [_cells(_windows(block).flatten(0, 1)) for block in fine.split(BLOCK_SIZE)]
         return Points(torch.cat(coarse).view(len(fine), 9, -1), fine)

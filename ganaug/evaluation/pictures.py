@@ -1,4 +1,4 @@
-"""Figures of real beside synthetic samples, as PNG files: images, columns, features and losses."""
+"""Figures of real beside synthetic samples, as PNG files: images, series, columns, features and losses."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from ganaug.data.tables import TableCodec
 from ganaug.evaluation.samples import LabeledSamples
 
 MAX_SCATTERED = 150
+# Series of a class that are drawn one over another.
+MAX_CURVES = 5
 
 
 def contact_sheet(
@@ -173,6 +175,25 @@ def pca_scatter(real: LabeledSamples, synthetic: LabeledSamples, classes: np.nda
     axis.legend(title="class", fontsize=7)
     axis.set_xticks([])
     axis.set_yticks([])
+    return _to_png(figure)
+
+
+def series_curves(train: LabeledSamples, synthetic: LabeledSamples, classes: np.ndarray) -> io.BytesIO:
+    """Draw a few series of each class, real ones on the left and synthetic ones on the right.
+
+    Each channel has a colour of its own, and series of one class have one scale.
+    """
+    figure = Figure(figsize=(9, 1.2 * len(classes) + 0.5), dpi=110)
+    rows = figure.subplots(len(classes), 2, squeeze=False, sharex=True, sharey="row")
+    for c, axes in enumerate(rows):
+        for axis, samples in zip(axes, (train, synthetic), strict=True):
+            for one in np.asarray(samples.of_class(c))[:MAX_CURVES]:
+                for channel, values in enumerate(one.reshape(len(one), -1).T):
+                    axis.plot(values, color=f"C{channel % 10}", linewidth=0.7, alpha=0.6)
+            axis.tick_params(labelsize=5)
+        axes[0].set_ylabel(_escape_mathtext(classes[c]), rotation=0, ha="right", va="center")
+    rows[0, 0].set_title("real")
+    rows[0, 1].set_title("synthetic")
     return _to_png(figure)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from ganaug.data.containers import take
 from ganaug.data.labels import label_indices
+from ganaug.data.protocol import modality_of
 from ganaug.evaluation.comparison import memorization
 from ganaug.evaluation.estimates import Entry, average_entries
 from ganaug.evaluation.neighbours import Neighbours
@@ -64,7 +65,7 @@ def _memorization(
     if not len(measured):
         return {}
     rng = np.random.RandomState(0)
-    neighbours, found = Neighbours(X), {}
+    neighbours, found = Neighbours(X, modality_of(X, gan)), {}
     n = max(MIN_HELD_OUT, N_SAMPLES // len(measured))
     for c in measured.tolist():
         train = neighbours.encode(take(X, np.flatnonzero(labels == c)))

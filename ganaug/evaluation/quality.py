@@ -42,6 +42,7 @@ from ganaug.evaluation.samples import (
     noise_like,
     synthetic_samples,
 )
+from ganaug.evaluation.series_classifier import SeriesClassifier
 from ganaug.evaluation.verdict import verdict
 
 CLASSIFIER_STEPS = 600
@@ -110,8 +111,8 @@ def quality_report(
         How many samples of each class to draw from a generator, and to use at most; from 2 up.
     features : callable, optional
         ``features(X) -> (n, n_features)``, in which distances are taken. None: of images those of a
-        small classifier trained on `X` and `y`, so nothing is downloaded; of tables the encoded
-        columns, of feature vectors these themselves.
+        small classifier trained on `X` and `y`, so nothing is downloaded; of series those of random
+        convolutions; of tables the encoded columns, of feature vectors these themselves.
     probabilities : callable, optional
         ``probabilities(X) -> (n, any number of classes)``, such as ``classifier.predict_proba``, of which
         the Inception Score is taken. None: those of the classifier that measures "trts", or that `features`
@@ -184,7 +185,7 @@ def quality_report(
     measurable = np.flatnonzero(np.bincount(held_out.y, minlength=n_classes) >= MIN_HELD_OUT)
     features, real_classifier = _features(features, model, X, labels, codec, tested=len(measurable) > 0)
     bar.update()
-    sets = (reference, compared, LabeledSamples(noise_like(X, len(compared), rng), compared.y))
+    sets = (reference, compared, LabeledSamples(noise_like(X, len(compared), rng, codec), compared.y))
     real, fake, noise = (_extract(features, samples) for samples in sets)
     points = neighbours.by_class(X, labels)
     # For later measures, so that all other numbers of a seed are the same with and without them.
@@ -200,7 +201,7 @@ def quality_report(
     overall |= _inception(probabilities, real_classifier, sets, held_out, copy.deepcopy(own_rng))
     for name in ("diversity", "memorization"):
         overall[name] = average_entries([entries[name] for entries in found.values()])
-    overall |= _add_scores(found, membership(train, compared, held_out, own_rng))
+    overall |= _add_scores(found, membership(train, compared, held_out, own_rng, codec.name))
     bar.update()
     if len(measurable):
         tested = held_out.take(np.isin(held_out.y, measurable))
@@ -226,7 +227,7 @@ def _features(
     features: Features | None, model: Any, X: Any, labels: np.ndarray, codec: Any, *, tested: bool
 ) -> tuple[Features, Any]:
     """Return the features to measure in, and the classifier, fitted if it is tested or they are of it."""
-    of_classifier = features is None and X.ndim > 2
+    of_classifier = features is None and codec.name not in ("table", "features")
     classifier: Any = clone(model).fit(X, labels) if tested or of_classifier else None
     if of_classifier:
         features = classifier.features
@@ -263,8 +264,10 @@ def _add_scores(
 def _classifier(X: Any, codec: Any, rng: np.random.RandomState) -> Any:
     """Return the classifier, not fitted yet, that scores synthetic samples of the kind of `X`."""
     seed = int(rng.randint(2**31 - 1))
-    if X.ndim > 2:
+    if codec.name == "images":
         return SmallCNNClassifier(steps=CLASSIFIER_STEPS, random_state=seed)
+    if codec.name == "series":
+        return SeriesClassifier(codec=codec, random_state=seed)
     if codec.name == "features":
         return LinearFeatureClassifier(codec=codec)
     # A column that is constant in the synthetic samples has no codec of its own.

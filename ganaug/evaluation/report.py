@@ -18,6 +18,7 @@ from ganaug.evaluation.pictures import (
     loss_curves,
     nearest_pairs,
     pca_scatter,
+    series_curves,
     variation_grid,
 )
 from ganaug.evaluation.samples import ReportedSamples
@@ -51,7 +52,7 @@ th:first-child, td:first-child {{ text-align: left; }}
 {tables}
 <h2>What the numbers mean</h2>
 <p>Each value has a 95&nbsp;% interval beside it. Then come reference scores. <em>Real</em> is what real
-samples score against other real samples. The others are what bad generators score: random pixels or shuffled
+samples score against other real samples. The others are what bad generators score: random values or shuffled
 columns (<em>noise</em>), the training samples themselves (<em>training copies</em>), and one sample over and
 over (<em>single mode</em>). The neighbourhood of a sample reaches to its fifth nearest neighbour.</p>
 <dl>{meanings}</dl>
@@ -121,7 +122,8 @@ def _figures(samples: ReportedSamples) -> Iterable[tuple[io.BytesIO, str]]:
     """Yield the figures of a page, as PNG files, with their captions."""
     train, synthetic, classes = samples.train, samples.synthetic, samples.classes
     generator = samples.generator
-    if train.X.ndim > 2:
+    modality = modality_of(train.X, generator)
+    if modality == "images":
         sheet = io.BytesIO()
         contact_sheet(train.X, classes[train.y], synthetic.X, classes[synthetic.y], sheet)
         yield sheet, "Real images on the left, synthetic ones on the right, by class"
@@ -134,7 +136,12 @@ def _figures(samples: ReportedSamples) -> Iterable[tuple[io.BytesIO, str]]:
                 variation_grid(train, classes, generator),
                 "Training images (left column) and variations of them",
             )
-    elif modality_of(train.X, generator) == "table":
+    elif modality == "series":
+        yield (
+            series_curves(train, synthetic, classes),
+            "Real series on the left, synthetic ones on the right, by class; a colour for each channel",
+        )
+    elif modality == "table":
         yield histograms(train.X, synthetic.X), "Columns: real (filled) and synthetic (line)"
         yield (
             correlations(train.X, synthetic.X),

@@ -75,7 +75,7 @@ class ReportedSamples:
 
 
 def check_held_out(X_test: Any, y_test: Any, X: Any, classes: np.ndarray, codec: Any) -> LabeledSamples:
-    """Return held-out samples; without images that are among those of `X`."""
+    """Return held-out samples; without images or series that are among those of `X`."""
     if X_test is None:
         if y_test is not None:
             raise ValueError("`y_test` must be None without `X_test`, got labels.")
@@ -90,14 +90,14 @@ def check_held_out(X_test: Any, y_test: Any, X: Any, classes: np.ndarray, codec:
     labels = label_indices(check_labels(y_test, len(X_test), "y_test", "X_test"), classes, "y_test")
     held_out = LabeledSamples(X_test, labels)
     # Two rows of a table may be equal by chance.
-    if X_test.ndim == 2:
+    if codec.name in ("table", "features"):
         return held_out
     new = ~np.isin(sample_digests(X_test), sample_digests(X))
     if new.all():
         return held_out
-    found = f"{np.sum(~new)} of the {len(new)} images of `X_test` are among those of `X`"
+    found = f"{np.sum(~new)} of the {len(new)} {codec.noun} of `X_test` are among those of `X`"
     if not new.any():
-        raise ValueError(f"`X_test` must hold images that the generator never saw: {found}.")
+        raise ValueError(f"`X_test` must hold {codec.noun} that the generator never saw: {found}.")
     warnings.warn(f"{found}: they are left out.", stacklevel=3)
     return held_out.take(new)
 
@@ -136,11 +136,16 @@ def _given_samples(
     return drawn
 
 
-def noise_like(X: Any, n: int, rng: np.random.RandomState) -> Any:
-    """Return `n` samples that share only the range of `X`: random pixels, or each column shuffled."""
+def noise_like(X: Any, n: int, rng: np.random.RandomState, codec: Any) -> Any:
+    """Return `n` samples that share only the range of `X`, which `codec` was fitted on.
+
+    These are random pixels, white noise, or each column of a table shuffled.
+    """
     from torchvision.transforms.v2 import functional as tvf
 
-    if X.ndim > 2:
+    if codec.name == "series":
+        return codec.decode(torch.from_numpy(rng.normal(size=(n, *codec.shape))))
+    if codec.name == "images":
         noise = rng.randint(0, 256, (n, *X.shape[1:]), dtype=np.uint8)
         if isinstance(X, Tensor):
             return tvf.to_dtype(torch.from_numpy(noise), X.dtype, scale=True)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ganaug.data.containers import as_container, is_dataframe, take
 from ganaug.data.labels import check_labels, expand_counts, label_indices
-from ganaug.data.protocol import ConditionalGenerator
+from ganaug.data.protocol import ConditionalGenerator, modality_of
 from ganaug.io.hdf5 import LAYOUTS, checksum
 from ganaug.io.records import DataFrameSchema
 
@@ -100,7 +100,7 @@ class BlockPlan:
         Synthetic samples of each class.
     real : (X, y), or None
     layout : {"nhwc", "nchw"}
-        Of images. The attribute is "table" once samples of a table have been made.
+        Of images. The attribute is "table" or "series" once such samples have been made.
     block_size : int
         Synthetic blocks hold so many samples or fewer.
     shard : (int, int), default=(0, 1)
@@ -256,8 +256,10 @@ class BlockPlan:
         return (self.counts * block + self._phase) // max(self.n_synthetic_blocks, 1)
 
     def _to_stored(self, samples: Any) -> np.ndarray:
-        """Return samples in the layout of the file; those of a table set `layout` and `schema`."""
-        if is_dataframe(samples) or samples.ndim == 2:
+        """Return samples in the layout of the file; those of a table or series set `layout` and `schema`."""
+        if modality_of(samples, self.gan) == "series":
+            self.layout = "series"
+        elif is_dataframe(samples) or samples.ndim == 2:
             self.layout = "table"
         if is_dataframe(samples):
             if self.schema is None:

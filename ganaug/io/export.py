@@ -144,6 +144,8 @@ def _images(path: Path) -> HDF5Dataset:
     check_all_images(path)
     data = HDF5Dataset(path)
     image = data[0][0]
+    if data.layout == "series":
+        raise ValueError("Only images can be PNG files, got series: read them by as_arrays.")
     if image.dtype.itemsize != 1 or image.ndim != 3 or image.shape[0] not in (1, 3, 4):
         raise ValueError(
             "Only uint8 images of 1, 3 or 4 channels can be PNG files, got"

@@ -145,7 +145,7 @@ class FeatureCache:
                 parts[part] = checks.stored_values(file, name, np.uint64)
             else:
                 parts[part] = checks.stored_dataset(file, name)
-                checks.check_samples(parts[part], name, table=True)
+                checks.check_samples(parts[part], name, "table")
             if parts[part].dtype != dtype:
                 raise ValueError(f"`{name}` must be of {np.dtype(dtype)}, got {parts[part].dtype}")
         if len({len(part) for part in parts.values()}) != 1 or parts["items"].shape[1] != DIGEST_BYTES:

@@ -4,6 +4,7 @@ A file holds one of
 
 - ``images`` (N, H, W, C),
 - ``imgs`` (N, C, H, W), in the layout "nchw",
+- ``series`` (N, length) or (N, length, channels),
 - ``rows`` of a table: (N, n_features); or (N,) records of a DataFrame, which ``columns`` describes in
   JSON (see `ganaug.io.records`).
 
@@ -28,7 +29,8 @@ from ganaug.io.disk import check_regular
 from ganaug.io.folders import refuse_model
 from ganaug.io.records import DataFrameSchema
 
-LAYOUTS = {"nhwc": "images", "nchw": "imgs", "table": "rows"}  # "imgs" is what BigGAN's loaders read
+# "imgs" is what BigGAN's loaders read.
+LAYOUTS = {"nhwc": "images", "nchw": "imgs", "table": "rows", "series": "series"}
 COLUMNS = "columns"
 LABELS, CLASSES, SYNTHETIC, WEIGHTS = "labels", "classes", "synthetic", "weights"
 CHECKSUM, DTYPE = "checksum", "dtype"
@@ -127,12 +129,12 @@ def checked_samples(file: h5py.File) -> h5py.Dataset:
     """Return the data set of a file's samples, after a check that it is what `write_hdf5` writes."""
     key = checks.name_among(file, LAYOUTS.values())
     samples = checks.stored_dataset(file, key)
-    checks.check_samples(samples, key, table=key == LAYOUTS["table"])
+    checks.check_samples(samples, key, next(layout for layout in LAYOUTS if LAYOUTS[layout] == key))
     return samples
 
 
 def read_arrays(path: Path) -> tuple[Any, np.ndarray, np.ndarray]:
-    """Return all of a file: images (N, H, W, C) or a table, labels, and which samples are synthetic.
+    """Return all of a file: images (N, H, W, C), series or a table, labels, and which samples are synthetic.
 
     Raises
     ------

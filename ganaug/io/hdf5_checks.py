@@ -161,13 +161,13 @@ def name_among(file: h5py.File, names: Iterable[str]) -> str:
     return found[0]
 
 
-def check_samples(samples: h5py.Dataset, name: str, *, table: bool) -> None:
-    """Raise ValueError unless samples are images or rows of plain numbers, or the records of a table."""
+def check_samples(samples: h5py.Dataset, name: str, layout: str) -> None:
+    """Raise ValueError unless samples are images, series or rows of plain numbers, or records of a table."""
     kind = samples.id.get_type().get_class()
-    if table and samples.ndim == 1 and kind in (h5py.h5t.COMPOUND, h5py.h5t.OPAQUE):
+    if layout == "table" and samples.ndim == 1 and kind in (h5py.h5t.COMPOUND, h5py.h5t.OPAQUE):
         _check_records(samples, name)
         return
-    if samples.ndim != 2 if table else samples.ndim < 3:
+    if not {"table": samples.ndim == 2, "series": samples.ndim in (2, 3)}.get(layout, samples.ndim >= 3):
         raise ValueError(f"`{name}` is of shape {samples.shape}")
     _check_plain(samples, name)
 

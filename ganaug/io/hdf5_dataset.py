@@ -23,8 +23,8 @@ from ganaug.io.shards import check_digest, members
 class HDF5Dataset(Dataset[Any]):
     """Data sets that `write_hdf5` wrote, as a torch Dataset of (image, class index).
 
-    For a table of numbers an item is (row, class index), the row a Tensor (n_features,). A file that
-    holds a DataFrame is read by `as_arrays`.
+    For a table of numbers an item is (row, class index), the row a Tensor (n_features,); for series the
+    Tensor is (length,) or (length, channels). A file that holds a DataFrame is read by `as_arrays`.
 
     Each process opens the files when it first reads from them. So the data set can be pickled, and shared
     with the workers of a DataLoader, which read whole batches at once. Labels are verified at once;

@@ -239,7 +239,7 @@ def is_complete(path: Path, plan: BlockPlan, run: dict[str, Any], compression: s
                 "counts": counts.tolist(),
                 "classes": [str(label) for label in header.classes],
                 "weighted": header.weights is not None,
-                "layout": run["layout"] if header.layout == "table" else header.layout,
+                "layout": run["layout"] if header.layout in ("table", "series") else header.layout,
                 "compression": samples.compression,
                 "model": str(file.attrs["model"]),
                 "real": digest_of(blocks, header.labels[:n_real]),

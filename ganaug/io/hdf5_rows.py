@@ -36,7 +36,7 @@ class HDF5Rows(ImageRows):
     def can_stay(data: HDF5Dataset) -> bool:
         """Return whether images can be read one by one as fast as from memory, and saved without loss."""
         shape = data.sample_shape
-        if data.layout == "table" or data.transform is not None or data.is_compressed:
+        if data.layout in ("table", "series") or data.transform is not None or data.is_compressed:
             return False
         sides = shape[:2] if data.layout == "nhwc" else shape[-2:]
         return data.dtype == np.uint8 or (data.dtype.kind == "f" and not is_large(*sides))

@@ -76,9 +76,9 @@ def check_torch_dtype(dtype: np.dtype, path: Path) -> None:
 
 
 def as_tensor(sample: np.ndarray, layout: str) -> Tensor:
-    """Return an image as (C, H, W), or a row of a table as it is."""
+    """Return an image as (C, H, W), or a series or a row of a table as it is."""
     image = torch.from_numpy(sample)
-    if layout == "table":
+    if layout in ("table", "series"):
         return image
     if image.ndim == 2:
         return image[None]

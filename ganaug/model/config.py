@@ -28,7 +28,7 @@ CONFIG_KEYS = {
     "members",
     "history",
 }
-MODALITIES = ("images", "table", "features")
+MODALITIES = ("images", "table", "features", "series")
 # What Python type the classes of each dtype are in JSON.
 CLASS_TYPES: dict[str, type] = {
     "str": str,

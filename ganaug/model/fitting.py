@@ -61,7 +61,7 @@ class Run:
         Class indices, int64.
     classes : ndarray of shape (n_classes,)
         Original labels.
-    codec : ImageCodec, TableCodec or FeatureCodec
+    codec : ImageCodec, TableCodec, FeatureCodec or SeriesCodec
     settings : dict
         The parameters of the `ConditionalGAN`, "auto" resolved.
     fabric : Fabric

@@ -30,7 +30,7 @@ def _can_vary(gan: ConditionalGAN) -> bool:
 
 
 class ConditionalGAN(GANParameters, SampleEstimator):  # noqa: D101 (the next line is its docstring)
-    __doc__ = f"""A class-conditional GAN, trained on the user's own images, table or feature vectors.
+    __doc__ = f"""A class-conditional GAN, trained on the user's own images, table, series or feature vectors.
 
     The default architecture is conditioned on real samples. An encoder gives each training sample a
     latent code. A new sample of a class is a training sample of it, changed by the difference of the
@@ -51,7 +51,7 @@ class ConditionalGAN(GANParameters, SampleEstimator):  # noqa: D101 (the next li
         One entry every 25 steps: "step", the "generator" and the "discriminator" loss, the index of
         the "member" that was trained, and "min_class_diversity". This is the diversity of the least
         diverse class: 1 where generated samples differ as much as real ones, 0 where all are equal.
-    codec_ : ImageCodec, TableCodec or FeatureCodec
+    codec_ : ImageCodec, TableCodec, FeatureCodec or SeriesCodec
 
     References
     ----------
@@ -71,16 +71,17 @@ class ConditionalGAN(GANParameters, SampleEstimator):  # noqa: D101 (the next li
 
     @default_torch_state()
     def fit(self, X: Any, y: Any = None, *, checkpoint: str | Path | None = None) -> ConditionalGAN:
-        """Train on images, a table or features `X` with labels `y`.
+        """Train on images, a table, series or features `X` with labels `y`.
 
         Parameters
         ----------
         X : ndarray of shape (N, H, W, C) or (N, H, W), or Tensor of shape (N, C, H, W)
             Images, uint8, or float in [0, 1]; 8 to 1,024 pixels a side; 1, 3 or 4 channels; or a list of
             paths of image files. Or a table, ndarray (N, n_features) or pandas DataFrame: numbers, booleans,
-            categories and strings, some of them missing. Or features (N, n_features). Or without `y` what
-            `as_arrays` reads. Images of files and Datasets above 64 pixels a side are read few at a time, as
-            are those of uncompressed HDF5 files and of read-only memory maps.
+            categories and strings, some of them missing. Or features (N, n_features), or series
+            (N, length, channels) or (N, length). Or without `y` what `as_arrays` reads. Images of files and
+            Datasets above 64 pixels a side are read few at a time, as are those of uncompressed HDF5 files
+            and of read-only memory maps.
         y : array-like of shape (N,) or (N, 1)
             Labels: ints, strings, bools. At least two classes, each with at least two samples.
         checkpoint : path, optional

@@ -70,6 +70,7 @@ class TrainedGenerator:
     ) -> None:
         self.generator = networks.generator
         self.encoder = networks.encoder
+        self.noise_steps = networks.noise_steps
         self.codec = codec
         self.labels = labels
         self.latent_dim = latent_dim
@@ -120,10 +121,11 @@ class TrainedGenerator:
         return self.codec.discretize(samples, encoded, rng)
 
     def _noise(self, n: int, rng: torch.Generator) -> Tensor:
-        """Return noise (n, latent_dim)."""
+        """Return noise (n, latent_dim), or such for each step of a series."""
+        shape = n, *self.noise_steps, self.latent_dim
         if self.truncation is None:
-            return torch.randn(n, self.latent_dim, generator=rng)
-        noise = torch.empty(n, self.latent_dim)
+            return torch.randn(shape, generator=rng)
+        noise = torch.empty(shape)
         return nn.init.trunc_normal_(noise, a=-self.truncation, b=self.truncation, generator=rng)
 
     def _transform_near(

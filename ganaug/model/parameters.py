@@ -12,10 +12,17 @@ from ganaug.data.containers import is_dataframe
 from ganaug.data.features import FeatureCodec
 from ganaug.data.images import ImageCodec
 from ganaug.data.protocol import modality_of
+from ganaug.data.series import SeriesCodec
 from ganaug.data.tables import TableCodec
 from ganaug.data.working_size import WorkingSize, check_working_size
 from ganaug.model.signature import check_values, is_auto
-from ganaug.networks import ARCHITECTURES, FEATURE_ARCHITECTURES, TABLE_ARCHITECTURES
+from ganaug.networks import (
+    ARCHITECTURES,
+    FEATURE_ARCHITECTURES,
+    NOT_FOR_IMAGES,
+    SERIES_ARCHITECTURES,
+    TABLE_ARCHITECTURES,
+)
 from ganaug.networks.layers import Architecture
 from ganaug.training.losses import LOSSES, PENALTIES
 from ganaug.training.optimizers import OPTIMIZERS, SCHEDULES
@@ -41,13 +48,15 @@ DEFAULTS_LOW_RES = DEFAULTS | {
 DEFAULTS_TABLE = DEFAULTS | {"architecture": "tabular", "steps": 400, "strength": 1.0}
 # What near classes lend does all: an adversarial loss on top of it gained nothing.
 DEFAULTS_FEATURES = DEFAULTS | {"architecture": "features", "steps": 0, "strength": 1.0}
+DEFAULTS_SERIES = DEFAULTS | {"architecture": "time-warping", "steps": 200}
 # "auto" is no other value of these, but something that has no name.
 KEPT_AUTO = ("schedule",)
-AnyCodec = ImageCodec | TableCodec | FeatureCodec
-CODECS: dict[str, type[ImageCodec] | type[TableCodec] | type[FeatureCodec]] = {
+AnyCodec = ImageCodec | TableCodec | FeatureCodec | SeriesCodec
+CODECS: dict[str, type[ImageCodec] | type[TableCodec] | type[FeatureCodec] | type[SeriesCodec]] = {
     "images": ImageCodec,
     "table": TableCodec,
     "features": FeatureCodec,
+    "series": SeriesCodec,
 }
 # They decide nothing about the result, or are those of one call, so that models and checkpoints lack them.
 NOT_SAVED = ("callbacks", "log_dir", "device", "distributed", "verbose", "random_state")
@@ -66,6 +75,8 @@ def defaults_for(codec: AnyCodec) -> dict[str, Any]:
         return DEFAULTS_TABLE
     if isinstance(codec, FeatureCodec):
         return DEFAULTS_FEATURES
+    if isinstance(codec, SeriesCodec):
+        return DEFAULTS_SERIES
     channels, *sides = codec.shape
     # What "instance" makes has the size of the networks, and no detail of larger images.
     if min(sides) < MIN_SIDE_TO_WARP and not codec.is_reduced:
@@ -140,9 +151,11 @@ def lookup_architectures(value: str | Architecture, codec: AnyCodec | None = Non
         allowed, what = TABLE_ARCHITECTURES, "a table"
     elif isinstance(codec, FeatureCodec):
         allowed, what = FEATURE_ARCHITECTURES, "features"
+    elif isinstance(codec, SeriesCodec):
+        allowed, what = SERIES_ARCHITECTURES, "series"
     elif codec is not None:
-        # Means and spreads of classes are lent between vectors; any other, a user's own too, may take images.
-        allowed, what = tuple(name for name in ARCHITECTURES if name != "features"), "images"
+        # A user's own, added to the registry, may take images.
+        allowed, what = tuple(name for name in ARCHITECTURES if name not in NOT_FOR_IMAGES), "images"
     for name, build in ARCHITECTURES.items():
         if build in architectures and name not in allowed:
             raise ValueError(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ganaug.training.optimizers import OptimizerFactory, Schedule
 
 CHOICES = {
-    "modality": ("auto", "images", "table", "features"),
+    "modality": ("auto", "images", "table", "features", "series"),
     "conditioning": ("shared", "per-class"),
     "stored_images": ("full", "reduced"),
     "discriminator_loss": ("mean", "hardest"),
@@ -55,15 +55,17 @@ WITH_NONE = ("max_rows_kept", "early_stopping", "truncation")
 PARAMETERS = """\
     Parameters
     ----------
-    modality : {"auto", "images", "table", "features"}, default="auto"
+    modality : {"auto", "images", "table", "features", "series"}, default="auto"
         What `X` holds. "auto": a table if it is two-dimensional, or, if a Tensor, features: dense
-        vectors, such as embeddings of a backbone; see `ganaug.training.calibration.Calibration`.
+        vectors, such as embeddings of a backbone; see `ganaug.training.calibration.Calibration`. Otherwise
+        images: "series" (n, length, channels) or (n, length) have to be named.
     architecture : "auto", a name in `ARCHITECTURES`, or a callable, default="auto"
         ``callable(shape, n_classes, latent_dim, base_channels, output_activation) -> Networks``.
         Several names joined by "+" are trained one after another on the same data, and each sample
         comes from one of them at random. "auto": "warping" for grey images, "tinting" for colour
-        images, "warping+instance" for images with a side under 16 pixels, "tabular" for tables and
-        "features" for features. Of the others, "fully-connected" also takes tables, and both features.
+        images, "warping+instance" for images with a side under 16 pixels, "tabular" for tables,
+        "features" for features and "time-warping" for series. Of the others, "fully-connected" also takes
+        tables and series, "tabular" and "fully-connected" features, and "recurrent" series alone.
     loss : "auto", a name in `LOSSES`, or a callable, default="auto"
         ``callable(real_logits, fake_logits) -> (for_discriminator, for_generator)``. "auto":
         "relativistic".
@@ -75,7 +77,8 @@ PARAMETERS = """\
         large class to a small one.
     steps : "auto" or int, default="auto"
         Updates of each network. "auto": 600, 1,500 for images with a side under 16 pixels, 400 for
-        tables, 0 for features: what near classes lend is all, and more steps gained nothing.
+        tables, 200 for series, 0 for features: what near classes lend is all, and more steps gained
+        nothing.
     working_size : "auto", int or (int, int), default="auto"
         Height and width, 8 to 64 pixels, at which the networks see images. Larger images stay as they are:
         what the generator decides is enlarged and applied to them. An int is for the shorter side. "auto":
@@ -129,7 +132,7 @@ PARAMETERS = """\
         Standard deviation of the noise on a code difference.
     strength : "auto" or float, default="auto"
         Scale of the code difference in `sample` and `vary`; it is 1 in training. "auto": 1.5 for
-        grey images, 0.5 for colour images, 1 for tables, features and sides under 16 pixels.
+        grey images and series, 0.5 for colour images, 1 for tables, features and sides under 16 pixels.
     novelty : float in [0, 1], default=0.5
         How far synthetic rows of a table go from the real row that each starts from, to other rows of its
         class near it; see `ganaug.model.near_rows.NearRows`. 0: they take nothing of those.
@@ -156,7 +159,7 @@ class GANParameters:
     def __init__(
         self,
         *,
-        modality: Literal["auto", "images", "table", "features"] = "auto",
+        modality: Literal["auto", "images", "table", "features", "series"] = "auto",
         architecture: str | Architecture = "auto",
         loss: str | GANLoss = "auto",
         penalty: str | Penalty = "auto",

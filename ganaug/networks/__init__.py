@@ -11,9 +11,11 @@ from ganaug.networks.instance import instance
 from ganaug.networks.layers import Architecture, Networks
 from ganaug.networks.progressive import growing, progressive
 from ganaug.networks.r3gan import r3gan
+from ganaug.networks.recurrent import recurrent
 from ganaug.networks.sngan import sngan
 from ganaug.networks.style_based import style_based
 from ganaug.networks.tabular import tabular
+from ganaug.networks.time_warping import time_warping
 from ganaug.networks.tinting import tinting
 from ganaug.networks.warping import warping
 
@@ -30,15 +32,22 @@ ARCHITECTURES: dict[str, Architecture] = {
     "progressive": progressive,
     "tabular": tabular,
     "features": features,
+    "time-warping": time_warping,
+    "recurrent": recurrent,
 }
 
 # The others convolve, or warp images; of a table, no mean can be taken of categories.
 TABLE_ARCHITECTURES = ("tabular", "fully-connected")
 FEATURE_ARCHITECTURES = ("features", *TABLE_ARCHITECTURES)
+SERIES_ARCHITECTURES = ("time-warping", "recurrent", "fully-connected")
+# Means and spreads of classes are lent between vectors, and time has one dimension.
+NOT_FOR_IMAGES = ("features", "time-warping", "recurrent")
 
 __all__ = [
     "ARCHITECTURES",
     "FEATURE_ARCHITECTURES",
+    "NOT_FOR_IMAGES",
+    "SERIES_ARCHITECTURES",
     "TABLE_ARCHITECTURES",
     "Architecture",
     "Networks",

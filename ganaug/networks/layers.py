@@ -53,6 +53,8 @@ class Networks:
         Whether the logit of a sample is the same whatever others are in its batch, and a forward pass
         changes nothing in the discriminator: so without batch norm and spectral norm. Convolutions
         are then spared the gradient of real images; networks of few dense layers are no faster for it.
+    noise_steps : tuple of int
+        Without an encoder: ``(length,)`` where the noise is of ``(n, length, latent_dim)``, for series.
     """
 
     generator: nn.Module
@@ -65,6 +67,7 @@ class Networks:
     generator_penalty: GeneratorPenalty | None = None
     code_levels: int = 0
     judges_apart: bool = False
+    noise_steps: tuple[int, ...] = ()
 
     @property
     def keeps_samples(self) -> bool:

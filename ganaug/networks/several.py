@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ganaug.networks.layers import Architecture, GeneratorPenalty, Networks, OutputActivation
 
-# Of the filters that show a discriminator an image: their side and stride, in pixels.
+# Of the filters that show a discriminator an image or a series: their side and stride, in pixels or steps.
 FILTER_SIDE, FILTER_STRIDE = 4, 2
 # Of samples that are no images, no fewer numbers are left, where they have so many.
 MIN_SEEN = 8
@@ -26,10 +26,10 @@ class Projected(nn.Module):
         self, build: Architecture, shape: tuple[int, ...], n_classes: int, latent_dim: int, base_channels: int
     ) -> None:
         super().__init__()
-        if len(shape) == 3:
+        if len(shape) > 1:
             channels, *sides = shape
             seen: tuple[int, ...] = (channels, *(side // FILTER_STRIDE for side in sides))
-            weight = torch.randn(channels, channels, FILTER_SIDE, FILTER_SIDE)
+            weight = torch.randn(channels, channels, *(FILTER_SIDE for _ in sides))
         else:
             seen = (max(min(MIN_SEEN, shape[0]), shape[0] // 2),)
             weight = torch.randn(seen[0], *shape)
@@ -42,8 +42,8 @@ class Projected(nn.Module):
         """Return a logit for each of the samples (n, *shape) with labels (n,)."""
         if samples.dim() == 2:
             return self.discriminator(samples @ self.weight.T, labels)
-        seen = nn.functional.conv2d(samples, self.weight, stride=FILTER_STRIDE, padding=1)
-        return self.discriminator(seen, labels)
+        convolve = nn.functional.conv2d if samples.dim() == 4 else nn.functional.conv1d
+        return self.discriminator(convolve(samples, self.weight, stride=FILTER_STRIDE, padding=1), labels)
 
 
 class SeveralDiscriminators(nn.ModuleList):
@@ -83,7 +83,7 @@ def several(build: Architecture, discriminators: int, generators: int) -> Archit
     """Return an architecture with several of the discriminators and of the generators of another.
 
     Each of several discriminators sees samples through a random projection of its own [1]_: a convolution of
-    images, a matrix product of other samples. None of them can tell real samples from generated ones by
+    images and of series, a matrix product of other samples. None of them can tell real samples from generated ones by
     what it does not see, so that the generator gets a gradient from some of them for longer.
 
     Several generators share each batch out. A classifier learns which of them made a sample, and they

@@ -19,6 +19,7 @@ from ganaug.data.containers import concat, is_dataframe, take
 from ganaug.data.features import FeatureCodec
 from ganaug.data.labels import as_random_state, encode_labels, label_indices, seeded_clone
 from ganaug.data.protocol import ConditionalGenerator, modality_of
+from ganaug.data.series import SeriesCodec
 from ganaug.data.tables import TableCodec
 from ganaug.evaluation.classifiers import (
     LinearFeatureClassifier,
@@ -26,6 +27,7 @@ from ganaug.evaluation.classifiers import (
     TreeEnsembleClassifier,
 )
 from ganaug.evaluation.neighbours import Neighbours, Points
+from ganaug.evaluation.series_classifier import SeriesClassifier
 from ganaug.model.estimator import SampleEstimator, check_samples, set_feature_names
 from ganaug.training.torch_state import default_torch_state
 
@@ -166,6 +168,8 @@ class QualityGate(SampleEstimator):
                 model = TreeEnsembleClassifier(codec=codec)
             elif isinstance(codec, FeatureCodec):
                 model = LinearFeatureClassifier(codec=codec)
+            elif isinstance(codec, SeriesCodec):
+                model = SeriesClassifier(codec=codec)
         n_folds = min(FOLDS, int(np.bincount(labels).min()))
         folds = StratifiedKFold(n_folds, shuffle=True, random_state=rng.randint(2**31 - 1))
         self.classifiers_ = []

@@ -76,13 +76,14 @@ def recommend_counts(
         Folds: one in `cv` samples is held out.
     n_fits : int, optional
         On how many of the folds the GAN is fitted. More make the intervals narrower. None: 1 for images, all
-        for tables.
+        for other data.
     n_jobs : int, optional
         How many folds, or classifiers of one fold, run side by side, as in joblib. None: one.
     classifier : classifier or callable, optional
         One with ``predict_proba``, cloned; or ``callable(X, y, sample_weight) -> fitted classifier``. If
         neither it nor its last pipeline step accepts ``sample_weight``, samples are repeated in proportion
-        to their weights. None: `SmallCNNClassifier`; of tables random trees, of features logistic regression.
+        to their weights. None: `SmallCNNClassifier`; of tables random trees, of features and series
+        logistic regression, of these on random convolutions.
     scorer : callable, optional
         ``scorer(y, proba) -> float``, greater is better; of class indices (n,) and probabilities
         (n, n_classes). None: `balanced_log_likelihood`.
@@ -124,7 +125,9 @@ def recommend_counts(
     classes, labels = encode_labels(check_labels(y, len(X)), least=1)
     counts = np.bincount(labels)
     candidate, trials, fidelity = NO_AUGMENTATION, [], None
-    n_fits = n_fits or (1 if X.ndim > 2 else cv)
+    modality = modality_of(X, gan)
+    images = modality == "images"
+    n_fits = n_fits or (1 if images else cv)
     # Of each class two samples are tested at least.
     reason = _too_small(classes, counts, max(MIN_CLASS_SIZE, 2 * cv if n_fits == 1 else cv))
     if reason is None:
@@ -134,11 +137,12 @@ def recommend_counts(
             X,
             labels,
             classes,
-            model=DownstreamClassifier(classifier, modality_of(X, gan), counts=counts, seed=seeds[1]),
+            model=DownstreamClassifier(classifier, modality, counts=counts, seed=seeds[1]),
             score=balanced_log_likelihood if scorer is None else scorer,
-            candidates=IMAGE_CANDIDATES if X.ndim > 2 else TABLE_CANDIDATES,
+            candidates=IMAGE_CANDIDATES if images else TABLE_CANDIDATES,
             seeds=seeds,
             n_fits=n_fits,
+            images=images,
             n_jobs=n_jobs,
         )
         reason = _too_expensive(search, y, budget, verbose)

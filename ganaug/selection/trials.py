@@ -24,6 +24,7 @@ from ganaug.evaluation.classifiers import (
     SmallCNNClassifier,
     TreeEnsembleClassifier,
 )
+from ganaug.evaluation.series_classifier import SeriesClassifier
 from ganaug.evaluation.two_sample import c2st_auc, near_duplicate_rate
 from ganaug.selection.candidates import (
     DEFAULT_CANDIDATE,
@@ -81,6 +82,7 @@ class DownstreamClassifier:
                 "images": SmallCNNClassifier(steps=CLASSIFIER_STEPS),
                 "table": TreeEnsembleClassifier(balanced=False),
                 "features": LinearFeatureClassifier(balanced=False),
+                "series": SeriesClassifier(balanced=False),
             }
             classifier = defaults[modality]
         if not callable(classifier) and not hasattr(classifier, "predict_proba"):
@@ -205,12 +207,13 @@ class HalvingSearch:
         candidates: Sequence[Candidate],
         seeds: list[int],
         n_fits: int,
+        images: bool,
         n_jobs: int | None = None,
     ) -> None:
         self.gan, self.X, self.labels, self.classes = gan, X, labels, classes
         self.model, self.score, self.seeds = model, score, seeds
         self.n_fits, self.n_jobs = n_fits, n_jobs
-        self.images = X.ndim > 2
+        self.images = images
         self.n_candidates = len(candidates)
         self.finalists = candidates
         self.results: list[FoldResult] = []

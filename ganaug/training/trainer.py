@@ -263,7 +263,9 @@ class GANTrainer:
     def _noise(self, classes: Tensor) -> Tensor:
         """Return what a generator without an encoder starts from, on the CPU."""
         if self.calibration is None:
-            return torch.randn(self.batch_size, self.latent_dim, generator=self.rng)
+            return torch.randn(
+                self.batch_size, *self.networks.noise_steps, self.latent_dim, generator=self.rng
+            )
         return self.calibration.sample(self._encoded_at, classes.cpu(), self.rng)
 
     def _encoded_at(self, which: Tensor) -> Tensor:
