@@ -33,6 +33,7 @@ SURFACE = [
     "ConditionalGAN",
     "Embedder",
     "GANAugment",
+    "GANImputer",
     "GANOverSampler",
     "HDF5Dataset",
     "QualityGate",
