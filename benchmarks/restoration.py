@@ -30,7 +30,6 @@ from sklearn.svm import SVC
 
 from benchmarks import restoration_tables
 from ganaug import ConditionalGAN
-from ganaug.model.restorer import Restorer
 
 RESULTS = Path(__file__).parent / "results" / "restoration.json"
 IMAGES = ("digits", "mnist")
@@ -76,12 +75,6 @@ def damages(X: np.ndarray, seed: int) -> Iterator[tuple[str, Damaged]]:
     yield "noise", (noisy.round().astype(np.uint8), None)
 
 
-def without_generator(gan: ConditionalGAN) -> None:
-    """Have `restore` take near samples alone: what is left of it is what the generator adds nothing to."""
-    gan._restorer = Restorer(gan.members_, gan.codec_, len(gan.classes_))
-    gan._restorer.architectures = []
-
-
 def image_arms(gan: ConditionalGAN, train: np.ndarray, y: np.ndarray) -> dict[str, Callable[..., np.ndarray]]:
     """Return by name what restores damaged images; `y` are their labels."""
 
@@ -101,7 +94,7 @@ def image_arms(gan: ConditionalGAN, train: np.ndarray, y: np.ndarray) -> dict[st
         return imputer.transform(np.where(mask, np.nan, X).reshape(len(X), -1)).reshape(X.shape)
 
     def near_alone(X: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
-        without_generator(gan)
+        restoration_tables.without_generator(gan)
         restored = gan.restore(X, mask)
         del gan._restorer
         return restored

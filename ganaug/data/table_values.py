@@ -43,8 +43,10 @@ class TableValues:
         self.codec = codec
         self.places = list(_places(codec))
         self.n_values = self.places[-1].values.stop
-        self.mean, self.scale = torch.zeros(self.n_values), torch.ones(self.n_values)
-        values, known = self.values(rows), self.known(rows)
+        # Of large numbers that differ little, float32 has no digits left.
+        self.mean = torch.zeros(self.n_values, dtype=torch.float64)
+        self.scale = torch.ones(self.n_values, dtype=torch.float64)
+        values, known = self._numbers(rows), self.known(rows)
         for place in self.places:
             if place.column.is_numeric:
                 i = place.values.start
@@ -54,14 +56,17 @@ class TableValues:
 
     def values(self, rows: Tensor) -> Tensor:
         """Return encoded rows (n, n_encoded) as values (n, n_values)."""
-        values = torch.empty(len(rows), self.n_values)
+        return ((self._numbers(rows) - self.mean) / self.scale).float()
+
+    def _numbers(self, rows: Tensor) -> Tensor:
+        values = torch.empty(len(rows), self.n_values, dtype=torch.float64)
         for column, encoded, own, _ in self.places:
             if column.is_numeric:
                 numbers = numbers_from_scores(column, rows[:, encoded.start].numpy())
-                values[:, own.start] = torch.from_numpy(numbers).float()
+                values[:, own.start] = torch.from_numpy(numbers)
             else:
                 values[:, own] = (rows[:, encoded] + 1) / 2 * CATEGORY_VALUE
-        return (values - self.mean) / self.scale
+        return values
 
     def known(self, rows: Tensor) -> Tensor:
         """Return which values of encoded rows are neither missing nor new, (n, n_values), bool."""
@@ -78,11 +83,11 @@ class TableValues:
 
         Numbers become such as the column may hold.
         """
-        values = values * self.scale + self.mean
+        values = values.double() * self.scale + self.mean
         rows = torch.full((len(values), *self.codec.shape), -1.0)
         for column, encoded, own, missing in self.places:
             if column.is_numeric:
-                numbers = values[:, own.start].double().numpy()
+                numbers = values[:, own.start].numpy()
                 knots = np.array(column.values, float)
                 if column.is_discrete:
                     numbers = knots[np.abs(numbers[:, None] - knots).argmin(1)]
@@ -90,7 +95,7 @@ class TableValues:
                 if missing is not None:
                     rows[:, missing - 1] = 1.0
             else:
-                rows[:, encoded] = (2 * values[:, own] / CATEGORY_VALUE - 1).clamp(-1, 1)
+                rows[:, encoded] = (2 * values[:, own] / CATEGORY_VALUE - 1).clamp(-1, 1).float()
         return rows
 
     def spread(self, cells: Any) -> Tensor:

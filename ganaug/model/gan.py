@@ -18,7 +18,7 @@ from ganaug.model.estimator import SampleEstimator
 from ganaug.model.fitting import draw_seed, expected_seconds, fit_gan
 from ganaug.model.generator import generate_in_batches
 from ganaug.model.parameters import check_parameters
-from ganaug.model.restoration import check_can_restore, restore_samples
+from ganaug.model.restoration import restore_samples, why_not_restore
 from ganaug.model.serialization import load_model, model_content, model_digest, write_model
 from ganaug.model.signature import PARAMETERS, GANParameters
 from ganaug.training.torch_state import default_torch_state
@@ -31,8 +31,8 @@ def _can_vary(gan: ConditionalGAN) -> bool:
 
 
 def _can_restore(gan: ConditionalGAN) -> bool:
-    if hasattr(gan, "members_"):
-        check_can_restore(gan)
+    if hasattr(gan, "members_") and (reason := why_not_restore(gan)):
+        raise AttributeError(reason)
     return True
 
 

@@ -17,21 +17,20 @@ from ganaug.model.fitting import draw_seed
 from ganaug.model.restorer import Restorer
 
 
-def check_can_restore(gan: Any) -> None:
-    """Raise AttributeError if a fitted `gan` can't restore samples of its kind."""
+def why_not_restore(gan: Any) -> str | None:
+    """Return why a fitted `gan` can't restore samples of its kind, if it can't."""
     codec = gan.codec_
     if codec.name == "features":
-        raise AttributeError("`restore` takes images and tables, and this model makes features.")
+        return "`restore` takes images and tables, and this model makes features."
     if any(member.encoder is None for member in gan.members_):
-        raise AttributeError(
-            "`restore` needs an architecture with an encoder, such as 'warping', 'instance' or 'tabular'."
-        )
+        return "`restore` needs an architecture with an encoder, such as 'warping', 'instance' or 'tabular'."
     if codec.is_reduced:
         height, width = codec.full_shape[1:]
-        raise AttributeError(
+        return (
             f"`restore` takes images of the size of the networks, and these see images of {height} x {width}"
             f" at {codec.shape[1]} x {codec.shape[2]}: fit on images of 64 pixels a side or less."
         )
+    return None
 
 
 def restore_samples(
@@ -55,7 +54,7 @@ def restore_samples(
         classes = torch.from_numpy(label_indices(check_labels(y, len(X)), gan.classes_, "y"))
     damaged = torch.arange(len(X))
     if cells is not None:
-        damaged = torch.from_numpy(np.flatnonzero(cells.reshape(len(X), -1).any(axis=1)))
+        damaged = torch.from_numpy(np.flatnonzero(cells.any(axis=tuple(range(1, cells.ndim)))))
     rng = torch.Generator().manual_seed(draw_seed(random_state))
     results = [X] * (n_draws or 1)
     if len(damaged):
@@ -159,13 +158,13 @@ def paste(X: Any, restored: Any, place: Tensor, cells: np.ndarray | None) -> Any
 
 
 def _paste_column(column: Any, restored: Any, place: np.ndarray) -> Any:
+    categories = getattr(column.dtype, "categories", None)
+    if categories is not None and not restored.dropna().isin(categories).all():
+        raise ValueError(
+            f"Column {column.name!r} of `X` must have the categories {restored.dtype.categories.tolist()}, as"
+            f" in fit, got {categories.tolist()}."
+        )
     values = column.to_numpy(dtype=object).copy()
     values[place] = restored.to_numpy(dtype=object)
     filled = import_pandas().Series(values, index=column.index, name=column.name, dtype=object)
-    filled = filled.astype(column.dtype)
-    if filled.iloc[place].isna().sum() > restored.isna().sum():
-        raise ValueError(
-            f"Column {column.name!r} of `X` has dtype {column.dtype}, which can't hold all of the values that"
-            " it had in fit: convert it."
-        )
-    return filled
+    return filled.astype(column.dtype)

@@ -16,10 +16,13 @@ from ganaug.model.generator import TrainedGenerator, n_members_per_architecture
 
 # Training samples near a damaged one, and how many of them each generator changes towards it.
 N_NEAR, N_CHANGED = 64, 8
-# What remains of the variance of candidates on known values is noise to this share of it.
-NOISE_SHARE = 0.01
+# Of the variance of candidates on known values, so much is taken to be noise. Columns of tables may depend on
+# each other hardly or closely: of these shares the one is taken that restores best what is hidden of so many
+# training rows.
+NOISE_SHARE, NOISE_SHARES = 0.01, (0.003, 0.01, 0.03, 0.1, 0.3)
+N_TRIED, HIDDEN_SHARE = 256, 0.2
 # Missing values of the training rows themselves are filled so often, each time by what others held before.
-FILL_ROUNDS = 3
+FILL_ROUNDS, FILL_NOISE_SHARE = 3, 0.03
 # Of training samples that are looked through, and of candidates at once: 128 MiB each.
 MAX_VALUES = 2**25
 
@@ -66,8 +69,11 @@ class Restorer:
         encoded = codec.encode(rows)
         self.space = ImageValues(codec) if isinstance(codec, ImageCodec) else TableValues(codec, encoded)
         self.rows = self.space.values(encoded)
+        self.noise_share = NOISE_SHARE
         if isinstance(self.space, TableValues):
-            self._fill(self.space.known(encoded))
+            known = self.space.known(encoded)
+            self._fill(known)
+            self._calibrate(self.space, known)
 
     def _fill(self, known: Tensor) -> None:
         """Fill the missing values of training rows of a table."""
@@ -81,9 +87,26 @@ class Restorer:
             for block in self._blocks(own):
                 values, mask = self.rows[block], known[block]
                 candidates = self.rows[self._nearest(values, mask, None, without=block)]
-                found = _expected(candidates, values, mask)[:, 0]
+                found = _expected(candidates, values, mask, FILL_NOISE_SHARE)[:, 0]
                 filled[block] = torch.where(mask, values, found)
             self.rows = filled
+
+    def _calibrate(self, space: TableValues, known: Tensor) -> None:
+        """Choose the share of noise, on hidden values of training rows."""
+        rng = torch.Generator().manual_seed(0)
+        tried = torch.randperm(len(self.rows), generator=rng)[:N_TRIED]
+        cells = torch.rand(len(tried), len(space.places), generator=rng) < HIDDEN_SHARE
+        hidden = known[tried] & space.spread(cells.numpy())
+        errors = torch.zeros(len(NOISE_SHARES))
+        for own in self._blocks(torch.arange(len(tried))):
+            rows, mask = self.rows[tried[own]], known[tried[own]] & ~hidden[own]
+            values = torch.where(mask, rows, 0.0)
+            near = self._nearest(values, mask, None, without=tried[own])
+            candidates = self._candidates(values, mask, near)
+            for i, share in enumerate(NOISE_SHARES):
+                found = _expected(candidates, values, mask, share)[:, 0]
+                errors[i] += ((found - rows).square() * hidden[own]).sum()
+        self.noise_share = NOISE_SHARES[int(errors.argmin())]
 
     def _blocks(self, which: Tensor) -> Iterator[Tensor]:
         """Yield indices few enough for all of their candidates to be in memory."""
@@ -121,7 +144,7 @@ class Restorer:
             for block in self._blocks(group):
                 near = self._nearest(values[block], known[block], label)
                 candidates = self._candidates(values[block], known[block], near)
-                found = _expected(candidates, values[block], known[block], n_draws, rng)
+                found = _expected(candidates, values[block], known[block], self.noise_share, n_draws, rng)
                 encoded = [self.space.encoded(draw) for draw in found.unbind(1)]
                 yield block, torch.stack(encoded)
 
@@ -179,6 +202,7 @@ def _expected(
     candidates: Tensor,
     values: Tensor,
     known: Tensor,
+    noise_share: float,
     n_draws: int | None = None,
     rng: torch.Generator | None = None,
 ) -> Tensor:
@@ -192,7 +216,7 @@ def _expected(
     deviations = (candidates - mean).mul_(weight.sqrt()[:, :, None])
     known_deviations = deviations * known[:, None]
     gram = known_deviations @ known_deviations.transpose(1, 2)
-    noise = NOISE_SHARE * gram.diagonal(dim1=1, dim2=2).sum(1)
+    noise = noise_share * gram.diagonal(dim1=1, dim2=2).sum(1)
     noisy = known.all(1)
     noise[noisy] = (values - mean[:, 0])[noisy].square().mean(1)
     gram.diagonal(dim1=1, dim2=2).add_(noise.clamp(min=1e-6)[:, None])
