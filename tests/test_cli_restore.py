@@ -85,7 +85,7 @@ def test_what_is_refused(images, tmp_path):
         ((model, tmp_path / "other.npz", "-o", output), "must hold an array `X`"),
         ((model, tmp_path / "broken.npz", "-o", output), "can't be read as an .npz file"),
         ((model, tmp_path / "nothing.npz", "-o", output), "No such file"),
-        ((model, tmp_path, "-o", output), "is a folder"),
+        ((model, tmp_path, "-o", output), "must hold one folder of images for each class"),
         ((model, tmp_path / "d.npz", "-o", tmp_path / "x.h5"), "must end in .npz"),
         ((model, tmp_path / "d.npz", "-o", tmp_path / "other.npz"), "is no file that `ganaug restore` wrote"),
         ((model, tmp_path / "images.h5", "-o", tmp_path / "x.h5"), "holds images"),

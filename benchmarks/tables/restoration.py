@@ -33,7 +33,7 @@ def _images_table(runs: list[dict]) -> str:
     for data, damage in columns:
         own = [run for run in runs if (run["data"], run["damage"]) == (data, damage)]
         seeds = len({run["seed"] for run in own})
-        undamaged[f"{data}, {damage}"] = f"0 / {_mean(own, 'undamaged'):.1f} ({seeds} seeds)"
+        undamaged[f"{data}, {damage}"] = f"0 / {_mean(own, 'undamaged'):.1f} (seeds: {seeds})"
     return to_markdown([*rows, undamaged])
 
 
@@ -50,7 +50,7 @@ def _tables_table(runs: list[dict]) -> str:
     complete = {"RMSE / wrong categories, % / accuracy": "nothing missing"}
     for data in columns:
         own = [run for run in runs if run["data"] == data]
-        complete[data] = f"{_mean(own, 'undamaged'):.1f} ({len({run['seed'] for run in own})} seeds)"
+        complete[data] = f"{_mean(own, 'undamaged'):.1f} (seeds: {len({run['seed'] for run in own})})"
     return to_markdown([*rows, complete])
 
 
