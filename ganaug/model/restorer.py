@@ -128,7 +128,8 @@ class Restorer:
         values : Tensor of shape (n, n_values)
             Any number where a value is missing.
         known : Tensor of shape (n, n_values), bool
-            Where all values of a sample are known, they are taken to be noisy, and all are estimated anew.
+            Where all values of a sample are known, they are taken to be noisy, and all are estimated anew, by
+            training samples alone.
         classes : Tensor of shape (n,), optional
             Class indices, if they are known.
         n_draws : int, optional
@@ -167,12 +168,14 @@ class Restorer:
     @torch.no_grad()
     def _candidates(self, values: Tensor, known: Tensor, near: Tensor) -> Tensor:
         """Return the near training samples, and what the generators make of the first of them."""
+        made = [self.rows[near]]
+        if known.all():  # but noisy: the code of a noisy sample says little, and near samples alone do better
+            return made[0]
         few = near[:, :N_CHANGED]
         sources, labels = self.rows[few].flatten(0, 1), self.labels[few].flatten()
         repeated = [tensor.repeat_interleave(few.shape[1], 0) for tensor in (values, known)]
         targets = self.space.encoded(torch.where(repeated[1], repeated[0], sources))
         sources = self.space.encoded(sources)
-        made = [self.rows[near]]
         for members in self.architectures:
             encoded = torch.empty_like(sources)
             # Either one member is for all classes, or each is for one, which it knows as class 0.
