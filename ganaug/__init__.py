@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ganaug.adapters.dataset import AugmentedDataset
     from ganaug.adapters.embedder import Embedder
+    from ganaug.adapters.imputer import GANImputer
     from ganaug.adapters.loader import augmented_loader
     from ganaug.adapters.resample import GANOverSampler
     from ganaug.adapters.transform import GANAugment
@@ -28,6 +29,7 @@ _MODULES = {
     "ConditionalGAN": "model.gan",
     "Embedder": "adapters.embedder",
     "GANAugment": "adapters.transform",
+    "GANImputer": "adapters.imputer",
     "GANOverSampler": "adapters.resample",
     "HDF5Dataset": "io.hdf5_dataset",
     "LOSSES": "training.losses",
@@ -48,6 +50,7 @@ __all__ = [
     "ConditionalGAN",
     "Embedder",
     "GANAugment",
+    "GANImputer",
     "GANOverSampler",
     "HDF5Dataset",
     "QualityGate",

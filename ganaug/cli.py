@@ -30,6 +30,7 @@ from ganaug.cli_options import (
     strict,
 )
 from ganaug.cli_resample import resample
+from ganaug.cli_restore import restore
 from ganaug.io import targets
 from ganaug.io.disk import atomic_write
 from ganaug.io.folders import check_source
@@ -318,3 +319,4 @@ def export(file: Path, folder: Path, as_json: bool) -> None:
 
 main.add_command(embed)
 main.add_command(resample)
+main.add_command(restore)

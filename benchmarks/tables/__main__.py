@@ -23,6 +23,7 @@ from benchmarks.tables.photograph_costs import photograph_costs_table
 from benchmarks.tables.photographs import photographs_summary, photographs_table
 from benchmarks.tables.plot import plot
 from benchmarks.tables.recommended import recommended_table
+from benchmarks.tables.restoration import restoration_tables
 from benchmarks.tables.scale import computed_table, scale_tables
 from benchmarks.tables.series import series_table
 from benchmarks.tables.shared import ROOT, insert
@@ -37,6 +38,7 @@ SINGLE: dict[str, Callable[[Any], str]] = {
     "bad generators": bad_generators_table,
     "collapse": collapse_table,
     "main job": main_job_table,
+    "restoration": restoration_tables,
 }
 
 

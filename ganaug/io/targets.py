@@ -15,6 +15,8 @@ from ganaug.io.folders import HDF5_SUFFIXES, MODEL_FILES, check_source, identity
 # What a command may replace begins so; the expressions are searched in the first kilobyte of a file.
 HDF5_START, PNG_START = rb"\A" + re.escape(journal.HDF5_SIGNATURE), rb"\A\x89PNG\r\n\x1a\n"
 PAGE_START = rb"<title>ganaug report</title>"
+# The first array in an .npz file of `ganaug restore` is called so.
+NPZ_START = rb"\APK\x03\x04(?s:.{26})ganaug\.npy"
 MODEL_STARTS = {
     "config.json": rb'"ganaug": "',
     "model.safetensors": rb'\A(?s:.{8})\{"\d+\.',
@@ -98,6 +100,13 @@ def check_hdf5_target(output: Path, inputs: Sequence[Path | None], overwrite: bo
         )
     _check_place(output, inputs)
     journal.check_target(output, overwrite, resume)
+
+
+def check_npz_target(output: Path, inputs: Sequence[Path | None], overwrite: bool) -> None:
+    """Raise OSError or ValueError unless arrays can be written to `output`, over such a file at most."""
+    if not output.is_dir() and output.suffix.lower() != ".npz":
+        raise ValueError(f"{output} must end in .npz: what is written are arrays, as those that are read.")
+    check_target(output, inputs, NPZ_START, "file that `ganaug restore` wrote", replace=overwrite)
 
 
 def check_new_folder(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""ConditionalGAN: fit / sample / vary / save / load."""
+"""ConditionalGAN: fit / sample / vary / restore / save / load."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from ganaug.model.estimator import SampleEstimator
 from ganaug.model.fitting import draw_seed, expected_seconds, fit_gan
 from ganaug.model.generator import generate_in_batches
 from ganaug.model.parameters import check_parameters
+from ganaug.model.restoration import restore_samples, why_not_restore
 from ganaug.model.serialization import load_model, model_content, model_digest, write_model
 from ganaug.model.signature import PARAMETERS, GANParameters
 from ganaug.training.torch_state import default_torch_state
@@ -26,6 +27,12 @@ from ganaug.training.torch_state import default_torch_state
 def _can_vary(gan: ConditionalGAN) -> bool:
     if hasattr(gan, "members_") and not all(member.can_vary for member in gan.members_):
         raise AttributeError("`vary` needs an instance-conditioned architecture, such as 'warping'.")
+    return True
+
+
+def _can_restore(gan: ConditionalGAN) -> bool:
+    if hasattr(gan, "members_") and (reason := why_not_restore(gan)):
+        raise AttributeError(reason)
     return True
 
 
@@ -177,6 +184,67 @@ class ConditionalGAN(GANParameters, SampleEstimator):  # noqa: D101 (the next li
             lambda member, own, indices: member.vary(take(X, indices), own, strength, rng),
         )
         return varied.set_axis(X.index, axis=0) if is_dataframe(X) else varied
+
+    @available_if(_can_restore)
+    @default_torch_state()
+    def restore(
+        self,
+        X: Any,
+        mask: Any = None,
+        y: Any = None,
+        *,
+        n_draws: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> Any:
+        """Return samples in which what is missing or damaged is filled; all else stays bit for bit.
+
+        Near training samples, and what the generator makes of them, say what to expect of the missing
+        values, given the known ones; see `ganaug.model.restorer.Restorer`.
+
+        Parameters
+        ----------
+        X : as in fit
+            Images of 64 pixels a side or less; their damaged pixels may hold anything. Or a table, with NaN,
+            None, pandas.NA or NaT where a value is missing.
+        mask : array-like of bool, of the shape of `X`, or (N, H, W) of images; optional
+            True, or not 0, where a value is to be filled, as for ``cv2.inpaint``. Default: the missing values
+            of a table. Without it all pixels of images are taken to be noisy, and are estimated anew.
+        y : array-like of shape (n,), optional
+            Labels, if they are known: then only samples of the class are looked for. Default: of any class.
+        n_draws : int, optional
+            Return so many draws, which differ as the data leave open. Each looks like a sample.
+            Default: the values to expect. They have the least error, as those of other imputers,
+            and vary less than real ones.
+        random_state : int, RandomState or None, default=None
+            Of draws. The same int gives the same ones.
+
+        Returns
+        -------
+        X : as in fit
+            With `n_draws`, an array or Tensor of shape (n_draws, n, ...), or a list of DataFrames. Values
+            of a table are such as the column may hold. A column that held none in fit stays as it is.
+
+        Raises
+        ------
+        AttributeError
+            If the model can't restore: its architecture has no encoder, its networks work at a smaller
+            size than that of the images, or it makes features.
+        ValueError
+            If an argument is not as described.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_digits
+        >>> from ganaug import ConditionalGAN
+        >>> X = (load_digits().images / 16).astype("float32")
+        >>> gan = ConditionalGAN(steps=2, random_state=0).fit(X[:1000], load_digits().target[:1000])
+        >>> mask = X[1000:1003] != X[1000:1003]
+        >>> mask[:, 2:6, 2:6] = True
+        >>> gan.restore(X[1000:1003], mask).shape
+        (3, 8, 8)
+        """
+        check_is_fitted(self)
+        return restore_samples(self, X, mask, y, n_draws, random_state)
 
     def _generate(self, classes: Tensor, rng: torch.Generator, generate: Any) -> Any:
         n_classes = len(self.classes_)

@@ -155,6 +155,13 @@ class TrainedGenerator:
         samples = self._transform(encoded, full, self._encode(encoded), classes, strength, rng)
         return self.codec.discretize(samples, encoded, rng)
 
+    @torch.no_grad()
+    def towards(self, sources: Tensor, targets: Tensor, classes: Tensor) -> Tensor:
+        """Return encoded samples of `classes`, changed by how their codes differ from those of targets."""
+        codes = self._encode(sources)
+        inputs = (sources, codes, self._encode(targets) - codes, classes)
+        return self.generator(*(tensor.to(self.device) for tensor in inputs)).cpu()
+
     def _calibrated(self, X: Any, classes: Tensor, strength: float, rng: torch.Generator) -> Tensor:
         """Move samples towards where their class lies, and add differences of pairs of near classes."""
         assert self.calibration is not None  # noqa: S101 - for the type checker

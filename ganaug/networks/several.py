@@ -84,7 +84,7 @@ def several(build: Architecture, discriminators: int, generators: int) -> Archit
 
     Each of several discriminators sees samples through a random projection of its own [1]_: a convolution of
     images and of series, a matrix product of other samples. None of them can tell real samples from
-    generated ones by what it does not see, so that the generator gets a gradient from some of them for longer.
+    generated ones by what it does not see. So the generator gets a gradient from some of them for longer.
 
     Several generators share each batch out. A classifier learns which of them made a sample, and they
     learn to be told apart ([2]_, [3]_): so they divide the modes of the data among them.
