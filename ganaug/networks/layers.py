@@ -34,6 +34,9 @@ class Networks:
     any_size : bool
         The generator also takes images that are larger than the networks' own, ``generator(samples, codes,
         deltas, labels, full)`` with the same ones at full size, (n, C, H, W), and returns these, changed.
+    has_flow : bool
+        The generator also has ``with_flow``: called as it is itself, it returns the samples and the flow
+        (n, 2, h, w) along which they were warped, as `warp` takes it, but for bilinear enlargement.
     calibrated : bool
         Without an encoder: whether the noise is not of ``(n, latent_dim)``, but a draw ``(n, *shape)`` of
         `ganaug.training.calibration.Calibration`.
@@ -48,6 +51,7 @@ class Networks:
     encoder: nn.Module | None = None
     coarseness: int = 1
     any_size: bool = False
+    has_flow: bool = False
     calibrated: bool = False
     judges_apart: bool = False
 

@@ -69,6 +69,12 @@ class WarpGenerator(nn.Module):
         Images at full size are warped themselves. What is painted, and all that the refining layers add,
         is made at the size of the networks and enlarged, so that the detail of the image stays.
         """
+        return self.with_flow(images, codes, deltas, labels, full)[0]
+
+    def with_flow(
+        self, images: Tensor, codes: Tensor, deltas: Tensor, labels: Tensor, full: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the same and the flow, (n, 2, h, w); what is painted has none."""
         maps = self.decode(torch.cat([codes, deltas, self.embed(labels)], dim=1))
         flow, mask, content, features = maps.split(self.split_sizes, dim=1)
         flow = F.pad(MAX_DISPLACEMENT * flow.tanh(), (1, 1, 1, 1), mode="replicate")
@@ -77,8 +83,8 @@ class WarpGenerator(nn.Module):
         composite = torch.lerp(warped, self.output_activation(content), mask.sigmoid())
         refined = (composite + self.refine(torch.cat([composite, features], dim=1))).clamp(-1, 1)
         if full is None:
-            return refined
-        return at_full_size(_change, full, torch.cat([flow, refined - warped], dim=1))
+            return refined, flow
+        return at_full_size(_change, full, torch.cat([flow, refined - warped], dim=1)), flow
 
 
 def _change(images: Tensor, maps: Tensor) -> Tensor:
@@ -123,5 +129,6 @@ def warping(
         discriminator=ConvDiscriminator(shape, n_classes, max(1, base_channels // 2)),
         encoder=ConvEncoder(shape, latent_dim, base_channels),
         any_size=True,
+        has_flow=True,
         judges_apart=True,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -334,8 +335,7 @@ class GANTrainer:
         self.discriminator.requires_grad_(True)
         self.ema.eval()
         encoder = self.ema["encoder"] if self.encoder is not None else None
-        calibrated = self.networks.calibrated
-        return Networks(self.ema["generator"], self.networks.discriminator, encoder, calibrated=calibrated)
+        return dataclasses.replace(self.networks, generator=self.ema["generator"], encoder=encoder)
 
 
 def _twice(samples: Tensor) -> Tensor:
