@@ -45,4 +45,4 @@ plt.show()
 
 # %%
 # Each mask has the values 0, 1 and 2 and no others: its pixels are those of the real mask, at other places.
-# Strokes that the generator paints have none.
+# Nothing is painted into these images, as no mask would fit that.

@@ -133,8 +133,8 @@ class GANVary(LabelledTransform, DualTransform):
 
     For ``Compose``, before ``Normalize`` and after what resizes: called as ``transform(image=image,
     label=label, mask=mask)``. ``mask`` and ``masks`` are warped by nearest neighbours, so their values stay
-    what they were; ``bboxes`` and ``keypoints`` move with the image; see `ConditionalGAN.vary` and
-    `ganaug.model.flow.Flow`. Needs the extra "albumentations".
+    what they were; ``bboxes`` and ``keypoints`` move with the image, which is only warped and tinted; see
+    `ConditionalGAN.vary` and `ganaug.model.flow.Flow`. Needs the extra "albumentations".
 
     A network runs for each image, in each worker of a DataLoader: a few milliseconds on one thread. Each
     worker has the model, with its training samples, in memory; where workers are forked they share it.

@@ -171,6 +171,17 @@ def test_vary_returns_the_flow_of_the_images(case):
     assert len(empty) == len(none) == len(none.warp_masks(np.zeros((0, *shape[:2])))) == 0
 
 
+def test_nothing_is_painted_where_masks_are_asked_for():
+    """Content that the generator paints would lie in no mask; without a flow it is there."""
+    X, y = np.full((12, 16, 16), 100, np.uint8), np.arange(12) % 2
+    gan = shifting(X, y)
+    generator = gan.members_[0].generator
+    generator.decode.convs[-1].bias[2:4] = 3  # a mask that takes bright content
+    assert gan.vary(X, y, random_state=0).min() > 200
+    varied, _ = gan.vary(X, y, random_state=0, return_flow=True)
+    assert np.array_equal(varied, X)
+
+
 @pytest.mark.parametrize("architecture", ["auto", "instance", "warping+instance"])
 def test_what_does_not_warp_has_no_flow(architecture, stripes):
     gan = ConditionalGAN(steps=2, architecture=architecture, random_state=0).fit(*stripes)

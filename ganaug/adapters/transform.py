@@ -73,7 +73,8 @@ class GANAugment(v2.Transform):
         "replace": by another image of the class. "vary": by a variation of the image that came in. The
         generator's ``vary`` makes it during the call, so on batches only, outside of workers. A ``Mask``,
         ``BoundingBoxes`` and ``KeyPoints`` of torchvision go with it: (N, ...) beside a batch, or in a list
-        with an item for each image, as the targets of a detector are. See docs/howto/segmentation.md.
+        with an item for each image, as the targets of a detector are; images are then only warped and tinted.
+        See docs/howto/segmentation.md.
     pool_size : "auto" or int, default="auto"
         Synthetic images kept for each class that `p` replaces any of. They lie in a temporary file that
         processes map into memory, without a name where the system has such files. "auto": 4,096, or as

@@ -21,8 +21,7 @@ STEPS = 30
 class Flow:
     """The flow along which `ConditionalGAN.vary` warped images, for what else lies on these images.
 
-    ``gan.vary(X, y, return_flow=True)`` returns it beside the varied images. Colours, and what an
-    architecture paints into an image ("warping" does), are not part of it.
+    ``gan.vary(X, y, return_flow=True)`` returns it beside the varied images.
 
     Parameters
     ----------

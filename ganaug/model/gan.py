@@ -167,13 +167,14 @@ class ConditionalGAN(GANParameters, SampleEstimator):  # noqa: D101 (the next li
         random_state : int, RandomState or None, default=None
         return_flow : bool, default=False
             Return the flow, too, along which images were warped: masks, boxes and key points follow by it.
-            Of the architectures, "warping" and "tinting" have one.
+            Of the architectures, "warping" and "tinting" have one. "warping" then only warps, and paints
+            nothing into the images, as no mask would fit that.
 
         Returns
         -------
         X : as in fit
         flow : Flow
-            With `return_flow`; `X` is the same without it. See `ganaug.model.flow.Flow`.
+            With `return_flow`; see `ganaug.model.flow.Flow`.
 
         Raises
         ------

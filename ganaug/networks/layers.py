@@ -35,8 +35,9 @@ class Networks:
         The generator also takes images that are larger than the networks' own, ``generator(samples, codes,
         deltas, labels, full)`` with the same ones at full size, (n, C, H, W), and returns these, changed.
     has_flow : bool
-        The generator also has ``with_flow``: called as it is itself, it returns the samples and the flow
-        (n, 2, h, w) along which they were warped, as `warp` takes it, but for bilinear enlargement.
+        The generator also has ``with_flow``: called as it is itself, it returns samples and the flow
+        (n, 2, h, w) along which they were warped, as `warp` takes it, but for bilinear enlargement. All
+        that is in a sample lies where the flow says; colours may differ from those of `generator` itself.
     calibrated : bool
         Without an encoder: whether the noise is not of ``(n, latent_dim)``, but a draw ``(n, *shape)`` of
         `ganaug.training.calibration.Calibration`.
