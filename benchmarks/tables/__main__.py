@@ -23,6 +23,7 @@ from benchmarks.tables.photographs import photographs_summary, photographs_table
 from benchmarks.tables.plot import plot
 from benchmarks.tables.recommended import recommended_table
 from benchmarks.tables.scale import computed_table, scale_tables
+from benchmarks.tables.segmentation import segmentation_table
 from benchmarks.tables.shared import ROOT, insert
 from benchmarks.tables.smallest import smallest_table
 from benchmarks.tables.summary import summary_table
@@ -34,6 +35,7 @@ SINGLE: dict[str, Callable[[Any], str]] = {
     "endurance": endurance_table,
     "bad generators": bad_generators_table,
     "main job": main_job_table,
+    "segmentation": segmentation_table,
 }
 
 
