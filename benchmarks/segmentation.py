@@ -41,7 +41,7 @@ Transform = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 class Segmenter(nn.Module):
-    """Five convolutions and a linear map, on three resolutions, with skip connections (Ronneberger et al., MICCAI 2015)."""
+    """Five convolutions on three resolutions, with skip connections (Ronneberger et al., MICCAI 2015)."""
 
     def __init__(self, n_classes: int) -> None:
         super().__init__()
