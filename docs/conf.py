@@ -18,7 +18,8 @@ autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 # What scikit-learn adds to every estimator, and albumentations asks of a transform.
 inherited = (
-    "set_fit_request, InitSchema, apply, get_params_dependent_on_data, should_apply, targets_as_params"
+    "set_fit_request, InitSchema, apply, apply_to_mask, apply_to_bboxes, apply_to_keypoints,"
+    " apply_with_params, get_params_dependent_on_data, should_apply, targets_as_params"
 )
 autodoc_default_options = {"members": True, "exclude-members": inherited}
 # Examples in docstrings are run by pytest.

@@ -1,77 +1,40 @@
-"""GANReplace: an albumentations transform that puts synthetic images in the place of some real ones."""
+"""GANReplace and GANVary: albumentations transforms that replace or vary some of the images."""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import get_worker_info
 from torchvision.transforms.v2 import functional as tvf
 
-from ganaug.adapters.layouts import label_column
-from ganaug.adapters.pool import ImagePool
-from ganaug.data.containers import check_image_range
-from ganaug.data.labels import expand_probabilities, label_indices
+from ganaug.adapters.pool import ImagePool, sample_template
+from ganaug.album_base import LabelledTransform, check_digest
+from ganaug.data.containers import as_batch, check_image_range, images_like
+from ganaug.data.labels import expand_probabilities
+from ganaug.data.protocol import check_makes_images, check_mode
 from ganaug.data.weights import DEFAULT_SYNTHETIC_SHARE
+from ganaug.model.flow import Flow
+from ganaug.model.gan import ConditionalGAN
 
 try:
-    from albumentations import ImageOnlyTransform
+    from albumentations import DualTransform, ImageOnlyTransform
     from albumentations.core.transforms_interface import BaseTransformInitSchema
+    from albumentations.core.type_definitions import Targets
 except ImportError as exc:
     raise ImportError(
-        "GANReplace needs albumentations from 2.0 on (pip install 'ganaug[albumentations]'), or"
+        "GANReplace and GANVary need albumentations from 2.0 on (pip install 'ganaug[albumentations]'), or"
         f" albumentationsx 2.5.1 in its place. Importing `albumentations` failed: {exc}"
     ) from exc
 
-# These belong to the image that came in, and would not fit a synthetic one. Nor do additional targets.
-UNSUPPORTED_TARGETS = (
-    "mask",
-    "masks",
-    "bboxes",
-    "keypoints",
-    "images",
-    "volume",
-    "volumes",
-    "mask3d",
-    "masks3d",
-)
+# What can lie in the plane of one image, by albumentations' names, and what is no single flat image.
+FLAT_TARGETS = ("IMAGE", "MASK", "MASKS", "BBOXES", "KEYPOINTS")
+NO_FLAT_IMAGES = ("images", "volume", "volumes", "mask3d", "masks3d")
 
 
-class Hooks:
-    """What albumentations and albumentationsx call; each has a name of its own for it.
-
-    In a class of its own, as albumentationsx takes no transform that defines the other's.
-    """
-
-    _choose: Any
-    _check_targets: Any
-    _draw: Any
-
-    def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
-        """Return what chooses an image."""
-        return self._choose(data, self._draw(2))
-
-    def get_transform_init_args_names(self) -> tuple[str, ...]:
-        """Return the parameters that `to_dict` writes; albumentations finds them by itself since 2.0.6."""
-        return "path", "label_key", "digest", "class_p"
-
-    def sample_parameters(self, params: Any, data: dict[str, Any], targets: Any, sampling: Any) -> Any:
-        """Return what chooses an image, drawn as albumentationsx draws: there, workers differ."""
-        from albumentations.core.transform_params import SampledParams
-
-        return SampledParams(self._choose(data, sampling.random_generator.random(2).tolist()))
-
-    def apply_in_invocation(self, invocation: Any, /, *args: Any, **data: Any) -> Any:
-        """Return the data with another image, or the same: what a pipeline of albumentationsx calls."""
-        self._check_targets(data)
-        return super().apply_in_invocation(invocation, *args, **data)  # type: ignore[misc]
-
-
-class GANReplace(Hooks, ImageOnlyTransform):
+class GANReplace(LabelledTransform, ImageOnlyTransform):
     """Replace an image, with probability `p`, by a synthetic one of the same class.
 
     For ``Compose``, before ``Normalize`` and after what resizes: called as
@@ -108,7 +71,8 @@ class GANReplace(Hooks, ImageOnlyTransform):
         floats in [0, 1], or if another target comes with it, such as a mask or a second image.
     """
 
-    random_generator: np.random.Generator
+    argument_names = ("path", "label_key", "digest", "class_p")
+    refused = ("mask", "masks", "bboxes", "keypoints", *NO_FLAT_IMAGES)
 
     class InitSchema(BaseTransformInitSchema):
         """The types of the parameters, which albumentations checks."""
@@ -126,10 +90,7 @@ class GANReplace(Hooks, ImageOnlyTransform):
         class_p: Mapping[Any, float] | Sequence[tuple[Any, float]] | None = None,
         p: float = DEFAULT_SYNTHETIC_SHARE,
     ) -> None:
-        self._seeded = False
-        self._worker_seed: int | None = None
         super().__init__(p=p)
-        self._unsupported_targets = set(UNSUPPORTED_TARGETS)
         self.path, self.label_key = str(path), label_key
         self._pool = ImagePool.from_file(Path(path))
         if len(self._pool.shape) == 1:
@@ -138,11 +99,7 @@ class GANReplace(Hooks, ImageOnlyTransform):
                 " GANAugment takes those."
             )
         self.digest = self._pool.digest
-        if digest not in (None, self.digest):
-            raise ValueError(
-                f"{path} is another file than the one this transform was made with: `digest` must be"
-                f" {self.digest!r} or None, got {digest!r}."
-            )
+        check_digest(path, digest, self.digest)
         # As pairs: JSON has no keys but strings.
         self.class_p = (
             None
@@ -153,63 +110,9 @@ class GANReplace(Hooks, ImageOnlyTransform):
             1.0 if self.class_p is None else dict(self.class_p), self._pool.classes_, "class_p"
         )
 
-    @property
-    def targets_as_params(self) -> list[str]:
-        """The label."""
-        return [self.label_key]
-
-    def __call__(self, *args: Any, force_apply: bool = False, **data: Any) -> Any:
-        """Return the data with another image, or the same."""
-        self._check_targets(data)
-        return super().__call__(*args, force_apply=force_apply, **data)
-
-    def _check_targets(self, data: Mapping[str, Any]) -> None:
-        unsupported = sorted(name for name in self._unsupported_targets if data.get(name) is not None)
-        if unsupported:
-            raise ValueError(
-                f"A synthetic image has no {unsupported[0]!r}: GANReplace takes `image` and"
-                f" `{self.label_key}`."
-            )
-
-    def add_targets(self, additional_targets: dict[str, str]) -> None:
-        """Note what else a pipeline passes, to refuse it: two images would be replaced by the same one."""
-        super().add_targets(additional_targets)
-        self._unsupported_targets |= set(additional_targets)
-
-    def set_random_seed(self, seed: int | None) -> None:
-        """Draw from a seed from now on; None: from torch's global random state."""
-        super().set_random_seed(seed)
-        self._seeded, self._worker_seed = seed is not None, None
-
-    def set_random_state(
-        self, random_generator: np.random.Generator, py_random: random.Random, **options: Any
-    ) -> None:
-        """Draw from `random_generator` from now on."""
-        super().set_random_state(random_generator, py_random, **options)
-        self._seeded, self._worker_seed = True, None
-
-    def should_apply(self, force_apply: bool = False) -> bool:
-        """Return whether to replace the image at hand."""
-        return force_apply or self._draw(1)[0] < self.p
-
-    def _draw(self, n: int) -> list[float]:
-        """Return `n` random numbers in [0, 1)."""
-        if not self._seeded:
-            return torch.rand(n, dtype=torch.float64).tolist()
-        rng = self.random_generator
-        worker = get_worker_info()
-        if worker is not None and worker.seed != self._worker_seed:
-            # All workers start with the same generator, and with the same again in the next epoch.
-            rng = np.random.default_rng((int(rng.integers(2**63)), worker.seed))
-            self.random_generator, self._worker_seed = rng, worker.seed
-        return rng.random(n).tolist()
-
     def _choose(self, data: Mapping[str, Any], numbers: Sequence[float]) -> dict[str, Any]:
         """Return the class and what chooses an image of it, by two numbers: all that a replay needs."""
-        indices = label_indices(label_column(data[self.label_key]), self._pool.classes_, self.label_key)
-        if len(indices) != 1:
-            raise ValueError(f"`{self.label_key}` must be one label, got {len(indices)}.")
-        (c,), (chance, u) = indices.tolist(), numbers
+        c, (chance, u) = self._class_index(data, self._pool.classes_), numbers
         return {"class_index": c if self._pool.counts[c] and chance < self._class_p_list[c] else -1, "u": u}
 
     def apply(self, img: np.ndarray, class_index: int, u: float, **params: Any) -> np.ndarray:
@@ -221,10 +124,139 @@ class GANReplace(Hooks, ImageOnlyTransform):
         image = self._pool.take_one(class_index, u)
         new = tvf.to_dtype(image, like.dtype, scale=True).permute(1, 2, 0).numpy()
         new = new[:, :, 0] if img.ndim == 2 and new.shape[2] == 1 else new
-        if new.shape != img.shape:
-            raise ValueError(
-                f"Images must have the synthetic ones' shape, {new.shape}, got {img.shape}: put GANReplace"
-                f" after what resizes, or fit the generator on images of {img.shape[:2]}, as `as_arrays(...,"
-                f" size={img.shape[:2]})` gives them; synthetic images are never resized."
-            )
+        _check_shape(img, new.shape, "GANReplace")
         return np.ascontiguousarray(new)
+
+
+class GANVary(LabelledTransform, DualTransform):
+    """Vary an image, with probability `p`, and all that lies on it by the same flow.
+
+    For ``Compose``, before ``Normalize`` and after what resizes: called as ``transform(image=image,
+    label=label, mask=mask)``. ``mask`` and ``masks`` are warped by nearest neighbours, so their values stay
+    what they were; ``bboxes`` and ``keypoints`` move with the image, which is only warped and tinted; see
+    `ConditionalGAN.vary` and `ganaug.model.flow.Flow`. Needs the extra "albumentations".
+
+    A network runs for each image, in each worker of a DataLoader: a few milliseconds on one thread. Each
+    worker has the model, with its training samples, in memory; where workers are forked they share it.
+    Randomness is that of `GANReplace`.
+
+    Parameters
+    ----------
+    path : path
+        A folder that `ConditionalGAN.save` wrote, with a model of images, of an architecture that warps them:
+        the default one for images from 16 pixels a side up.
+    label_key : str, default="label"
+        The name under which the label is passed.
+    digest : str, optional
+        Of the model, as `to_dict` writes it; another model is refused. None: any.
+    strength : float, default=1.0
+        How far a variation may go; see `ConditionalGAN.vary`.
+    p : float, default=0.8
+        The probability that the transform applies.
+
+    Raises
+    ------
+    FileNotFoundError
+    ValueError
+        If the model is damaged, not of images, has no flow, or is not that of `digest`. When called: if the
+        label is missing or unknown, if the image is of another shape than the model's, or not of uint8 or
+        floats in [0, 1], or if another image or a volume comes with it.
+    """
+
+    argument_names = ("path", "label_key", "digest", "strength")
+    refused = NO_FLAT_IMAGES
+    followed = ("mask", "masks", "bboxes", "keypoints")
+    # By name, as albumentationsx also has some of masks; it takes no target that is not declared.
+    _targets = tuple(target for target in Targets if target.name in FLAT_TARGETS)
+
+    class InitSchema(BaseTransformInitSchema):
+        """The types of the parameters, which albumentations checks."""
+
+        path: str | Path
+        label_key: str
+        digest: str | None
+        strength: float
+
+    def __init__(
+        self,
+        path: str | Path,
+        label_key: str = "label",
+        digest: str | None = None,
+        strength: float = 1.0,
+        p: float = DEFAULT_SYNTHETIC_SHARE,
+    ) -> None:
+        super().__init__(p=p)
+        self.path, self.label_key, self.strength = str(path), label_key, strength
+        self._gan = ConditionalGAN.load(path, device="cpu")
+        check_makes_images(self._gan)
+        check_mode("vary", strength, self._gan)
+        self._template = sample_template(self._gan)
+        self._gan.vary(self._template, self._gan.classes_[:1], return_flow=True)  # or it has no flow
+        self.digest = self._gan.digest()
+        check_digest(path, digest, self.digest)
+        self._varied: tuple[np.ndarray, Flow] | None = None
+
+    def _choose(self, data: Mapping[str, Any], numbers: Sequence[float]) -> dict[str, Any]:
+        """Return the class and the seed of a variation: all that a replay needs."""
+        c = self._class_index(data, self._gan.classes_)
+        return {"class_index": c, "seed": int(numbers[0] * (2**31 - 1))}
+
+    def apply_with_params(self, params: Any, *args: Any, **data: Any) -> dict[str, Any]:
+        """Vary the image first, whatever the order of the targets, then let all of them have their part."""
+        chosen = getattr(params, "params", params)  # albumentationsx has them in an object
+        self._varied = self._vary(data["image"], chosen["class_index"], chosen["seed"])
+        try:
+            return super().apply_with_params(params, *args, **data)
+        finally:
+            self._varied = None
+
+    def _vary(self, img: np.ndarray, class_index: int, seed: int) -> tuple[np.ndarray, Flow]:
+        """Return a variation of an image (H, W) or (H, W, C), and its flow."""
+        like = torch.from_numpy(img.copy())
+        check_image_range(like, "GANVary")
+        channels, *sides = as_batch(self._template).shape[1:]
+        _check_shape(img, (*sides, channels)[: 2 if img.ndim == 2 and channels == 1 else 3], "GANVary")
+        image = (like if like.ndim == 3 else like[:, :, None]).permute(2, 0, 1)
+        label = self._gan.classes_[class_index : class_index + 1]
+        one = images_like(image[None], self._template)
+        varied, flow = self._gan.vary(one, label, self.strength, random_state=seed, return_flow=True)
+        new = tvf.to_dtype(as_batch(varied)[0], like.dtype, scale=True).permute(1, 2, 0).numpy()
+        return np.ascontiguousarray(new).reshape(img.shape), flow
+
+    def _current(self) -> tuple[np.ndarray, Flow]:
+        assert self._varied is not None  # noqa: S101 - `apply_with_params` has set it
+        return self._varied
+
+    def apply(self, img: np.ndarray, **params: Any) -> np.ndarray:
+        """Return the variation of the image."""
+        return self._current()[0]
+
+    def apply_to_mask(self, mask: np.ndarray, **params: Any) -> np.ndarray:
+        """Return a mask, (H, W) or (H, W, C), warped as the image was."""
+        flow = self._current()[1]
+        channels_first = (mask if mask.ndim == 3 else mask[:, :, None]).transpose(2, 0, 1)
+        new = flow.warp_masks(channels_first[None])[0].transpose(1, 2, 0)
+        return np.ascontiguousarray(new).reshape(mask.shape)
+
+    def apply_to_bboxes(self, bboxes: np.ndarray, **params: Any) -> np.ndarray:
+        """Return boxes (n, 4 or more), in shares of the image's sides, as `Flow.warp_boxes` has them."""
+        flow, new = self._current()[1], bboxes.copy()
+        sides = np.array([*flow.sides[::-1]] * 2)
+        new[:, :4] = flow.warp_boxes([bboxes[:, :4] * sides])[0] / sides
+        return new
+
+    def apply_to_keypoints(self, keypoints: np.ndarray, **params: Any) -> np.ndarray:
+        """Return key points (n, 2 or more) at their new places; angle and scale stay as they were."""
+        new = keypoints.copy()
+        new[:, :2] = self._current()[1].warp_points([keypoints[:, :2]])[0]
+        return new
+
+
+def _check_shape(img: np.ndarray, wanted: tuple[int, ...], name: str) -> None:
+    """Raise ValueError unless an image has the shape of the synthetic ones."""
+    if img.shape != wanted:
+        raise ValueError(
+            f"Images must have the synthetic ones' shape, {wanted}, got {img.shape}: put {name} after what"
+            f" resizes, or fit the generator on images of {img.shape[:2]}, as `as_arrays(...,"
+            f" size={img.shape[:2]})` gives them; synthetic images are never resized."
+        )

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from ganaug import ConditionalGAN
+from ganaug.networks.layers import MAX_DISPLACEMENT
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # importing it would ask the package index
 # The networks of the tests are small: threads would only wait for each other, and for other processes.
@@ -31,6 +32,21 @@ class StripeGenerator:
         noise = np.random.default_rng(random_state).integers(0, 5, (len(index), *self.shape))
         level = index * 250 // max(1, len(self.classes_) - 1)
         return (level.reshape(-1, *[1] * len(self.shape)) + noise).astype(np.uint8)
+
+
+def shifting(X: Any, y: Any, pixels: int = 2, **parameters: Any) -> ConditionalGAN:
+    """Return a GAN of images (n, H, W) or (n, H, W, C) whose variations move to the right by some pixels."""
+    gan = ConditionalGAN(steps=1, random_state=0, **parameters).fit(X, y)
+    width = X.shape[2] if isinstance(X, np.ndarray) else X.shape[-1]
+    for member in gan.members_:
+        tints = hasattr(member.generator, "maps")
+        layer = member.generator.maps if tints else member.generator.decode.convs[-1]
+        for parameter in (*layer.parameters(), *(() if tints else member.generator.refine[-1].parameters())):
+            torch.nn.init.zeros_(parameter)
+        layer.bias[0] = float(np.arctanh(-2 * pixels / width / MAX_DISPLACEMENT))
+        if not tints:
+            layer.bias[2] = -50  # no new content
+    return gan
 
 
 def torchrun(*arguments: str, processes: int = 2) -> list[str]:

@@ -13,11 +13,11 @@ import albumentations as A
 import numpy as np
 import pytest
 import torch
-from conftest import StripeGenerator
+from conftest import StripeGenerator, shifting
 from torch.utils.data import DataLoader, Dataset
 
-from ganaug import write_hdf5
-from ganaug.album import GANReplace
+from ganaug import ConditionalGAN, write_hdf5
+from ganaug.album import GANReplace, GANVary
 
 
 @pytest.fixture
@@ -284,3 +284,187 @@ def test_what_albumentationsx_calls(path, monkeypatch):
     assert transform.apply(black(), **chosen).min() >= 250
     with pytest.raises(ValueError, match="has no 'mask'"):
         transform.apply_in_invocation(None, image=black(), label=1, mask=black())
+
+
+SIDES = (16, 20)
+
+
+@pytest.fixture(scope="module", params=["colour", "grey", "tensor"])
+def shifting_model(request, tmp_path_factory):
+    """A saved model that moves images by two pixels to the right, and an image for it."""
+    shape = (*SIDES, 3) if request.param == "colour" else SIDES
+    X = np.random.default_rng(0).integers(0, 256, (12, *shape), np.uint8)
+    given = torch.from_numpy(X)[:, None] / 255 if request.param == "tensor" else X
+    folder = tmp_path_factory.mktemp("model")
+    shifting(given, np.repeat(["a", "b"], 6)).save(folder)
+    return folder, X[0]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A saved model whose variations differ from each other, and an image for it."""
+    X = np.random.default_rng(0).integers(0, 256, (12, *SIDES), np.uint8)
+    gan = ConditionalGAN(steps=1, strength=30.0, random_state=0).fit(X, np.arange(12) % 2)
+    folder = tmp_path_factory.mktemp("model")
+    gan.save(folder)
+    return folder, X[0]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_all_that_lies_on_an_image_moves_with_it(dtype, shifting_model):
+    folder, image = shifting_model
+    image = image if dtype == np.uint8 else (image / 255).astype(dtype)
+    mask = np.random.default_rng(0).integers(0, 9, SIDES)
+    layers = np.stack([mask, mask + 100], axis=2)
+    compose = A.Compose(
+        [GANVary(folder, label_key="y", p=1)],
+        bbox_params=A.BboxParams("pascal_voc", label_fields=["names"]),
+        keypoint_params=A.KeypointParams("xyas", remove_invisible=False),
+        additional_targets={"other": "mask"},
+        strict=False,
+    )
+    data = {"mask": mask, "masks": np.stack([mask, mask + 10]), "other": layers, "image": image, "y": "b"}
+    new = compose(**data, bboxes=[[2, 3, 8, 8], [12, 1, 20, 9]], names=["x", "z"], keypoints=[[5, 6, 0.5, 3]])
+    assert (new["image"].dtype, new["image"].shape) == (image.dtype, image.shape)
+    distance = np.abs(new["image"][:, 2:].astype(float) - image[:, :-2]).max()
+    assert distance <= (3 if dtype == np.uint8 else 3 / 255)
+    for name in ("mask", "other"):
+        assert new[name].dtype == data[name].dtype and new[name].flags.c_contiguous
+        assert np.array_equal(new[name][:, 2:], data[name][:, :-2])
+    assert np.array_equal(new["masks"][:, :, 2:], data["masks"][:, :, :-2])
+    assert np.allclose(new["bboxes"], [[4, 3, 10, 8], [14, 1, 20, 9]], atol=1e-3)
+    assert new["names"] == ["x", "z"]
+    assert np.allclose(new["keypoints"], [[7, 6, 0.5, 3]], atol=1e-3)
+    still = A.Compose([GANVary(folder, label_key="y", p=0)], strict=False)(**data)
+    assert all(still[name] is data[name] for name in ("mask", "image"))
+
+
+def test_variations_survive_json_and_replay(model):
+    folder, image = model
+    compose = A.Compose([GANVary(folder, strength=0.7, p=0.9)])
+    again = A.from_dict(json.loads(json.dumps(A.to_dict(compose))))
+    found = []
+    for one in (compose, again):
+        one.set_random_seed(1)
+        found.append(one(image=image, label=1)["image"])
+    assert np.array_equal(*found) and not np.array_equal(found[0], image)
+    assert (again.transforms[0].strength, again.transforms[0].p) == (0.7, 0.9)
+    with pytest.raises(ValueError, match="is another file than the one this transform was made with"):
+        GANVary(folder, digest="0" * 64)
+
+
+@pytest.mark.filterwarnings("ignore:.*could work incorrectly in ReplayMode")
+def test_a_replay_varies_alike(model):
+    folder, image = model
+    compose = A.ReplayCompose([GANVary(folder, p=1)])
+    mask = np.arange(image.size).reshape(image.shape)
+    first, second = (compose(image=image, mask=mask, label=1) for _ in range(2))
+    assert not np.array_equal(first["image"], second["image"])
+    replay = json.loads(json.dumps(first["replay"]))
+    again = A.ReplayCompose.replay(replay, image=image, mask=mask, label=1)
+    for name in ("image", "mask"):
+        assert np.array_equal(again[name], first[name])
+
+
+def test_draws_of_variations(model):
+    """From torch's global state, as those of GANReplace; copies and pickles draw alike."""
+    folder, image = model
+    transform = GANVary(folder, p=0.5)
+    found = []
+    for one in (transform, copy.deepcopy(transform), pickle.loads(pickle.dumps(transform))):
+        torch.manual_seed(0)
+        found.append(np.stack([one(image=image, label=1)["image"] for _ in range(12)]))
+        assert repr(one) == repr(transform)
+    assert all(np.array_equal(found[0], other) for other in found)
+    changed = [not np.array_equal(own, image) for own in found[0]]
+    assert 2 < sum(changed) < 10
+    assert len(np.unique(found[0], axis=0)) == sum(changed) + 1
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (
+            {"images": np.zeros((2, 16, 20), np.uint8)},
+            "has no 'images': GANVary takes `image`, `mask`, `masks`",
+        ),
+        ({"volume": np.zeros((2, 16, 20), np.uint8)}, "has no 'volume'"),
+        ({"label": 7}, r"among \[0, 1\], got 7"),
+        ({"label": [0, 1]}, "must be one label, got 2"),
+        ({"image": np.zeros((9, 9), np.uint8)}, r"shape, \(16, 20\), got \(9, 9\): put GANVary after what"),
+        ({"image": np.zeros((16, 20, 3), np.uint8)}, r"shape, \(16, 20, 1\), got \(16, 20, 3\)"),
+        ({"image": np.full(SIDES, 2.5, np.float32)}, "put GANVary before `Normalize`"),
+        ({"mask": np.zeros((9, 9))}, r"`masks` must be .* got \(1, 1, 9, 9\)"),
+    ],
+)
+def test_what_can_not_be_varied(data, message, model):
+    folder, image = model
+    with pytest.raises(ValueError, match=message):
+        GANVary(folder, p=1)(**{"image": image, "label": 1, **data})
+
+
+def test_a_second_image_is_refused(model):
+    folder, image = model
+    compose = A.Compose([GANVary(folder, p=1)], additional_targets={"other": "image"}, strict=False)
+    with pytest.raises(ValueError, match="has no 'other'"):
+        compose(image=image, label=1, other=image)
+
+
+def test_models_that_can_not_vary_an_image(tmp_path, stripes):
+    rng = np.random.default_rng(0)
+    ConditionalGAN(steps=1).fit(rng.normal(size=(20, 3)), np.arange(20) % 2).save(tmp_path / "table")
+    ConditionalGAN(steps=1).fit(*stripes).save(tmp_path / "small")
+    ConditionalGAN(steps=1, architecture="dcgan").fit(*stripes).save(tmp_path / "noise")
+    for name, message in (
+        ("table", "must make images, got one that makes rows of a table"),
+        ("small", r"'warping' or 'tinting', got 'warping\+instance'"),
+        ("noise", "must have a method `vary`"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            GANVary(tmp_path / name)
+    with pytest.raises(FileNotFoundError):
+        GANVary(tmp_path / "none")
+
+
+class Varied(Dataset):
+    def __init__(self, model):
+        self.transform, self.image = GANVary(model[0], p=1), model[1]
+
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, i):
+        mask = np.arange(self.image.size).reshape(self.image.shape)
+        new = self.transform(image=self.image, mask=mask, label=1)
+        return torch.from_numpy(new["image"]), torch.from_numpy(new["mask"])
+
+
+def test_workers_vary_differently(model):
+    loader = DataLoader(
+        Varied(model),
+        batch_size=4,
+        num_workers=2,
+        multiprocessing_context="fork",
+        generator=torch.Generator().manual_seed(0),
+    )
+    for _ in range(2):
+        images = torch.cat([images for images, _ in loader])
+        assert len(images.unique(dim=0)) == 8
+
+
+def test_what_albumentationsx_calls_of_a_variation(model, monkeypatch):
+    """It hands parameters over in an object of its own."""
+    folder, image = model
+    transform = GANVary(folder, p=1)
+    module = types.SimpleNamespace(SampledParams=lambda params: types.SimpleNamespace(params=params))
+    monkeypatch.setitem(sys.modules, "albumentations.core.transform_params", module)
+    sampling = types.SimpleNamespace(random_generator=np.random.default_rng(0))
+    chosen = transform.sample_parameters({}, {"label": 1}, None, sampling)
+    monkeypatch.setattr(
+        A.DualTransform,
+        "apply_with_params",
+        lambda self, params, **data: {name: self.targets[name](value) for name, value in data.items()},
+    )
+    new = transform.apply_with_params(chosen, mask=image, image=image)
+    assert not np.array_equal(new["image"], image)
+    assert new["mask"].shape == image.shape

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ganaug.networks import ARCHITECTURES
-from ganaug.networks.layers import warp, warp_sharply
+from ganaug.networks.layers import at_full_size, warp, warp_sharply
 from ganaug.networks.r3gan import Residual
 
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 9, 15), (4, 33, 32), (3, 64, 64)]
@@ -155,6 +155,26 @@ def test_it_begins_close_to_the_identity(name):
     generated = generate(networks, samples, torch.tensor([0, 1, 2, 0]))
     assert (generated - samples).abs().mean() < 0.2
     assert (generated - samples).abs().mean() > 0
+
+
+@pytest.mark.parametrize("full", [None, (100, 72)])
+@pytest.mark.parametrize("name", [name for name in ARCHITECTURES if build(name, (3, 16, 16)).has_flow])
+def test_the_flow_is_that_of_the_samples(name, full):
+    networks, labels = build(name, (3, 16, 16)), torch.tensor([0, 1, 2, 0])
+    samples = torch.rand(4, 3, 16, 16) * 2 - 1
+    inputs = [samples, networks.encoder(samples), torch.randn(4, 6), labels]
+    inputs += [] if full is None else [torch.rand(4, 3, *full) * 2 - 1]
+    generated, flow = networks.generator.eval().with_flow(*inputs)
+    assert flow.shape[:2] == (4, 2)
+    assert flow.abs().max() > 0
+    # Colours may be mapped beside, but what is painted is left out.
+    assert torch.equal(generated, networks.generator(*inputs)) == (name == "tinting")
+    with torch.no_grad():
+        if name == "tinting":
+            networks.generator.maps.weight[2:] = networks.generator.maps.bias[2:] = 0
+        generated, flow = networks.generator.with_flow(*inputs)
+    wanted = warp(samples, flow) if full is None else at_full_size(warp_sharply, inputs[-1], flow)
+    torch.testing.assert_close(generated, wanted.clamp(-1, 1), atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)

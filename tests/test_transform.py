@@ -140,9 +140,15 @@ def test_batches_that_are_lists(images, kind):
         assert new_images[0] is batch[0]
     with pytest.raises(ValueError, match="one label for each of 4 images, got 1"):
         augment(batch, 1)
-    varying = GANAugment(Varying([0, 1], (8, 10, 3)), p=1.0, mode="vary")
-    with pytest.raises(ValueError, match="Without a pool .* call GANAugment with .* after collation"):
-        varying(batch, (0, 1, 0, 1))
+    varying = GANAugment(Varying([0, 1], (8, 10, 3)), p={1: 1.0}, mode="vary", strength=3)
+    if images == "pil":
+        with pytest.raises(ValueError, match="Without a pool .* call GANAugment with .* after collation"):
+            varying(batch, (0, 1, 0, 1))
+        return
+    new_images = varying(batch, (0, 1, 0, 1))[0]
+    assert [int((new - old).max()) for new, old in zip(new_images, batch, strict=True)] == [0, 3] * 2
+    assert [type(image) for image in new_images] == [type(batch[0])] * 4
+    assert new_images[0] is batch[0] and type(new_images) is kind
 
 
 def test_rows_and_batches_of_hugging_face():

@@ -25,6 +25,7 @@ from benchmarks.tables.plot import plot
 from benchmarks.tables.recommended import recommended_table
 from benchmarks.tables.restoration import restoration_tables
 from benchmarks.tables.scale import computed_table, scale_tables
+from benchmarks.tables.segmentation import segmentation_table
 from benchmarks.tables.series import series_table
 from benchmarks.tables.shared import ROOT, insert
 from benchmarks.tables.smallest import smallest_table
@@ -39,6 +40,7 @@ SINGLE: dict[str, Callable[[Any], str]] = {
     "collapse": collapse_table,
     "main job": main_job_table,
     "restoration": restoration_tables,
+    "segmentation": segmentation_table,
 }
 
 

@@ -16,7 +16,15 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as tvf
 
-from ganaug.adapters.layouts import as_tree, find_labels, flatten, image_index, label_column
+from ganaug.adapters.annotations import Annotation, find_annotations
+from ganaug.adapters.layouts import (
+    as_tree,
+    check_classes,
+    find_labels,
+    flatten,
+    image_index,
+    label_column,
+)
 from ganaug.adapters.pool import ImagePool, sample_template
 from ganaug.adapters.rates import automatic_p
 from ganaug.data.containers import as_batch, check_image_range, images_like
@@ -36,7 +44,8 @@ class GANAugment(v2.Transform):
     Put it after ``Resize`` and before ``Normalize``. It needs the label: call it with
     ``(image, label)``, or on a whole batch ``(images, labels)``, for example in a DataLoader's
     ``collate_fn``, as torchvision's own MixUp, and before that: what MixUp returns has no class. What belongs
-    to the image that came in, as a mask, boxes, a video or a second image, is refused beside it.
+    to the image that came in, as a mask, boxes, a video or a second image, is refused beside it; masks, boxes
+    and key points are welcome in mode "vary".
     A generator of features replaces vectors alike: ``(vector, label)``, or a batch (N, n_features).
 
     The synthetic images come from a pool that the generator fills here once, and again at `refresh`. No
@@ -62,7 +71,10 @@ class GANAugment(v2.Transform):
         else the first key that contains "label"; then "target", "targets" or "cls", in any case of letters.
     mode : {"replace", "vary"}, default="replace"
         "replace": by another image of the class. "vary": by a variation of the image that came in. The
-        generator's ``vary`` makes it during the call, so on batches only, outside of workers.
+        generator's ``vary`` makes it during the call, so on batches only, outside of workers. A ``Mask``,
+        ``BoundingBoxes`` and ``KeyPoints`` of torchvision go with it: (N, ...) beside a batch, or in a list
+        with an item for each image, as the targets of a detector are; images are then only warped and tinted.
+        See docs/howto/segmentation.md.
     pool_size : "auto" or int, default="auto"
         Synthetic images kept for each class that `p` replaces any of. They lie in a temporary file that
         processes map into memory, without a name where the system has such files. "auto": 4,096, or as
@@ -138,7 +150,7 @@ class GANAugment(v2.Transform):
             self._class_p[self._pool.counts == 0] = 0.0  # classes that a file leaves out
         self._class_p_list = self._class_p.tolist()
         if classes is not None:
-            _check_classes(classes, self.classes_)
+            check_classes(classes, self.classes_)
         # The labels that may come in, sorted, and the index in `classes_` of each.
         self._input_labels = self.classes_ if classes is None else np.arange(len(classes))
         self._input_classes = np.arange(len(self.classes_))
@@ -190,7 +202,8 @@ class GANAugment(v2.Transform):
             if known and self._is_compatible(image):
                 return type(sample)((self._replace_one(image, self._class_index[label]), label))
         sample = as_tree(sample)
-        leaves, spec = flatten(sample)
+        annotated = self.mode == "vary" and len(self._shape) == 3
+        leaves, spec = flatten(sample, annotated=annotated)
         labels = self.labels_getter(sample) if callable(self.labels_getter) else find_labels(sample)
         others = [None if leaf is labels else leaf for leaf in leaves]
         where = self._vector_index(others) if len(self._shape) == 1 else image_index(others)
@@ -203,10 +216,14 @@ class GANAugment(v2.Transform):
             )
         column = label_column(labels)
         classes = torch.from_numpy(self._input_classes[label_indices(column, self._input_labels)])
-        leaves[where] = self._replace(leaves[where], classes)
+        image, annotations = leaves[where], []
+        if annotated and self._is_batch(image):
+            annotations = find_annotations(sample, image, self._gan)
+        leaves[where] = self._replace(image, classes, annotations, leaves)
         return pytree.tree_unflatten(leaves, spec)
 
-    def _replace(self, image: Any, classes: Tensor) -> Any:
+    def _replace(self, image: Any, classes: Tensor, annotations: list[Annotation], leaves: list[Any]) -> Any:
+        """Return an image or a batch with some images replaced; in `leaves`, annotations go with these."""
         several = isinstance(image, list | tuple)
         single = isinstance(image, Image.Image) or (not several and image.ndim == len(self._shape))
         n = 1 if single else len(image)
@@ -217,19 +234,27 @@ class GANAugment(v2.Transform):
             )
         for item in image if several else (image,):
             self._check_image(item)
-        if several:
-            return type(image)(map(self._replace_one, image, classes.tolist()))
         if single:
             return self._replace_one(image, int(classes[0]))
+        if several and (self._pool is not None or not self._is_batch(image)):
+            return type(image)(map(self._replace_one, image, classes.tolist()))
         chosen = torch.rand(n, dtype=torch.float64, device=CPU) < self._class_p[classes]
         u = torch.rand(n, dtype=torch.float32, device=CPU)
         if not chosen.any():
             return image
-        images = image.as_subclass(Tensor)
-        synthetic = self._draw_synthetic(images[chosen], classes[chosen], u[chosen])
+        images = torch.stack(image) if several else image
+        images = images.as_subclass(Tensor)
+        synthetic, flow = self._draw_synthetic(
+            images[chosen], classes[chosen], u[chosen], return_flow=bool(annotations)
+        )
+        for annotation in annotations:
+            leaves[annotation.where] = annotation.warped(chosen, flow)
         out = images.clone()
         out[chosen] = tvf.to_dtype(synthetic, images.dtype, scale=True).to(out.device)
-        return tv_tensors.wrap(out, like=image) if isinstance(image, tv_tensors.Image) else out
+        if several:
+            changed = zip(out, image, chosen, strict=True)
+            return type(image)(_wrapped(new, old) if c else old for new, old, c in changed)
+        return _wrapped(out, image)
 
     def _replace_one(self, image: Any, c: int) -> Any:
         if self._pool is None:
@@ -249,15 +274,29 @@ class GANAugment(v2.Transform):
             new = new.to(image.device)
         return new.as_subclass(type(image)) if isinstance(image, tv_tensors.Image) else new
 
-    def _draw_synthetic(self, images: Any, classes: Tensor, u: Tensor) -> Tensor:
-        """Return one synthetic image (C, H, W) of each of `classes`, drawn by `u` from the pool."""
+    def _draw_synthetic(
+        self, images: Any, classes: Tensor, u: Tensor, *, return_flow: bool
+    ) -> tuple[Tensor, Any]:
+        """Return one synthetic image (C, H, W) of each of `classes`, drawn by `u` from the pool.
+
+        In mode "vary" the flow along which they were warped comes too, if asked for.
+        """
         if self._pool is not None:
-            return self._pool.take(classes, u)
+            return self._pool.take(classes, u), None
         labels, seed = self.classes_[classes.numpy()], int(torch.randint(2**31 - 1, (), device=CPU))
         if self.mode == "replace":
-            return as_batch(self._gan.sample(labels, random_state=seed))
+            return as_batch(self._gan.sample(labels, random_state=seed)), None
         originals = images_like(images, self._template)
-        return as_batch(self._gan.vary(originals, labels, self.strength, random_state=seed))
+        if not return_flow:
+            return as_batch(self._gan.vary(originals, labels, self.strength, random_state=seed)), None
+        varied, flow = self._gan.vary(originals, labels, self.strength, random_state=seed, return_flow=True)
+        return as_batch(varied), flow
+
+    def _is_batch(self, image: Any) -> bool:
+        """Return whether images are Tensors that go through a network together."""
+        if isinstance(image, list | tuple):
+            return isinstance(image[0], Tensor)
+        return isinstance(image, Tensor) and image.ndim > len(self._shape)
 
     def _is_compatible(self, item: Any) -> bool:
         """Return whether this is one image, of the synthetic ones' shape."""
@@ -307,17 +346,5 @@ class GANAugment(v2.Transform):
             )
 
 
-def _check_classes(classes: Any, known: np.ndarray) -> None:
-    """Raise ValueError unless `classes` is a sequence that may be the labels of a generator."""
-    values = classes.tolist() if hasattr(classes, "tolist") else classes
-    listed = isinstance(values, Sequence) and not isinstance(values, str | bytes)
-    if not listed or not all(isinstance(label, str | int | float | np.generic) for label in values):
-        raise ValueError(
-            "`classes` must be a sequence with the generator's label for each label of the loader, as"
-            f" `dataset.classes` is, or None, got {classes!r}."
-        )
-    if all(isinstance(label, str) for label in values) and known.dtype.kind in "biuf":
-        raise ValueError(
-            f"`classes` must be labels of the generator, which knows {known.tolist()[:10]}, got names,"
-            f" {list(values)[:10]}: leave `classes` out, as the loader's labels are the generator's own."
-        )
+def _wrapped(new: Tensor, like: Tensor) -> Tensor:
+    return tv_tensors.wrap(new, like=like) if isinstance(like, tv_tensors.Image) else new

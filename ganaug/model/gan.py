@@ -16,8 +16,9 @@ from ganaug.data.labels import check_labels, label_indices
 from ganaug.data.protocol import check_mode
 from ganaug.model.estimator import SampleEstimator
 from ganaug.model.fitting import draw_seed, expected_seconds, fit_gan
-from ganaug.model.generator import generate_in_batches
-from ganaug.model.parameters import check_parameters
+from ganaug.model.flow import Flow
+from ganaug.model.generator import TrainedGenerator, generate_in_batches
+from ganaug.model.parameters import check_parameters, resolve
 from ganaug.model.restoration import restore_samples, why_not_restore
 from ganaug.model.serialization import load_model, model_content, model_digest, write_model
 from ganaug.model.signature import PARAMETERS, GANParameters
@@ -152,7 +153,13 @@ class ConditionalGAN(GANParameters, SampleEstimator):  # noqa: D101 (the next li
     @available_if(_can_vary)
     @default_torch_state()
     def vary(
-        self, X: Any, y: Any, strength: float = 1.0, random_state: int | np.random.RandomState | None = None
+        self,
+        X: Any,
+        y: Any,
+        strength: float = 1.0,
+        random_state: int | np.random.RandomState | None = None,
+        *,
+        return_flow: bool = False,
     ) -> Any:
         """Return a variation of each of the given samples.
 
@@ -166,24 +173,56 @@ class ConditionalGAN(GANParameters, SampleEstimator):  # noqa: D101 (the next li
             How far a variation may go: 1 as far as `sample`. At 0 it is the generator's own
             reconstruction of the sample, which differs from it slightly.
         random_state : int, RandomState or None, default=None
+        return_flow : bool, default=False
+            Return the flow, too, along which images were warped: masks, boxes and key points follow by it.
+            Of the architectures, "warping" and "tinting" have one. "warping" then only warps, and paints
+            nothing into the images, as no mask would fit that.
 
         Returns
         -------
         X : as in fit
+        flow : Flow
+            With `return_flow`; see `ganaug.model.flow.Flow`.
+
+        Raises
+        ------
+        ValueError
+            If an argument is not as described, or `return_flow` asks for a flow of an architecture that
+            has none: it doesn't warp.
         """
         check_is_fitted(self)
         check_mode("vary", strength, self)
+        if return_flow:
+            self._check_flow()
         X = as_container(X)
         self.codec_.check(X)
         y = check_labels(y, len(X)) if len(X) or np.size(y) else np.asarray(y)
         classes = torch.from_numpy(label_indices(y, self.classes_))
         rng = torch.Generator().manual_seed(draw_seed(random_state))
-        varied = self._generate(
-            classes,
-            rng,
-            lambda member, own, indices: member.vary(take(X, indices), own, strength, rng),
-        )
+        fields: dict[int, Tensor] = {}
+
+        def generate(member: TrainedGenerator, own: Tensor, indices: Tensor) -> Tensor:
+            samples, flow = member.vary(take(X, indices), own, strength, rng, return_flow=return_flow)
+            if flow is not None:
+                fields.update(zip(indices.tolist(), flow, strict=True))
+            return samples
+
+        varied = self._generate(classes, rng, generate)
+        if return_flow:
+            in_order = [fields[i] for i in range(len(classes))]
+            return varied, Flow(in_order, self.codec_.full_shape[1:], mirrored=self.codec_.is_reduced)
         return varied.set_axis(X.index, axis=0) if is_dataframe(X) else varied
+
+    def _check_flow(self) -> None:
+        """Raise ValueError unless all that varies an image warps it."""
+        if all(member.has_flow for member in self.members_):
+            return
+        name = resolve(self.get_params(deep=False), self.codec_)["architecture"]
+        raise ValueError(
+            "`return_flow`, for masks, boxes and key points, needs an `architecture` that warps each image,"
+            f" such as 'warping' or 'tinting', got {name!r}: fit ConditionalGAN(architecture='warping') on"
+            " images."
+        )
 
     @available_if(_can_restore)
     @default_torch_state()

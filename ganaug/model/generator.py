@@ -71,6 +71,7 @@ class TrainedGenerator:
         self.generator = networks.generator
         self.encoder = networks.encoder
         self.noise_steps = networks.noise_steps
+        self.has_flow = networks.has_flow
         self.codec = codec
         self.labels = labels
         self.latent_dim = latent_dim
@@ -117,7 +118,7 @@ class TrainedGenerator:
         if self.near_rows is not None:
             return self._transform_near(self.near_rows, encoded, sources, classes, rng)
         full = self.codec.encode_full(take(self.rows, sources)) if self.codec.is_reduced else None
-        samples = self._transform(encoded, full, self.codes[sources], classes, 1.0, rng)
+        samples, _ = self._transform(encoded, full, self.codes[sources], classes, 1.0, rng)
         return self.codec.discretize(samples, encoded, rng)
 
     def _noise(self, n: int, rng: torch.Generator) -> Tensor:
@@ -139,21 +140,24 @@ class TrainedGenerator:
         """Change encoded rows of a table, towards near rows of their class."""
         near = near_rows.draw(sources, classes, rng)
         moved = near_rows.move_numbers(encoded, near, rng)
-        samples = self._transform(moved, None, self._encode(moved), classes, 1.0, rng)
+        samples, _ = self._transform(moved, None, self._encode(moved), classes, 1.0, rng)
         return self.codec.discretize(near_rows.take_values(samples, near, rng), encoded, rng)
 
     @torch.no_grad()
-    def vary(self, X: Any, classes: Tensor, strength: float, rng: torch.Generator) -> Tensor:
-        """Return an encoded variation of each of the samples `X`."""
+    def vary(
+        self, X: Any, classes: Tensor, strength: float, rng: torch.Generator, *, return_flow: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return an encoded variation of each of the samples `X`, and the flow if asked for."""
         if self.calibration is not None:
-            return self._calibrated(X, classes, strength, rng)
+            return self._calibrated(X, classes, strength, rng), None
         if self.codec.is_reduced:
             full = self.codec.encode_full(X)
             encoded = self.codec.reduce_encoded(full)
         else:
             full, encoded = None, self.codec.encode(X)
-        samples = self._transform(encoded, full, self._encode(encoded), classes, strength, rng)
-        return self.codec.discretize(samples, encoded, rng)
+        codes = self._encode(encoded)
+        samples, flow = self._transform(encoded, full, codes, classes, strength, rng, return_flow=return_flow)
+        return self.codec.discretize(samples, encoded, rng), flow
 
     @torch.no_grad()
     def towards(self, sources: Tensor, targets: Tensor, classes: Tensor) -> Tensor:
@@ -181,11 +185,13 @@ class TrainedGenerator:
         classes: Tensor,
         strength: float,
         rng: torch.Generator,
-    ) -> Tensor:
+        *,
+        return_flow: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
         """Change encoded samples by code differences of pairs of one class, drawn by class frequency.
 
         Where there are images at full size, these are changed. Codes of several levels are instead mixed with
-        those of other samples of the class.
+        those of other samples of the class. The flow (n, 2, h, w) comes too if asked for.
         """
         assert self.codes is not None  # noqa: S101 - for the type checker
         if self.code_levels:
@@ -196,8 +202,13 @@ class TrainedGenerator:
             first, second = self.class_index.sample_pairs(donor_classes, rng)
             deltas = perturb_deltas(self.codes[first] - self.codes[second], self.latent_noise, rng)
         deltas = self.strength * strength * deltas
-        inputs = (sources, codes, deltas, classes, *([] if full is None else [full]))
-        return self.generator(*(tensor.to(self.device) for tensor in inputs)).cpu()
+        tensors = (sources, codes, deltas, classes, *([] if full is None else [full]))
+        inputs = [tensor.to(self.device) for tensor in tensors]
+        if not return_flow:
+            return self.generator(*inputs).cpu(), None
+        with_flow: Any = self.generator.with_flow
+        samples, flow = with_flow(*inputs)
+        return samples.cpu(), flow.cpu()
 
     @property
     def storage(self) -> str:

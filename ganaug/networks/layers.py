@@ -36,6 +36,10 @@ class Networks:
     any_size : bool
         The generator also takes images that are larger than the networks' own, ``generator(samples, codes,
         deltas, labels, full)`` with the same ones at full size, (n, C, H, W), and returns these, changed.
+    has_flow : bool
+        The generator also has ``with_flow``: called as it is itself, it returns samples and the flow
+        (n, 2, h, w) along which they were warped, as `warp` takes it, but for bilinear enlargement. All
+        that is in a sample lies where the flow says; colours may differ from those of `generator` itself.
     calibrated : bool
         Without an encoder: whether the noise is not of ``(n, latent_dim)``, but a draw ``(n, *shape)`` of
         `ganaug.training.calibration.Calibration`.
@@ -62,6 +66,7 @@ class Networks:
     encoder: nn.Module | None = None
     coarseness: int = 1
     any_size: bool = False
+    has_flow: bool = False
     calibrated: bool = False
     classifier: nn.Module | None = None
     generator_penalty: GeneratorPenalty | None = None

@@ -51,19 +51,26 @@ class TintGenerator(nn.Module):
         self, images: Tensor, codes: Tensor, deltas: Tensor, labels: Tensor, full: Tensor | None = None
     ) -> Tensor:
         """Return the images (n, C, H, W), changed by deltas (n, latent_dim); or those at full size."""
+        return self.with_flow(images, codes, deltas, labels, full)[0]
+
+    def with_flow(
+        self, images: Tensor, codes: Tensor, deltas: Tensor, labels: Tensor, full: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the same and the flow, (n, 2, H, W), or of images at full size at a quarter of (H, W)."""
         condition = torch.cat([codes, deltas, self.embed(labels)], dim=1)
         start = self.start(condition).view(len(images), -1, *self.base_sides)
         base = self.norms[0](start, condition).relu()
         widened = self.widen(F.interpolate(base, size=self.grid_sides, mode="bilinear"))
         maps = self.maps(self.norms[1](widened, condition).relu())
         if full is not None:  # the maps are enlarged once, which makes hardly a difference
-            return at_full_size(self._change, full, maps.tanh())
+            maps = maps.tanh()
+            return at_full_size(self._change, full, maps), MAX_DISPLACEMENT * maps[:, :2]
         maps = F.interpolate(maps, size=self.sides, mode="bilinear").tanh()
         flow, color_matrix, bias = maps.split(self.split_sizes, dim=1)
-        warped = warp(images, MAX_DISPLACEMENT * flow)
-        channels = images.shape[1]
+        flow = MAX_DISPLACEMENT * flow
+        warped, channels = warp(images, flow), images.shape[1]
         mixed = (color_matrix.unflatten(1, (channels, channels)) * warped[:, None]).sum(2)
-        return (warped + mixed + bias).clamp(-1, 1)
+        return (warped + mixed + bias).clamp(-1, 1), flow
 
     def _change(self, images: Tensor, maps: Tensor) -> Tensor:
         """Return large images (n, C, H, W), changed as maps of the same size say."""
@@ -99,5 +106,6 @@ def tinting(
         encoder=ConvEncoder(shape, latent_dim, base_channels),
         coarseness=GRID_STRIDE,
         any_size=True,
+        has_flow=True,
         judges_apart=True,
     )

@@ -69,16 +69,29 @@ class WarpGenerator(nn.Module):
         Images at full size are warped themselves. What is painted, and all that the refining layers add,
         is made at the size of the networks and enlarged, so that the detail of the image stays.
         """
-        maps = self.decode(torch.cat([codes, deltas, self.embed(labels)], dim=1))
-        flow, mask, content, features = maps.split(self.split_sizes, dim=1)
-        flow = F.pad(MAX_DISPLACEMENT * flow.tanh(), (1, 1, 1, 1), mode="replicate")
-        flow = F.avg_pool2d(flow, 3, 1)  # the mean keeps neighbours together
+        flow, mask, content, features = self._decode_maps(codes, deltas, labels)
         warped = warp(images, flow)
         composite = torch.lerp(warped, self.output_activation(content), mask.sigmoid())
         refined = (composite + self.refine(torch.cat([composite, features], dim=1))).clamp(-1, 1)
         if full is None:
             return refined
         return at_full_size(_change, full, torch.cat([flow, refined - warped], dim=1))
+
+    def with_flow(
+        self, images: Tensor, codes: Tensor, deltas: Tensor, labels: Tensor, full: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the images only warped, and the flow (n, 2, h, w): no mask would fit what is painted."""
+        flow = self._decode_maps(codes, deltas, labels)[0]
+        if full is None:
+            return warp(images, flow), flow
+        return at_full_size(lambda *own: warp_sharply(*own).clamp_(-1, 1), full, flow), flow
+
+    def _decode_maps(self, codes: Tensor, deltas: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
+        """Return flow, mask, content and features of the size of the networks, (n, c, h, w) each."""
+        maps = self.decode(torch.cat([codes, deltas, self.embed(labels)], dim=1))
+        flow, *others = maps.split(self.split_sizes, dim=1)
+        flow = F.pad(MAX_DISPLACEMENT * flow.tanh(), (1, 1, 1, 1), mode="replicate")
+        return F.avg_pool2d(flow, 3, 1), *others  # the mean keeps neighbours together
 
 
 def _change(images: Tensor, maps: Tensor) -> Tensor:
@@ -123,5 +136,6 @@ def warping(
         discriminator=ConvDiscriminator(shape, n_classes, max(1, base_channels // 2)),
         encoder=ConvEncoder(shape, latent_dim, base_channels),
         any_size=True,
+        has_flow=True,
         judges_apart=True,
     )
