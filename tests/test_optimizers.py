@@ -32,7 +32,7 @@ def test_schedules_are_all_tested():
 
 def test_schedules_of_torch_that_cycle_the_momentum():
     factors = schedule_factors(lambda optimizer, steps: OneCycleLR(optimizer, 2.0, total_steps=steps + 1), 10)
-    assert max(factors) == pytest.approx(2.0)
+    assert max(factors) == pytest.approx(2.0, rel=0.05)
     assert factors[0] < 0.1
 
 

@@ -113,8 +113,9 @@ def test_the_generator_learns_from_all_or_from_the_hardest(hardest, expected):
     assert judges.loss_of_discriminators(real, fake, classes, None).item() == 4.0
 
 
-def test_a_classifier_learns_which_generator_made_a_sample():
+def test_a_classifier_learns_which_generator_made_a_sample(monkeypatch):
     """Where two generators start alike, the classifier drives them apart."""
+    monkeypatch.setattr("ganaug.training.discriminators.ORIGIN_WEIGHT", 1.0)
 
     def run(mixture, classifier):
         networks = Networks(mixture, Discriminator(), classifier=classifier)
