@@ -161,9 +161,13 @@ def run_generator(
     seed: int,
     seconds: float,
     settings: Settings,
-    rates: Sequence[float] = LEARNING_RATES,
+    rates: Sequence[float],
+    references: dict[int, Classifier],
 ) -> dict | None:
-    """Train a generator with each learning rate and measure the better one; None if it diverged with both."""
+    """Train a generator with each learning rate and measure the better one; None if it diverged with all.
+
+    `references` are classifiers trained on real images, by seed; what is missing is added.
+    """
     split = source.split(seed)
     context = Context(split.X, split.y, seed)
     trials = []
@@ -182,7 +186,9 @@ def run_generator(
     _, rate, gan, took, alone = max(trials, key=lambda trial: trial[0])
     context.use(gan)
     both = train(oversampler_1000(context), settings, augment=True, seed=seed)
-    reference = train(class_balanced(context), settings, augment=True, seed=seed)
+    if seed not in references:
+        references[seed] = train(class_balanced(context), settings, augment=True, seed=seed)
+    reference = references[seed]
     return {
         "arm": name,
         "augment": True,
@@ -225,11 +231,12 @@ def main() -> None:
         data_name, settings = f"{data_name}-quick", quick(settings)
     path = RESULTS / f"generators-{data_name}.json"
     head = {**header(source, settings, "cpu"), "seconds": arguments.seconds, "learning_rates": rates}
+    references: dict[int, Classifier] = {}
     for seed in range(arguments.seeds):
         for name in arguments.generators.split(";"):
             if (name, seed) in {(run["arm"], run["seed"]) for run in store(path, head, [])}:
                 continue
-            run = run_generator(source, name, seed, arguments.seconds, settings, rates)
+            run = run_generator(source, name, seed, arguments.seconds, settings, rates, references)
             if run is None:
                 continue
             print(

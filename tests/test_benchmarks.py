@@ -314,3 +314,32 @@ def test_bad_generators_are_bad(source, monkeypatch, tmp_path, capsys):
     assert capsys.readouterr().out.count("adds") == 1
     runs = json.loads((tmp_path / "x.json").read_text())
     assert [(run["kind"], run["seed"]) for run in runs] == [("noise", 0)]
+
+
+def test_generators_are_compared_by_the_command(source, monkeypatch, tmp_path, capsys):
+    """One that diverges is said to, and left out; what is there is not run again."""
+
+    def fit_for(seconds, split, seed, options):
+        if options["architecture"] == "sngan":
+            raise RuntimeError("Training became unstable")
+        gan = ConditionalGAN(**options, steps=2, random_state=seed).fit(split.X, split.y)
+        return gan, seconds
+
+    monkeypatch.setattr(generators, "fit_for", fit_for)
+    monkeypatch.setattr(generators, "load", lambda name, path: source)
+    monkeypatch.setattr(generators, "RESULTS", tmp_path)
+    monkeypatch.setitem(generators.SETTINGS, "digits", dataclasses.replace(QUICK, updates=200))
+    command = ["generators", "--data", "digits", "--quick", "--seeds", "1", "--seconds", "7"]
+    command += ["--generators", "SNGAN;DCGAN", "--learning-rates", "1e-3"]
+    monkeypatch.setattr("sys.argv", command)
+    generators.main()
+    assert "SNGAN, learning rate 0.001: Training became unstable" in capsys.readouterr().out
+    result = json.loads((tmp_path / "generators-digits-quick.json").read_text())
+    assert result["learning_rates"] == [1e-3]
+    assert result["settings"]["updates"] == 100
+    (run,) = result["runs"]
+    assert (run["arm"], run["learning_rate"], run["seconds"]) == ("DCGAN", 1e-3, 7.0)
+    monkeypatch.setattr(generators, "GENERATORS", {"SNGAN": {"architecture": "sngan"}})
+    monkeypatch.setattr("sys.argv", [*command[:-3], "DCGAN", *command[-2:]])
+    generators.main()
+    assert not capsys.readouterr().out

@@ -16,9 +16,10 @@ def generator_table(result: dict[str, Any]) -> str:
     for run in result["runs"]:
         runs_of.setdefault(run["arm"], []).append(run)
     base = _mean_accuracy(result["runs"], "class_balanced")
+    rates = result["learning_rates"]
     text = (
-        f"{result['seconds']:g} seconds of CPU time for each of two learning rates. Class-balanced sampling"
-        f" of the real images gives {base:.2f}."
+        f"{result['seconds']:g} seconds of training at {'a' if len(rates) == 1 else 'each'} learning rate of"
+        f" {' and '.join(map(str, rates))}. Class-balanced sampling of the real images gives {base:.2f}."
     )
     rows = []
     for name, runs in sorted(runs_of.items(), key=lambda item: -_mean_accuracy(item[1], "synthetic_only")):
