@@ -5,8 +5,9 @@
 Two data sets whose modes can be counted. *25 Gaussians* lie on a grid in the plane, as in Srivastava et
 al., "VEEGAN", NeurIPS 2017. *Stacked digits* are three digits of scikit-learn as the three channels of an
 image, as in the same paper's stacked MNIST: 1,000 modes, each as likely. A mode counts as found if it has a
-tenth of the samples that it should have; of the Gaussians, such as lie within four standard deviations of the
-centre. Classes are drawn at random, as a GAN must have some here.
+tenth of the samples that it should have; of the Gaussians, such as lie within four standard deviations of
+the centre. Classes are drawn at random, as a GAN must have some here. Rollbacks are how often training
+noticed that a class collapsed, or that it diverged, and went back.
 """
 
 from __future__ import annotations
@@ -96,13 +97,19 @@ def run(data: str, arm: str, seed: int) -> dict[str, Any]:
     X = gaussians(rng) if data == "25 Gaussians" else stacked_digits(rng)
     y = rng.integers(2, size=len(X))
     start = time.process_time()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # collapse is what is counted
+    with warnings.catch_warnings(record=True, action="always", category=ConvergenceWarning) as caught:
         gan = ConditionalGAN(**COMMON, **DATA[data], **ARMS[arm], random_state=seed).fit(X, y)
     seconds = time.process_time() - start
     samples = gan.sample(rng.integers(2, size=len(X)), random_state=seed)
     found = found_of_gaussians if data == "25 Gaussians" else found_of_digits
-    return {"data": data, "arm": arm, "seed": seed, **found(samples), "seconds": round(seconds, 1)}
+    return {
+        "data": data,
+        "arm": arm,
+        "seed": seed,
+        **found(samples),
+        "rollbacks": len(caught),
+        "seconds": round(seconds, 1),
+    }
 
 
 def main() -> None:

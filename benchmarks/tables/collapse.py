@@ -28,6 +28,7 @@ def collapse_table(result: dict[str, Any]) -> str:
                 f"{np.mean(modes):.0f} ({min(modes)} to {max(modes)})"
             )
             row[f"{data}: {words}"] = f"{np.mean([run[measure] for run in runs]):.2f}"
+            row[f"{data}: rollbacks"] = f"{np.mean([run['rollbacks'] for run in runs]):.1f}"
             row[f"{data}: CPU s"] = f"{np.mean([run['seconds'] for run in runs]):.0f}"
         rows.append(row)
     seeds = len({run["seed"] for run in result["runs"]})
