@@ -22,7 +22,11 @@ from ganaug.model.gan import ConditionalGAN
 try:
     from albumentations import DualTransform, ImageOnlyTransform
     from albumentations.core.transforms_interface import BaseTransformInitSchema
-    from albumentations.core.type_definitions import Targets
+
+    try:
+        from albumentations.core.type_definitions import Targets
+    except ImportError:  # in 2.0.0
+        from albumentations.core.types import Targets
 except ImportError as exc:
     raise ImportError(
         "GANReplace and GANVary need albumentations from 2.0 on (pip install 'ganaug[albumentations]'), or"
