@@ -46,5 +46,5 @@ def test_the_benchmark_runs_what_is_missing(tmp_path, monkeypatch, capsys):
     assert not capsys.readouterr().out
     result = json.loads(path.read_text())
     table = collapse_table(result).splitlines()
-    assert table[0] == "Means of 1 seeds."
+    assert table[0] == "Means over seeds: 1 of 25 Gaussians and 1 of stacked digits."
     assert [line.split(" | ")[0].strip("| ") for line in table[4:]] == list(collapse.ARMS)

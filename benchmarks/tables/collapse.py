@@ -31,5 +31,8 @@ def collapse_table(result: dict[str, Any]) -> str:
             row[f"{data}: rollbacks"] = f"{np.mean([run['rollbacks'] for run in runs]):.1f}"
             row[f"{data}: CPU s"] = f"{np.mean([run['seconds'] for run in runs]):.0f}"
         rows.append(row)
-    seeds = len({run["seed"] for run in result["runs"]})
-    return f"Means of {seeds} seeds.\n\n{to_markdown(rows)}"
+    seeds = " and ".join(
+        f"{len({run['seed'] for run in result['runs'] if run['data'] == data})} of {data}"
+        for data in MEASURES
+    )
+    return f"Means over seeds: {seeds}.\n\n{to_markdown(rows)}"
