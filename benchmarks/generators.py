@@ -1,7 +1,8 @@
 """Classic GANs and ours in one loop: how well a classifier learns from the images of each.
 
     python -m benchmarks.generators --data digits --seeds 3 --seconds 30
-    python -m benchmarks.generators --data cifar10 --path cifar10.zip --quick --seeds 1 --seconds 60
+    python -m benchmarks.generators --data cifar10 --path cifar10.zip --quick --seeds 1 --seconds 60 \
+        --learning-rates 1e-3
 
 Every generator gets the same seconds of CPU time to train, for each learning rate. Kept is the rate with the
 better classifier trained on synthetic images only, by validation data. Each run is written to

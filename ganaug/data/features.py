@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ganaug.data.containers import is_dataframe
+from ganaug.data.working_size import UnreducedCodec
 
 FLOAT_DTYPES = ("float16", "float32", "float64")
 
@@ -24,7 +25,7 @@ MAX_CONSTANT_SHARE = 0.1
 MAX_NUMBER = 1e18
 
 
-class FeatureCodec:
+class FeatureCodec(UnreducedCodec):
     """Translate feature vectors between the form the user has and float tensors (n, n_features).
 
     Where no number is negative, as after a ReLU, square roots are taken, which makes each feature more nearly
@@ -53,7 +54,6 @@ class FeatureCodec:
     name = "features"
     noun = "vectors"
     chunk_size = 8192  # vectors that go through a network at once
-    is_reduced = False  # as `ImageCodec` may be
 
     def __init__(self, n_features: int, dtype: str, scale: float, *, tensor: bool, roots: bool) -> None:
         self.shape = self.row_shape = (n_features,)
@@ -87,19 +87,6 @@ class FeatureCodec:
             )
         dtype = str(X.dtype).removeprefix("torch.")
         return cls(X.shape[1], dtype, scale, tensor=isinstance(X, Tensor), roots=roots)
-
-    @property
-    def working(self) -> FeatureCodec:
-        """The codec of what networks are trained on: itself."""
-        return self
-
-    def encode_full(self, X: Any) -> Tensor:
-        """Return what `encode` does."""
-        return self.encode(X)
-
-    def reduce_encoded(self, full: Tensor) -> Tensor:
-        """Return the rows as they are."""
-        return full
 
     def check(self, X: Any) -> None:
         """Raise ValueError unless the vectors of `X` are of the kind this codec was fitted on."""

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ganaug.data.containers import is_dataframe
 from ganaug.data.patches import stretch_responses
+from ganaug.data.working_size import UnreducedCodec
 
 FLOAT_DTYPES = ("float16", "float32", "float64")
 INTEGER_DTYPES = ("uint8", "int8", "int16", "int32", "int64")
@@ -23,7 +24,7 @@ MAX_NUMBER = 1e15
 VALUES_AT_ONCE, MAX_CHUNK_SIZE = 2**17, 1024
 
 
-class SeriesCodec:
+class SeriesCodec(UnreducedCodec):
     """Translate series between the form the user has and float tensors (n, channels, length).
 
     Each channel is standardised by its mean and standard deviation over all series and all steps. What is
@@ -48,7 +49,6 @@ class SeriesCodec:
 
     name = "series"
     noun = "series"
-    is_reduced = False  # as `ImageCodec` may be
 
     def __init__(
         self, row_shape: tuple[int, ...], dtype: str, channels: dict[str, list[float]], *, tensor: bool
@@ -83,19 +83,6 @@ class SeriesCodec:
         channels = {name: part.tolist() for name, part in found.items()}
         dtype = str(X.dtype).removeprefix("torch.")
         return cls(tuple(X.shape[1:]), dtype, channels, tensor=isinstance(X, Tensor))
-
-    @property
-    def working(self) -> SeriesCodec:
-        """The codec of what networks are trained on: itself."""
-        return self
-
-    def encode_full(self, X: Any) -> Tensor:
-        """Return what `encode` does."""
-        return self.encode(X)
-
-    def reduce_encoded(self, full: Tensor) -> Tensor:
-        """Return the series as they are."""
-        return full
 
     def check(self, X: Any) -> None:
         """Raise ValueError unless the series of `X` are of the kind this codec was fitted on."""

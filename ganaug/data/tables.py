@@ -38,13 +38,14 @@ from ganaug.data.table_config import (
     column_kind,
     column_to_config,
 )
+from ganaug.data.working_size import UnreducedCodec
 
 # Sharp enough for a category that is handed through to keep all but 0.0025 of its probability.
 SOFTMAX_SHARPNESS = 3.0
 N_PROJECTIONS = 64
 
 
-class TableCodec:
+class TableCodec(UnreducedCodec):
     """Translate tables between the form the user has and float tensors (n, n_encoded).
 
     A number becomes the normal score of its rank. So long tails, several modes and numbers that many
@@ -69,7 +70,6 @@ class TableCodec:
     name = "table"
     noun = "rows"
     chunk_size = 8192  # rows that go through a network at once
-    is_reduced = False  # as `ImageCodec` may be
     tensor = False
 
     def __init__(self, columns: list[Column], dtype: str | None) -> None:
@@ -224,19 +224,6 @@ class TableCodec:
             parts += [raw[:, start:first], 2 * F.softmax(sharpness * raw[:, first:end], dim=1) - 1]
             start = end
         return torch.cat([*parts, raw[:, start:]], dim=1)
-
-    @property
-    def working(self) -> TableCodec:
-        """The codec of what networks are trained on: itself."""
-        return self
-
-    def encode_full(self, X: Any) -> Tensor:
-        """Return what `encode` does."""
-        return self.encode(X)
-
-    def reduce_encoded(self, full: Tensor) -> Tensor:
-        """Return the rows as they are."""
-        return full
 
     def augment(self, rows: Tensor, rng: torch.Generator) -> Tensor:
         """Return the rows as they are: no change is known that keeps a row of any table in its class."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, Self
 
 import numpy as np
 from torch import Tensor
@@ -20,6 +20,26 @@ SHORTER_SIDE = 32
 VALUES_AT_ONCE = 2**21
 
 WorkingSize = int | Sequence[int] | Literal["auto"]
+
+
+class UnreducedCodec:
+    """What a codec needs whose samples networks see as they are; `ImageCodec` reduces large ones."""
+
+    is_reduced = False
+    encode: Callable[..., Tensor]
+
+    @property
+    def working(self) -> Self:
+        """The codec of what networks are trained on: itself."""
+        return self
+
+    def encode_full(self, X: Any) -> Tensor:
+        """Return what `encode` does."""
+        return self.encode(X)
+
+    def reduce_encoded(self, full: Tensor) -> Tensor:
+        """Return encoded samples as they are."""
+        return full
 
 
 def check_working_size(value: Any) -> None:
