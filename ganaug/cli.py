@@ -55,24 +55,39 @@ def main() -> None:
 
 
 @main.command()
+@click.option("--full", is_flag=True, help="All ten digits: eight minutes on two cores, not two.")
 @click.option(
-    "--seeds", type=click.IntRange(min=2), default=3, help="Repetitions; each draws its training images anew."
+    "--seeds",
+    type=click.IntRange(min=2),
+    help="Repetitions; each draws its training images anew.  [default: 5; with --full 3]",
 )
-@click.option("--steps", type=NUMBER_OR_TEXT, default="auto", help="Updates of the generator.")
 @click.option(
-    "--classifier-steps", type=click.IntRange(min=1), default=600, help="Updates of each classifier."
+    "--steps", type=NUMBER_OR_TEXT, help="Updates of the generator.  [default: 400; with --full auto]"
+)
+@click.option(
+    "--classifier-steps",
+    type=click.IntRange(min=1),
+    help="Updates of each classifier.  [default: 300; with --full 600]",
 )
 @click.option("-o", "--output", type=PATH, default=Path(), help="Folder for the two files it writes.")
 @as_json
-def demo(seeds: int, steps: Any, classifier_steps: int, output: Path, as_json: bool) -> None:
-    """Train on long-tailed digits of scikit-learn, and measure whether ganaug helps."""
+def demo(
+    full: bool, seeds: int | None, steps: Any, classifier_steps: int | None, output: Path, as_json: bool
+) -> None:
+    """Train on digits of scikit-learn, of which some are rare, and measure whether ganaug helps."""
     targets.check_demo_target(output)
     if not as_json:  # at once: what is imported takes seconds
-        say(f"Ten digits, of which some are rare: {seeds} times one generator and four classifiers.")
+        digits = "Ten digits, some of them rare" if full else "Eighty ones and eight eights"
+        say(f"{digits}, drawn anew for each seed; one generator and four classifiers are trained on them.")
     from ganaug.demo import run_demo
 
     result = run_demo(
-        output, seeds=seeds, gan_steps=steps, classifier_steps=classifier_steps, verbose=not as_json
+        output,
+        full=full,
+        seeds=seeds,
+        gan_steps=steps,
+        classifier_steps=classifier_steps,
+        verbose=not as_json,
     )
     if as_json:
         click.echo(json.dumps(result))

@@ -1,8 +1,9 @@
-"""The first command: train on long-tailed digits, balance them, and measure whether that helps."""
+"""The first command: train on digits, of which some are rare, and measure whether balancing them helps."""
 
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ from sklearn.metrics import balanced_accuracy_score
 from tqdm.auto import tqdm
 
 from ganaug.adapters.resample import GANOverSampler
-from ganaug.data.weights import DEFAULT_SYNTHETIC_SHARE, balanced_weights
 from ganaug.evaluation.classifiers import SmallCNNClassifier
 from ganaug.evaluation.pictures import contact_sheet
 from ganaug.io.arrays import as_arrays
@@ -24,8 +24,25 @@ from ganaug.io.targets import DEMO_FILES, check_demo_target
 from ganaug.io.writing import write_hdf5
 from ganaug.model.gan import ConditionalGAN
 
-# Training images of the digits 0 to 9.
-COUNTS = (120, 90, 70, 50, 40, 30, 25, 20, 15, 10)
+
+@dataclass(frozen=True)
+class Settings:
+    """What a demo trains on, and for how long."""
+
+    counts: dict[int, int]  # training images of each digit
+    seeds: int
+    gan_steps: Any
+    classifier_steps: int
+
+
+# Two digits that look alike. Steps were chosen on seeds 20 and 21.
+SMALL = Settings({1: 80, 8: 8}, seeds=5, gan_steps=400, classifier_steps=300)
+FULL = Settings(
+    dict(enumerate((120, 90, 70, 50, 40, 30, 25, 20, 15, 10))),
+    seeds=3,
+    gan_steps="auto",
+    classifier_steps=600,
+)
 ARMS = ("instance-balanced", "class-balanced", "SMOTE", "ganaug")
 SYNTHETIC_PER_CLASS = 300
 # One of the two that are the default for such small images: it takes half the minutes.
@@ -33,22 +50,25 @@ ARCHITECTURE = "warping"
 HDF5_FILE, PICTURE_FILE = DEMO_FILES
 
 
-def long_tailed_digits(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return uint8 images (n, 8, 8) and labels to train on, `COUNTS` of each digit, and the rest."""
+def long_tailed_digits(
+    counts: dict[int, int], seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return uint8 images (n, 8, 8) and labels to train on, `counts` of each digit, and the rest of those."""
     digits = load_digits()
     X, y = np.round(digits.images * 255 / 16).astype(np.uint8), digits.target
     rng = np.random.default_rng(seed)
-    train = np.concatenate([rng.permutation(np.flatnonzero(y == c))[:n] for c, n in enumerate(COUNTS)])
-    test = np.setdiff1d(np.arange(len(y)), train)
+    train = np.concatenate([rng.permutation(np.flatnonzero(y == c))[:n] for c, n in counts.items()])
+    test = np.setdiff1d(np.flatnonzero(np.isin(y, list(counts))), train)
     return X[train], y[train], X[test], y[test]
 
 
 def run_demo(
     folder: Path,
     *,
-    seeds: int = 3,
-    gan_steps: Any = "auto",
-    classifier_steps: int = 600,
+    full: bool = False,
+    seeds: int | None = None,
+    gan_steps: Any = None,
+    classifier_steps: int | None = None,
     verbose: bool = True,
 ) -> dict[str, Any]:
     """Compare classifiers trained with and without synthetic images, and write two files into `folder`.
@@ -57,10 +77,13 @@ def run_demo(
     ----------
     folder : Path
         Gets ``digits-synthetic.h5`` and ``digits-synthetic.png``, of the first seed.
+    full : bool
+        All ten digits, and a generator that is trained as long as by default; otherwise two digits.
     seeds : int
-        Repetitions, at least 2; each draws the training images, the generator and the classifiers anew.
+        Repetitions, at least 2; each draws the training images, the generator and the classifiers anew. None
+        is 5, and 3 if `full`.
     gan_steps, classifier_steps : int
-        Updates of the generator and of each classifier.
+        Updates of the generator and of each classifier. None is 400 and 300; if `full`, "auto" and 600.
     verbose : bool
         Show progress bars, on terminals only.
 
@@ -71,23 +94,24 @@ def run_demo(
         other arm the mean of ganaug minus it, and the half-width of a 95 % t interval. "verdict": a plain
         sentence.
     """
+    settings = FULL if full else SMALL
+    seeds, classifier_steps = seeds or settings.seeds, classifier_steps or settings.classifier_steps
+    gan_steps = settings.gan_steps if gan_steps is None else gan_steps
     accuracy: dict[str, list[float]] = {arm: [] for arm in ARMS}
     with tqdm(total=seeds * (len(ARMS) + 1), desc="demo", disable=None if verbose else True) as bar:
         for seed in range(seeds):
-            X, y, X_test, y_test = long_tailed_digits(seed)
+            X, y, X_test, y_test = long_tailed_digits(settings.counts, seed)
             gan = ConditionalGAN(
                 architecture=ARCHITECTURE, steps=gan_steps, random_state=seed, verbose=verbose
             ).fit(X, y)
             bar.update()
             if seed == 0:
                 _write_files(gan, X, y, folder)
-            for arm, data in _training_sets(gan, X, y, seed).items():
-                X_arm, y_arm, weight = data
+            for arm, (X_arm, y_arm) in _training_sets(gan, X, y, seed).items():
                 classifier = SmallCNNClassifier(
                     steps=classifier_steps, balanced=arm != "instance-balanced", random_state=seed
                 )
-                classifier.fit(X_arm, y_arm, sample_weight=weight)
-                score = balanced_accuracy_score(y_test, classifier.predict(X_test))
+                score = balanced_accuracy_score(y_test, classifier.fit(X_arm, y_arm).predict(X_test))
                 accuracy[arm].append(100 * float(score))
                 bar.update()
     difference = {arm: _interval(accuracy["ganaug"], accuracy[arm]) for arm in ARMS[:-1]}
@@ -96,21 +120,15 @@ def run_demo(
 
 def _training_sets(
     gan: ConditionalGAN, X: np.ndarray, y: np.ndarray, seed: int
-) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
-    """Return the training images, their labels and weights, of each arm."""
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return the training images and their labels of each arm."""
     # As floats: SMOTE subtracts images, which wraps around in uint8.
-    smote = SMOTE(k_neighbors=min(5, min(COUNTS) - 1), random_state=seed)
-    flat, y_smote = smote.fit_resample(X.reshape(len(X), -1).astype(float), y)
-    totals = {c: n + SYNTHETIC_PER_CLASS for c, n in enumerate(COUNTS)}
-    sampler = GANOverSampler(FrozenEstimator(gan), sampling_strategy=totals, random_state=seed)
-    X_ganaug, y_ganaug = sampler.fit_resample(X, y)
-    shares = dict.fromkeys(range(len(COUNTS)), DEFAULT_SYNTHETIC_SHARE)
-    weight = balanced_weights(y_ganaug, sampler.synthetic_mask_, shares)
+    flat, y_smote = SMOTE(random_state=seed).fit_resample(X.reshape(len(X), -1).astype(float), y)
     return {
-        "instance-balanced": (X, y, None),
-        "class-balanced": (X, y, None),
-        "SMOTE": (flat.round().astype(X.dtype).reshape(-1, *X.shape[1:]), y_smote, None),
-        "ganaug": (X_ganaug, y_ganaug, weight),
+        "instance-balanced": (X, y),
+        "class-balanced": (X, y),
+        "SMOTE": (flat.round().astype(X.dtype).reshape(-1, *X.shape[1:]), y_smote),
+        "ganaug": GANOverSampler(FrozenEstimator(gan), random_state=seed).fit_resample(X, y),
     }
 
 
