@@ -15,6 +15,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 import ganaug
+from ganaug import ARCHITECTURES, LOSSES, PENALTIES
 from ganaug.cli import main as cli
 from ganaug.model.parameters import (
     DEFAULTS,
@@ -194,6 +195,21 @@ def test_commands_of_pages_are_commands(page, tmp_path, monkeypatch):
         (tmp_path / name).mkdir() if name.isupper() else (tmp_path / name).touch()
     for name, *arguments in commands(PAGES[page]):
         cli.commands[name].make_context(name, arguments)
+
+
+def test_the_readme_names_flags_of_fit_for_each_name(tmp_path):
+    """A value without a flag belongs to the flag before it."""
+    table = PAGES["README.md"].partition("| name | flag |\n|---|---|\n")[2].partition("\n\n")[0]
+    (tmp_path / "DATA").mkdir()
+    flags = []
+    for row in table.splitlines():
+        for words in map(str.split, re.findall("`(.*?)`", row.split("|")[2])):
+            flag = words if words[0].startswith("--") else [flags[-1][0], *words]
+            flags.append(flag)
+            cli.commands["fit"].make_context("fit", [str(tmp_path / "DATA"), "-o", "MODEL", *flag])
+    named = {value for _, value, *_ in flags}
+    own = {"auto", "none", "instance", "warping", "tinting", "tabular", "features", "time-warping"}
+    assert named >= {*ARCHITECTURES, *LOSSES, *PENALTIES} - own
 
 
 def write_photographs(folder, size):
