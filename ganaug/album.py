@@ -27,11 +27,11 @@ try:
         from albumentations.core.type_definitions import Targets
     except ImportError:  # in 2.0.0
         from albumentations.core.types import Targets
-except ImportError as exc:
+except ImportError as _exc:
     raise ImportError(
         "GANReplace and GANVary need albumentations from 2.0 on (pip install 'ganaug[albumentations]'), or"
-        f" albumentationsx 2.5.1 in its place. Importing `albumentations` failed: {exc}"
-    ) from exc
+        f" albumentationsx 2.5.1 in its place. Importing `albumentations` failed: {_exc}"
+    ) from _exc
 
 # What can lie in the plane of one image, by albumentations' names, and what is no single flat image.
 FLAT_TARGETS = ("IMAGE", "MASK", "MASKS", "BBOXES", "KEYPOINTS")
@@ -75,8 +75,8 @@ class GANReplace(LabelledTransform, ImageOnlyTransform):
         floats in [0, 1], or if another target comes with it, such as a mask or a second image.
     """
 
-    argument_names = ("path", "label_key", "digest", "class_p")
-    refused = ("mask", "masks", "bboxes", "keypoints", *NO_FLAT_IMAGES)
+    argument_names: tuple[str, ...] = ("path", "label_key", "digest", "class_p")
+    refused: tuple[str, ...] = ("mask", "masks", "bboxes", "keypoints", *NO_FLAT_IMAGES)
 
     class InitSchema(BaseTransformInitSchema):
         """The types of the parameters, which albumentations checks."""
@@ -95,17 +95,18 @@ class GANReplace(LabelledTransform, ImageOnlyTransform):
         p: float = DEFAULT_SYNTHETIC_SHARE,
     ) -> None:
         super().__init__(p=p)
-        self.path, self.label_key = str(path), label_key
+        self.path: str = str(path)
+        self.label_key: str = label_key
         self._pool = ImagePool.from_file(Path(path))
         if len(self._pool.shape) == 1:
             raise ValueError(
                 f"`path` must be a file of images, got {path} of feature vectors of shape {self._pool.shape}:"
                 " GANAugment takes those."
             )
-        self.digest = self._pool.digest
+        self.digest: str = self._pool.digest
         check_digest(path, digest, self.digest)
         # As pairs: JSON has no keys but strings.
-        self.class_p = (
+        self.class_p: list[tuple[Any, float]] | None = (
             None
             if class_p is None
             else [(k.item() if isinstance(k, np.generic) else k, float(v)) for k, v in dict(class_p).items()]
@@ -167,9 +168,9 @@ class GANVary(LabelledTransform, DualTransform):
         floats in [0, 1], or if another image or a volume comes with it.
     """
 
-    argument_names = ("path", "label_key", "digest", "strength")
-    refused = NO_FLAT_IMAGES
-    followed = ("mask", "masks", "bboxes", "keypoints")
+    argument_names: tuple[str, ...] = ("path", "label_key", "digest", "strength")
+    refused: tuple[str, ...] = NO_FLAT_IMAGES
+    followed: tuple[str, ...] = ("mask", "masks", "bboxes", "keypoints")
     # By name, as albumentationsx also has some of masks; it takes no target that is not declared.
     _targets = tuple(target for target in Targets if target.name in FLAT_TARGETS)
 
@@ -190,13 +191,15 @@ class GANVary(LabelledTransform, DualTransform):
         p: float = DEFAULT_SYNTHETIC_SHARE,
     ) -> None:
         super().__init__(p=p)
-        self.path, self.label_key, self.strength = str(path), label_key, strength
+        self.path: str = str(path)
+        self.label_key: str = label_key
+        self.strength = strength
         self._gan = ConditionalGAN.load(path, device="cpu")
         check_makes_images(self._gan)
         check_mode("vary", strength, self._gan)
         self._template = sample_template(self._gan)
         self._gan.vary(self._template, self._gan.classes_[:1], return_flow=True)  # or it has no flow
-        self.digest = self._gan.digest()
+        self.digest: str = self._gan.digest()
         check_digest(path, digest, self.digest)
         self._varied: tuple[np.ndarray, Flow] | None = None
 

@@ -41,7 +41,8 @@ class EmptyGenerator:
     """A generator for a file to which nothing synthetic is added: it is never asked for samples."""
 
     def __init__(self, classes: np.ndarray) -> None:
-        self.classes_, self.sample = classes, None
+        self.classes_ = classes
+        self.sample: None = None
 
     def __repr__(self) -> str:
         return "none"
@@ -62,7 +63,8 @@ class WatchedGate:
     """
 
     def __init__(self, gate: Any, *, strict: bool) -> None:
-        self.gate, self.strict = gate, strict
+        self.gate = gate
+        self.strict = strict
         self.asked: dict[Any, int] = {}
         self.missed: dict[Any, int] = {}
 

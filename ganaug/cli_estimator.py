@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -23,7 +23,13 @@ MORE_HELP = {
 PATH = click.Path(path_type=Path)
 
 
-class _NumberOrText(click.ParamType):  # type: ignore[type-arg]  # not generic in click 8.2
+if TYPE_CHECKING:
+    _ParamType = click.ParamType[Any]
+else:
+    _ParamType = click.ParamType  # not generic in click 8.2
+
+
+class _NumberOrText(_ParamType):
     name = "number or text"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
@@ -35,7 +41,7 @@ class _NumberOrText(click.ParamType):  # type: ignore[type-arg]  # not generic i
         return value
 
 
-NUMBER_OR_TEXT = _NumberOrText()
+NUMBER_OR_TEXT: _NumberOrText = _NumberOrText()
 
 
 class Parameter(NamedTuple):

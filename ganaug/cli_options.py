@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 from click.core import ParameterSource
@@ -16,29 +16,43 @@ from ganaug.training.launch import launched
 
 GO_ON = "To go on, run the same command with --resume."
 
-as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
-overwrite = click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
-size = click.option("--size", type=click.IntRange(min=1), help="Resize images to this height and width.")
-mode = click.option(
+as_json: Final = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object instead of text."
+)
+overwrite: Final = click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
+size: Final = click.option(
+    "--size", type=click.IntRange(min=1), help="Resize images to this height and width."
+)
+mode: Final = click.option(
     "--mode",
     type=click.Choice(["L", "RGB", "RGBA"]),
     help="Make the images of a folder grey (L), colour, or colour with transparency; grey of 16 bits is"
     " scaled to 8. Default: what all of them have.",
 )
-strict = click.option(
+strict: Final = click.option(
     "--strict", is_flag=True, help="Write nothing, with exit code 1, where it would warn of bad samples."
 )
-resume_writing = click.option("--resume", is_flag=True, help="Go on where the same command was stopped.")
-layout = click.option(
+resume_writing: Final = click.option(
+    "--resume", is_flag=True, help="Go on where the same command was stopped."
+)
+layout: Final = click.option(
     "--layout",
     type=click.Choice(["nhwc", "nchw"]),
     default="nhwc",
     help="`images`, channels last; or `imgs`, channels first, for loaders like BigGAN's.",
 )
-compression = click.option("--compression", type=click.Choice(["gzip", "lzf"]), help="Compress the file.")
+compression: Final = click.option(
+    "--compression", type=click.Choice(["gzip", "lzf"]), help="Compress the file."
+)
 
 
-class ShardType(click.ParamType):  # type: ignore[type-arg]  # not generic in click 8.2
+if TYPE_CHECKING:
+    _ParamType = click.ParamType[tuple[int, int]]
+else:
+    _ParamType = click.ParamType  # not generic in click 8.2
+
+
+class ShardType(_ParamType):
     """A shard as I/N: its index, from 0, and how many there are."""
 
     name = "I/N"
@@ -55,7 +69,7 @@ class ShardType(click.ParamType):  # type: ignore[type-arg]  # not generic in cl
         return int(found[1]), int(found[2])
 
 
-shard = click.option(
+shard: Final = click.option(
     "--shard",
     type=ShardType(),
     help="Write only part I of N, from 0, to a file of its own, so that several processes share the work. The"

@@ -130,18 +130,18 @@ class AugmentedDataset(Dataset[Any]):
             y_image = np.repeat(np.arange(len(known)), n_images)
             y_added = np.repeat(np.arange(len(known)), additions.n_synthetic)
             repeated = in_turns(y_real, additions.n_repeated)
-            self.labels = known[np.concatenate([y_real, y_real[repeated], y_added])]
-            self.synthetic = np.arange(len(self.labels)) >= len(y_real) + len(repeated)
-            self.sample_weight = balanced_weights(
+            self.labels: np.ndarray = known[np.concatenate([y_real, y_real[repeated], y_added])]
+            self.synthetic: np.ndarray = np.arange(len(self.labels)) >= len(y_real) + len(repeated)
+            self.sample_weight: np.ndarray = balanced_weights(
                 self.labels, self.synthetic, additions.synthetic_shares(known)
             )
             self._source, self._image = source, in_turns(y_image, additions.n_synthetic)
-            self.classes = source.classes if classes is None else classes
+            self.classes: Sequence[Any] | np.ndarray | None = source.classes if classes is None else classes
             self._class_to_target = dict(zip(present.tolist(), source.targets[first].tolist(), strict=True))
             varied = np.full(len(y_image), -1)
             if mode == "vary":
                 varied = in_turns(y_real, n_images)
-            self.source = np.concatenate([np.arange(len(y_real)), repeated, varied[self._image]])
+            self.source: np.ndarray = np.concatenate([np.arange(len(y_real)), repeated, varied[self._image]])
             if len(y_image):
                 source.check_form()
             self._synthetic_classes = y_added

@@ -222,9 +222,13 @@ class EmbeddingRun:
         n_jobs: int,
         cache: FeatureCache | None,
     ) -> None:
-        self.preprocess, self.batch_size, self.n_jobs, self.cache = preprocess, batch_size, n_jobs, cache
-        self.device, self.dtype = device, torch.float32
-        self.backbone = backbone
+        self.preprocess = preprocess
+        self.batch_size = batch_size
+        self.n_jobs = n_jobs
+        self.cache = cache
+        self.dtype: torch.dtype = torch.float32
+        self.device = device
+        self.backbone: Any = backbone
         if isinstance(backbone, nn.Module):
             self.backbone = _evaluating(backbone, device)
             floats = (p.dtype for p in backbone.parameters() if p.dtype.is_floating_point)

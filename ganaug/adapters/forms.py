@@ -109,7 +109,7 @@ class RawImages:
     """
 
     def __init__(self) -> None:
-        self.sides = (0, 0)
+        self.sides: tuple[int, int] = (0, 0)
         self._kinds: dict[str, int] = {}  # the first item of each
         self._modes: dict[str, int] = {}
         self._low, self._high = np.inf, -np.inf

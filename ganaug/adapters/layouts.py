@@ -19,7 +19,7 @@ from ganaug.data.containers import as_array
 ANNOTATIONS: tuple[type, ...] = (tv_tensors.Mask, tv_tensors.BoundingBoxes)
 if hasattr(tv_tensors, "KeyPoints"):
     ANNOTATIONS += (tv_tensors.KeyPoints,)
-EXPLICIT_IMAGES = (Image.Image, tv_tensors.Image)
+EXPLICIT_IMAGES: tuple[type, ...] = (Image.Image, tv_tensors.Image)
 # Beyond torchvision's own names of labels; "cls" is WebDataset's.
 MORE_LABEL_KEYS = ("target", "targets", "cls")
 

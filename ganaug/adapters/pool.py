@@ -55,7 +55,7 @@ class ImagePool:
         Of a file of `write_hdf5`, from the checksums of its images and labels; "" of a pool's own file.
     """
 
-    digest = ""
+    digest: str = ""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class ImagePool:
         self._own_array: np.ndarray | None = None
         self._path, self._offset = Path(), 0
         self._mapped: MappedFile | None = None
-        self.counts = torch.from_numpy(np.bincount(labels[labels >= 0], minlength=len(classes)))
+        self.counts: Tensor = torch.from_numpy(np.bincount(labels[labels >= 0], minlength=len(classes)))
         self._starts = self.counts.cumsum(0) - self.counts
         self._spans = list(zip(self._starts.tolist(), self.counts.tolist(), strict=True))
         # Positions in the file by class, without those of label -1, which sort first. To take one image, an
@@ -82,7 +82,7 @@ class ImagePool:
         self._order_array = labels.argsort(kind="stable")[int((labels < 0).sum()) :]
         self._order = torch.from_numpy(self._order_array.copy())
         image = shape[1:]
-        self.shape = image
+        self.shape: tuple[int, ...] = image
         if len(image) == 2:
             self.shape = (1, *image)
         elif channels_last:
@@ -262,6 +262,9 @@ class TemporaryMemory:
     OSError
         If there is too little space.
     """
+
+    size: int
+    memory: mmap.mmap
 
     def __init__(self, size: int) -> None:
         self.size, self._path, self._descriptor = size, "", -1

@@ -239,7 +239,7 @@ class GANOverSampler(BaseOverSampler):
         labels = np.repeat(classes, n_added - n_repeated)
         kept = np.concatenate([np.arange(len(y)), in_turns(indices, n_repeated)])
         all_labels = np.concatenate([y[kept], labels])
-        self.synthetic_mask_ = np.arange(len(all_labels)) >= len(kept)
+        self.synthetic_mask_: np.ndarray = np.arange(len(all_labels)) >= len(kept)
         real = take(X, kept)
         if not len(labels):
             return real, all_labels

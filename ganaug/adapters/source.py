@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -38,7 +38,7 @@ class SourceDataset:
         while isinstance(self.base, Subset):
             self._base_indices = np.asarray(self.base.indices)[self._base_indices]
             self.base = self.base.dataset
-        self.classes = _class_names(self.base)
+        self.classes: Sequence[Any] | np.ndarray | None = _class_names(self.base)
         self.templates: dict[Any, Template] = {}
         # From after the target_transform where `targets` are from before it, and the other way round.
         self._other_labels: dict[Any, Any] = {}
@@ -53,7 +53,7 @@ class SourceDataset:
             self._first = self._read(0)
             for targets in self._possible_targets(self._first[0].label_place[0]):
                 if self._match_items(targets):
-                    self.targets = targets
+                    self.targets: np.ndarray = targets
                     break
             else:
                 self.templates, self._other_labels = {}, {}
@@ -293,7 +293,7 @@ def _check_indexable(dataset: Any) -> None:
         raise ValueError(f"`dataset` must have a length and an item, got {kind}.")
 
 
-def _class_names(base: Any) -> Any:
+def _class_names(base: Any) -> Sequence[Any] | np.ndarray | None:
     """Return the attribute `classes` of a data set, if it is a sequence of different labels."""
     with suppress(Exception):  # of a property
         names = base.classes

@@ -35,7 +35,8 @@ from ganaug.selection.recommendation import Recommendation
 
 # A call of the transform takes a few microseconds, so these are made once.
 CPU, SCALAR_LABEL_TYPES = torch.device("cpu"), (int, str, np.integer)
-IMAGE_TENSORS = (Tensor, tv_tensors.Image)  # these very types: masks and videos are Tensors too
+# These very types: masks and videos are Tensors too.
+IMAGE_TENSORS: tuple[type, ...] = (Tensor, tv_tensors.Image)
 
 
 class GANAugment(v2.Transform):
@@ -128,7 +129,8 @@ class GANAugment(v2.Transform):
         number = isinstance(size, int | np.integer) and not isinstance(size, bool)
         if size is not None and (not number or size < 0):
             raise ValueError(f"`pool_size` must be 'auto' or an int from 0 up, got {pool_size!r}.")
-        self.p, self.mode, self.labels_getter, self.strength = p, mode, labels_getter, strength
+        self.p, self.mode, self.labels_getter = p, mode, labels_getter
+        self.strength = strength
         self._gan: Any = None
         self._pool: ImagePool | None = None
         if isinstance(gan, str | Path):
@@ -139,7 +141,7 @@ class GANAugment(v2.Transform):
             check_generator(gan)
             self._gan = gan
         check_mode(mode, strength, self._gan)
-        self.classes_ = (self._pool or self._gan).classes_
+        self.classes_: np.ndarray = (self._pool or self._gan).classes_
         class_p: Any = p.synthetic_share if isinstance(p, Recommendation) else p
         if isinstance(class_p, str) and class_p == "auto":
             class_p = DEFAULT_SYNTHETIC_SHARE if self._gan is None else automatic_p(self._gan)
@@ -244,7 +246,7 @@ class GANAugment(v2.Transform):
             return image
         images = torch.stack(image) if several else image
         images = images.as_subclass(Tensor)
-        synthetic, flow = self._draw_synthetic(
+        synthetic, flow = self._draw(
             images[chosen], classes[chosen], u[chosen], return_flow=bool(annotations)
         )
         for annotation in annotations:
@@ -274,9 +276,7 @@ class GANAugment(v2.Transform):
             new = new.to(image.device)
         return new.as_subclass(type(image)) if isinstance(image, tv_tensors.Image) else new
 
-    def _draw_synthetic(
-        self, images: Any, classes: Tensor, u: Tensor, *, return_flow: bool
-    ) -> tuple[Tensor, Any]:
+    def _draw(self, images: Any, classes: Tensor, u: Tensor, *, return_flow: bool) -> tuple[Tensor, Any]:
         """Return one synthetic image (C, H, W) of each of `classes`, drawn by `u` from the pool.
 
         In mode "vary" the flow along which they were warped comes too, if asked for.

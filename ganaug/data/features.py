@@ -56,8 +56,12 @@ class FeatureCodec(UnreducedCodec):
     chunk_size = 8192  # vectors that go through a network at once
 
     def __init__(self, n_features: int, dtype: str, scale: float, *, tensor: bool, roots: bool) -> None:
-        self.shape = self.row_shape = (n_features,)
-        self.dtype, self.tensor, self.scale, self.roots = dtype, tensor, scale, roots
+        self.shape: tuple[int, ...] = (n_features,)
+        self.row_shape: tuple[int, ...] = self.shape
+        self.dtype = dtype
+        self.tensor = tensor
+        self.scale = scale
+        self.roots = roots
 
     @classmethod
     def fit(cls, X: Any) -> FeatureCodec:

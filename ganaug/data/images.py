@@ -47,7 +47,7 @@ class ImageCodec:
 
     name = "images"
     noun = "images"  # what messages call them
-    chunk_size = 256  # images that go through a network at once
+    chunk_size: int = 256  # images that go through a network at once
 
     def __init__(
         self, shape: tuple[int, int, int], row_shape: tuple[int, ...], dtype: str, tensor: bool
@@ -59,7 +59,7 @@ class ImageCodec:
         channels_last = not tensor and len(row_shape) == 3
         sides = row_shape[:2] if channels_last else row_shape[-2:]
         self.full_shape: tuple[int, int, int] = (shape[0], sides[0], sides[1])
-        self.is_reduced = self.full_shape != self.shape
+        self.is_reduced: bool = self.full_shape != self.shape
         if self.is_reduced:
             self.chunk_size = max(1, min(256, VALUES_AT_ONCE // math.prod(self.full_shape)))
 

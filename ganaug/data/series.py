@@ -53,9 +53,12 @@ class SeriesCodec(UnreducedCodec):
     def __init__(
         self, row_shape: tuple[int, ...], dtype: str, channels: dict[str, list[float]], *, tensor: bool
     ) -> None:
-        self.row_shape, self.dtype, self.tensor, self.channels = row_shape, dtype, tensor, channels
+        self.row_shape = row_shape
+        self.dtype = dtype
+        self.tensor = tensor
+        self.channels = channels
         self.shape: tuple[int, int] = (row_shape[1] if len(row_shape) == 2 else 1, row_shape[0])
-        self.chunk_size = max(1, min(MAX_CHUNK_SIZE, VALUES_AT_ONCE // math.prod(self.shape)))
+        self.chunk_size: int = max(1, min(MAX_CHUNK_SIZE, VALUES_AT_ONCE // math.prod(self.shape)))
 
     @classmethod
     def fit(cls, X: Any) -> SeriesCodec:

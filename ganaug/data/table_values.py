@@ -41,11 +41,11 @@ class TableValues:
 
     def __init__(self, codec: TableCodec, rows: Tensor) -> None:
         self.codec = codec
-        self.places = list(_places(codec))
-        self.n_values = self.places[-1].values.stop
+        self.places: list[_Place] = list(_places(codec))
+        self.n_values: int = self.places[-1].values.stop
         # Of large numbers that differ little, float32 has no digits left.
-        self.mean = torch.zeros(self.n_values, dtype=torch.float64)
-        self.scale = torch.ones(self.n_values, dtype=torch.float64)
+        self.mean: Tensor = torch.zeros(self.n_values, dtype=torch.float64)
+        self.scale: Tensor = torch.ones(self.n_values, dtype=torch.float64)
         values, known = self._numbers(rows), self.known(rows)
         for place in self.places:
             if place.column.is_numeric:

@@ -75,7 +75,7 @@ class TableCodec(UnreducedCodec):
     def __init__(self, columns: list[Column], dtype: str | None) -> None:
         self.columns = columns
         self.dtype = dtype  # of an ndarray; None for a DataFrame
-        self.row_shape = (len(columns),)
+        self.row_shape: tuple[int, ...] = (len(columns),)
         self.spans: list[tuple[int, int]] = []
         self._has_missing_level: list[bool] = []  # whether the last of a span is "missing"
         n_encoded = 0
@@ -85,7 +85,7 @@ class TableCodec(UnreducedCodec):
             if n_encoded > first:
                 self.spans.append((first, n_encoded))
                 self._has_missing_level.append(column.missing is not None)
-        self.shape = (n_encoded,)
+        self.shape: tuple[int, ...] = (n_encoded,)
         order = evaluation_order(columns)
         if order is None:
             raise ValueError("columns that are computed from each other in a circle")

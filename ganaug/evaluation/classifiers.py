@@ -60,6 +60,8 @@ class SmallCNNClassifier(ClassifierMixin, BaseEstimator):
         Trained, in evaluation mode.
     """
 
+    classes_: np.ndarray
+
     def __init__(
         self,
         *,
@@ -91,7 +93,7 @@ class SmallCNNClassifier(ClassifierMixin, BaseEstimator):
             How often an image is drawn: within its class, or, if not `balanced`, among all.
         """
         y = check_labels(y, len(X))
-        self.codec_ = ImageCodec.fit(X)
+        self.codec_: ImageCodec = ImageCodec.fit(X)
         X, working = self.codec_.reduce(X), self.codec_.working
         self.classes_, labels = encode_labels(y, least=1)
         weights = torch.ones(len(y), dtype=torch.float64)
@@ -105,7 +107,7 @@ class SmallCNNClassifier(ClassifierMixin, BaseEstimator):
         bounds = weights.cumsum(0)
         # Dropout draws from torch's global state, which is left as it was.
         with fork_torch_rng(self.random_state), torch.enable_grad():
-            self.network_ = _network(self.codec_.shape, len(self.classes_), self.base_channels)
+            self.network_: nn.Sequential = _network(self.codec_.shape, len(self.classes_), self.base_channels)
             self.network_.to(memory_format=self._memory_format())
             optimizer = torch.optim.AdamW(
                 self.network_.parameters(), lr=self.learning_rate, weight_decay=1e-3, fused=True
@@ -190,15 +192,17 @@ class TreeEnsembleClassifier(ClassifierMixin, BaseEstimator):
         # Importing it takes a while, and images do without.
         from imblearn.ensemble import BalancedRandomForestClassifier
 
-        self.codec_ = TableCodec.fit(X) if self.codec is None else self.codec
+        self.codec_: TableCodec = TableCodec.fit(X) if self.codec is None else self.codec
         if self.balanced:
             trees = BalancedRandomForestClassifier(
                 sampling_strategy="all", replacement=True, bootstrap=False, random_state=self.random_state
             )
         else:
             trees = ExtraTreesClassifier(min_samples_leaf=MIN_SAMPLES_LEAF, random_state=self.random_state)
-        self.trees_ = trees.fit(self.codec_.encode(X).numpy(), y, sample_weight)
-        self.classes_ = self.trees_.classes_
+        self.trees_: BalancedRandomForestClassifier | ExtraTreesClassifier = trees.fit(
+            self.codec_.encode(X).numpy(), y, sample_weight
+        )
+        self.classes_: np.ndarray = self.trees_.classes_
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -240,6 +244,8 @@ class LinearFeatureClassifier(ClassifierMixin, BaseEstimator):
     [0, 1, 2, 3]
     """
 
+    classes_: np.ndarray
+
     def __init__(
         self,
         *,
@@ -255,16 +261,16 @@ class LinearFeatureClassifier(ClassifierMixin, BaseEstimator):
 
     def fit(self, X: Any, y: Any, sample_weight: np.ndarray | None = None) -> LinearFeatureClassifier:
         """Fit coefficients to feature vectors `X`, as `ConditionalGAN.fit` takes them, with labels `y`."""
-        self.codec_ = FeatureCodec.fit(X) if self.codec is None else self.codec
+        self.codec_: FeatureCodec = FeatureCodec.fit(X) if self.codec is None else self.codec
         self.classes_, labels = encode_labels(check_labels(y, len(X)), least=1)
         weights = np.ones(len(labels)) if sample_weight is None else np.asarray(sample_weight, float)
         if self.balanced:
             weights = weights / np.bincount(labels, weights)[labels]
         vectors = self.codec_.encode(X).numpy()
-        self.mean_ = vectors.mean(axis=0)
-        self.scale_ = float(np.sqrt(np.square(vectors - self.mean_).sum(axis=1).mean())) or 1.0
+        self.mean_: np.ndarray = vectors.mean(axis=0)
+        self.scale_: float = float(np.sqrt(np.square(vectors - self.mean_).sum(axis=1).mean())) or 1.0
         model = LogisticRegression(C=self.inverse_penalty, tol=1e-3, max_iter=1000)
-        self.model_ = model.fit(self._scaled(X), labels, weights / weights.sum())
+        self.model_: LogisticRegression = model.fit(self._scaled(X), labels, weights / weights.sum())
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:

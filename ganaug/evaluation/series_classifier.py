@@ -56,6 +56,8 @@ class SeriesClassifier(ClassifierMixin, BaseEstimator):
     [0, 1, 0, 1, 0, 1, 0, 1]
     """
 
+    classes_: np.ndarray
+
     def __init__(
         self,
         *,
@@ -71,19 +73,22 @@ class SeriesClassifier(ClassifierMixin, BaseEstimator):
 
     def fit(self, X: Any, y: Any, sample_weight: np.ndarray | None = None) -> SeriesClassifier:
         """Fit coefficients to series `X`, as `ConditionalGAN.fit` takes them, with labels `y`."""
-        self.codec_ = SeriesCodec.fit(X) if self.codec is None else self.codec
+        self.codec_: SeriesCodec = SeriesCodec.fit(X) if self.codec is None else self.codec
         self.classes_, labels = encode_labels(check_labels(y, len(X)), least=1)
         weights = np.ones(len(labels)) if sample_weight is None else np.asarray(sample_weight, float)
         if self.balanced:
             weights = weights / np.bincount(labels, weights)[labels]
         rng = torch.Generator().manual_seed(self.random_state)
-        self.kernels_ = [_random_kernel(*self.codec_.shape, rng) for _ in range(self.n_kernels)]
+        self.kernels_: list[tuple[Tensor, int, int, float]] = [
+            _random_kernel(*self.codec_.shape, rng) for _ in range(self.n_kernels)
+        ]
         features = self.features(X)
-        self.mean_, spread = features.mean(axis=0), features.std(axis=0)
-        self.scale_ = np.where(spread > 0, spread, 1.0)
+        self.mean_: np.ndarray = features.mean(axis=0)
+        spread = features.std(axis=0)
+        self.scale_: np.ndarray = np.where(spread > 0, spread, 1.0)
         model = LogisticRegression(C=INVERSE_PENALTY, tol=1e-3, max_iter=1000)
         scaled = (features - self.mean_) / self.scale_
-        self.model_ = model.fit(scaled, labels, weights / weights.mean())
+        self.model_: LogisticRegression = model.fit(scaled, labels, weights / weights.mean())
         return self
 
     def features(self, X: Any) -> np.ndarray:

@@ -125,11 +125,14 @@ class BlockPlan:
         block_size: int,
         shard: tuple[int, int] = (0, 1),
     ) -> None:
-        self.gan, self.counts, self.layout, self.block_size = gan, counts, layout, block_size
+        self.layout: str = layout
+        self.gan = gan
+        self.counts = counts
+        self.block_size = block_size
         self.seed = 0
         self.schema: DataFrameSchema | None = None
         self.real_X: Any = None
-        self.real_labels = np.empty(0, np.int64)
+        self.real_labels: np.ndarray = np.empty(0, np.int64)
         if real is not None:
             X, y = real
             self.real_X = as_container(X)
@@ -141,8 +144,8 @@ class BlockPlan:
             raise ValueError(
                 "`counts` must ask for a sample at least where `real` holds none, got no samples at all."
             )
-        self.n_real_blocks = -(-len(self.real_labels) // block_size)
-        self.n_synthetic_blocks = -(-n_synthetic // block_size)
+        self.n_real_blocks: int = -(-len(self.real_labels) // block_size)
+        self.n_synthetic_blocks: int = -(-n_synthetic // block_size)
         # Each class that gets any has a phase of its own, so that rare ones don't all fall into the
         # same block.
         self._phase = np.zeros_like(counts)
@@ -150,10 +153,10 @@ class BlockPlan:
         self._phase[present] = np.arange(len(present)) * self.n_synthetic_blocks // max(1, len(present))
         self._template: tuple[int, np.ndarray] | None = None
         self._first, self._last = self._share(*shard)
-        self.n_samples = self._place(self._last) - self._place(self._first)
+        self.n_samples: int = self._place(self._last) - self._place(self._first)
         bounds = (min(self._place(block), len(self.real_labels)) for block in (self._first, self._last))
         self._real = slice(*bounds)
-        self.n_real = self._real.stop - self._real.start
+        self.n_real: int = self._real.stop - self._real.start
 
     def _share(self, index: int, n_shards: int) -> tuple[int, int]:
         """Return the first block of a shard, and the one after its last.

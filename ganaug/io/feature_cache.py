@@ -21,7 +21,7 @@ from ganaug.io import hdf5_checks as checks
 from ganaug.io.disk import atomic_write, check_regular, locked, preallocate, printable
 from ganaug.io.folders import HDF5_SUFFIXES
 
-PARTS = {"features": np.float32, "items": np.uint8, "checksums": np.uint64}
+PARTS: dict[str, type[np.generic]] = {"features": np.float32, "items": np.uint8, "checksums": np.uint64}
 NAME = re.compile(r"(features|items|checksums)-[0-9a-f]{64}")
 DIGEST_BYTES = 32
 COPY_BLOCK = 4096  # rows that are copied at once
@@ -47,7 +47,8 @@ class FeatureCache:
     """
 
     def __init__(self, path: str | Path, owner: str) -> None:
-        self.path, self._owner = Path(path), owner
+        self._owner = owner
+        self.path: Path = Path(path)
         self._new: dict[bytes, np.ndarray] = {}
         self._n_features: int | None = None
         check_cache_path(self.path)

@@ -26,12 +26,14 @@ class FileImages(ImageRows):
         Height and width.
     """
 
-    dtype, tensor = "uint8", False
+    dtype: str = "uint8"
+    tensor: bool = False
 
     def __init__(self, paths: Sequence[Path], mode: str, sides: tuple[int, int]) -> None:
-        self.paths = [path.absolute() for path in paths]  # the working directory may change
+        self.paths: list[Path] = [path.absolute() for path in paths]  # the working directory may change
         self.mode = mode
-        self.row_shape = (*sides, next(n for n, name in CHANNEL_MODES.items() if name == mode))
+        channels = next(n for n, name in CHANNEL_MODES.items() if name == mode)
+        self.row_shape: tuple[int, ...] = (*sides, channels)
         self._states = np.array([_state(path) for path in self.paths], np.int64).reshape(-1, 2)
 
     def __len__(self) -> int:

@@ -34,7 +34,7 @@ LAYOUTS = {"nhwc": "images", "nchw": "imgs", "table": "rows", "series": "series"
 COLUMNS = "columns"
 LABELS, CLASSES, SYNTHETIC, WEIGHTS = "labels", "classes", "synthetic", "weights"
 CHECKSUM, DTYPE = "checksum", "dtype"
-PER_SAMPLE = {LABELS: np.int64, SYNTHETIC: np.bool_, WEIGHTS: np.float64}
+PER_SAMPLE: dict[str, type[np.generic]] = {LABELS: np.int64, SYNTHETIC: np.bool_, WEIGHTS: np.float64}
 READ_BLOCK = 1024  # samples that are read at once to verify a file
 COLUMNS_BYTES = 2**24  # that the JSON of a compressed file may take however well it is compressed
 

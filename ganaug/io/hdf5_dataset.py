@@ -83,7 +83,7 @@ class HDF5Dataset(Dataset[Any]):
         if not named:
             raise ValueError("`path` must name at least one file, got none.")
         parts = [part for whole in named for part in members(whole)]
-        self.paths = [part for part, _ in parts]
+        self.paths: list[Path] = [part for part, _ in parts]
         self.transform = transform
         self._files: dict[int, Callable[[], reading.Samples]] = {}
         self._pid = -1
@@ -103,13 +103,15 @@ class HDF5Dataset(Dataset[Any]):
             if got != wanted:
                 difference = f"got {_describe(header)} instead of {_describe(first)}"
                 raise ValueError(f"{part} must be like {self.paths[0]}: {difference}.")
-        self.layout, self.classes = first.layout, first.classes.tolist()
+        self.layout: str = first.layout
+        self.classes: list[Any] = first.classes.tolist()
         self._kind = first.dtype, first.shape
-        self.targets = np.concatenate([header.labels for header in headers])
-        self.synthetic = np.concatenate([header.synthetic for header in headers])
+        self.targets: np.ndarray = np.concatenate([header.labels for header in headers])
+        self.synthetic: np.ndarray = np.concatenate([header.synthetic for header in headers])
         weights = [header.weights for header in headers]
         known = [part for part in weights if part is not None]
-        self.sample_weight = np.concatenate(known) if len(known) == len(weights) else None
+        all_known = len(known) == len(weights)
+        self.sample_weight: np.ndarray | None = np.concatenate(known) if all_known else None
         # Where each file begins among all samples, and which of those the items are; None: all.
         self._starts = np.cumsum([0] + [len(header.labels) for header in headers])
         self._rows: np.ndarray | None = None
@@ -118,7 +120,8 @@ class HDF5Dataset(Dataset[Any]):
 
     def _select_classes(self, labels: Any) -> None:
         self._rows = reading.rows_of_classes(self.targets, self.classes, labels)
-        self.targets, self.synthetic = self.targets[self._rows], self.synthetic[self._rows]
+        self.targets = self.targets[self._rows]
+        self.synthetic = self.synthetic[self._rows]
         if self.sample_weight is not None:
             self.sample_weight = self.sample_weight[self._rows]
 

@@ -28,9 +28,12 @@ class HDF5Rows(ImageRows):
     """
 
     def __init__(self, data: HDF5Dataset, tensor: bool, positions: np.ndarray | None = None) -> None:
-        self.data, self.tensor, self.dtype = data, tensor, str(data.dtype)
+        self.data = data
+        self.tensor: bool = tensor
+        self.dtype: str = str(data.dtype)
         self._positions = np.arange(len(data)) if positions is None else positions
-        self.row_shape = tuple(self._arrange(np.empty((1, *data.sample_shape), data.dtype)).shape[1:])
+        one = self._arrange(np.empty((1, *data.sample_shape), data.dtype))
+        self.row_shape: tuple[int, ...] = tuple(one.shape[1:])
 
     @staticmethod
     def can_stay(data: HDF5Dataset) -> bool:

@@ -60,10 +60,15 @@ class HDF5Writer:
         overwrite: bool,
         verbose: bool,
     ) -> None:
-        self.path, self.plan, self.state = path, plan, state
-        self.sample_weight, self.compression = sample_weight, compression
-        self.overwrite, self.verbose = overwrite, verbose
-        self.partial, self.packed, _ = sidecar_paths(path)
+        self.path = path
+        self.plan = plan
+        self.state = state
+        self.sample_weight = sample_weight
+        self.compression = compression
+        self.overwrite = overwrite
+        self.verbose = verbose
+        self.partial: Path = sidecar_paths(path).partial
+        self.packed: Path = sidecar_paths(path).packed
         plan.seed = int(np.random.SeedSequence(state.run["random_state"]).generate_state(1)[0])
         self._made: list[Path] = []  # what may be deleted if nothing comes of it
         if not state.blocks:
@@ -135,7 +140,7 @@ class HDF5Writer:
         )
 
     def _keep_journal(self) -> None:
-        self.journal = Journal(sidecar_paths(self.path).journal, self.state, schema_space(self.plan))
+        self.journal: Journal = Journal(sidecar_paths(self.path).journal, self.state, schema_space(self.plan))
 
     def _note(self, file: h5py.File) -> None:
         """Have the journal count what was written, once that is durable."""

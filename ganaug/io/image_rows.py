@@ -142,8 +142,11 @@ class StoredImages(ImageRows):
         tensor: bool = False,
         names: Sequence[str] | None = None,
     ) -> None:
-        self.contents, self.names = contents, names
-        self.row_shape, self.dtype, self.tensor = row_shape, dtype, tensor
+        self.contents = contents
+        self.names = names
+        self.row_shape: tuple[int, ...] = row_shape
+        self.dtype: str = dtype
+        self.tensor: bool = tensor
 
     @classmethod
     def of_pixels(cls, rows: ImageRows) -> StoredImages:
@@ -229,7 +232,8 @@ class DatasetImages(ImageRows):
     _KINDS: ClassVar[tuple[type, ...]] = (Image.Image, Tensor, np.ndarray)
 
     def __init__(self, dataset: Any, mode: str | None = None) -> None:
-        self.dataset, self.mode = dataset, mode
+        self.mode = mode
+        self.dataset = dataset
         self._checksums: list[int] = []
         self._modes: list[str] = []
         self._first: tuple[Any, ...] = ()
@@ -247,8 +251,9 @@ class DatasetImages(ImageRows):
         sides = (int(height), int(width))
         if not self._first:
             check_sides(*sides, name)
-            self.tensor, self.dtype = tensor, "uint8" if pil else str(image.dtype).removeprefix("torch.")
-            self.row_shape = () if pil else tuple(image.shape)
+            self.tensor: bool = tensor
+            self.dtype: str = "uint8" if pil else str(image.dtype).removeprefix("torch.")
+            self.row_shape: tuple[int, ...] = () if pil else tuple(image.shape)
             self._first = (sides, self._kind(image))
         check_same_size([self._first[0], sides], ["item 0", name])
         if self._kind(image) != self._first[1]:

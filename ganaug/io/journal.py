@@ -249,7 +249,7 @@ class Journal:
             file.write(entry)
             file.flush()
             os.fsync(file.fileno())
-        self.blocks = state.blocks
+        self.blocks: int = state.blocks
 
     def _create(self, state: WriterState) -> None:
         entry = _entry(state)
@@ -257,7 +257,8 @@ class Journal:
         with atomic_write(self.path) as new, new.open("xb") as file:
             preallocate(file.fileno(), 2 * size, str(self.path))
             file.write(entry.ljust(2 * size, b"\0"))
-        self._size, self._newer, self.blocks = size, 0, state.blocks
+        self._size, self._newer = size, 0
+        self.blocks = state.blocks
 
 
 def _entry(state: WriterState) -> bytes:

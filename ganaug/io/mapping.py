@@ -36,7 +36,7 @@ class WatchedFile:
         opened = os.fstat(descriptor)
         if not stat.S_ISREG(opened.st_mode):
             raise ValueError(f"{path} must be a regular file.")
-        self.size = opened.st_size
+        self.size: int = opened.st_size
         # Not the device: Windows gives two numbers for it, by name and by descriptor.
         self._state = (opened.st_ino, opened.st_size, opened.st_mtime_ns)
 

@@ -58,10 +58,10 @@ class DataFrameSchema:
             fields.append((f"c{place}", column["field"]))
             if column["mask"]:
                 fields.append((f"m{place}", "u1"))
-        self.dtype = np.dtype(fields)
+        self.dtype: np.dtype[np.void] = np.dtype(fields)
         # A file holds wider records as bytes, of which `schema` alone says what they are.
         opaque = np.dtype((np.void, self.dtype.itemsize))
-        self.storage_dtype = self.dtype if len(fields) <= MAX_FIELDS else opaque
+        self.storage_dtype: np.dtype[np.void] = self.dtype if len(fields) <= MAX_FIELDS else opaque
         self._codes = [
             {_typed(value): code for code, value in enumerate(column["values"])}
             if "values" in column

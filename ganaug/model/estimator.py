@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copyreg
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import scipy.sparse
@@ -12,6 +13,14 @@ from sklearn.base import BaseEstimator
 from ganaug.data.tables import TableCodec
 from ganaug.io.arrays import as_arrays, as_samples
 from ganaug.io.image_rows import ImageRows
+
+if TYPE_CHECKING:
+    _Method = TypeVar("_Method", bound=Callable[..., Any])
+
+    def available_if(check: Callable[[Any], bool]) -> Callable[[_Method], _Method]:
+        """Do as scikit-learn's, whose types hide the parameters of a method."""
+else:
+    from sklearn.utils.metaestimators import available_if as available_if
 
 
 class SampleEstimator(BaseEstimator):

@@ -48,10 +48,11 @@ class Flow:
     """
 
     def __init__(self, fields: Sequence[Tensor], sides: tuple[int, int], *, mirrored: bool) -> None:
-        self.sides, self.mirrored = sides, mirrored
+        self.sides = sides
+        self.mirrored = mirrored
         if len({field.shape for field in fields}) > 1:  # of several architectures
             fields = [enlarge(field[None], sides)[0] for field in fields]
-        self.fields = torch.stack(list(fields)) if len(fields) else torch.empty(0, 2, *sides)
+        self.fields: Tensor = torch.stack(list(fields)) if len(fields) else torch.empty(0, 2, *sides)
 
     def __len__(self) -> int:
         return len(self.fields)

@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from ganaug.data.containers import as_container, is_dataframe, take
 from ganaug.data.labels import check_labels, label_indices
 from ganaug.data.protocol import check_mode
-from ganaug.model.estimator import SampleEstimator
+from ganaug.model.estimator import SampleEstimator, available_if
 from ganaug.model.fitting import draw_seed, expected_seconds, fit_gan
 from ganaug.model.flow import Flow
 from ganaug.model.generator import TrainedGenerator, generate_in_batches

@@ -14,19 +14,19 @@ from ganaug.data.tables import TableCodec
 from ganaug.io.image_rows import ImageRows, StoredImages
 from ganaug.model.near_rows import NearRows
 from ganaug.networks.layers import Networks
-from ganaug.training.calibration import calibrate
+from ganaug.training.calibration import Calibration, calibrate
 from ganaug.training.codec import Codec
 from ganaug.training.pairs import ClassIndex, mix_levels, perturb_deltas
 
 # The tensors of training samples, in a saved model, by how they are kept: as the user's arrays, as the bytes
 # of image files beside the images at working size, at working size only, or not at all.
-STORAGES = {
+STORAGES: dict[str, tuple[str, ...]] = {
     "arrays": ("rows",),
     "files": ("rows", "row_ends", "reduced"),
     "reduced": ("rows",),
     "none": (),
 }
-KEPT_SAMPLES = STORAGES["files"]
+KEPT_SAMPLES: tuple[str, ...] = STORAGES["files"]
 
 
 class TrainedGenerator:
@@ -68,21 +68,23 @@ class TrainedGenerator:
         strength: float,
         novelty: float,
     ) -> None:
-        self.generator = networks.generator
-        self.encoder = networks.encoder
-        self.noise_steps = networks.noise_steps
-        self.has_flow = networks.has_flow
+        self.generator: nn.Module = networks.generator
+        self.encoder: nn.Module | None = networks.encoder
+        self.noise_steps: tuple[int, ...] = networks.noise_steps
+        self.has_flow: bool = networks.has_flow
         self.codec = codec
         self.labels = labels
         self.latent_dim = latent_dim
         self.latent_noise = latent_noise
         self.truncation = truncation
         self.strength = strength
-        self.code_levels = networks.code_levels
-        self.class_index = ClassIndex(labels)
-        self.device = next(networks.generator.parameters()).device
-        self.calibration = calibrate(X, labels, codec) if networks.calibrated else None
-        self.X = self.rows = self.codes = None
+        self.code_levels: int = networks.code_levels
+        self.class_index: ClassIndex = ClassIndex(labels)
+        self.device: torch.device = next(networks.generator.parameters()).device
+        self.calibration: Calibration | None = calibrate(X, labels, codec) if networks.calibrated else None
+        self.X: Any = None
+        self.rows: Any = None
+        self.codes: Tensor | None = None
         if networks.keeps_samples:
             self.X, self.rows = X, X if rows is None else rows
         self.near_rows: NearRows | None = None

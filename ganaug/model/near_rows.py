@@ -36,7 +36,10 @@ class NearRows:
     """
 
     def __init__(self, codec: TableCodec, X: Tensor, class_index: ClassIndex, novelty: float) -> None:
-        self.codec, self.X, self.class_index, self.novelty = codec, X, class_index, novelty
+        self.X = X
+        self.codec = codec
+        self.class_index = class_index
+        self.novelty = novelty
 
     def draw(self, sources: Tensor, classes: Tensor, rng: torch.Generator) -> Tensor:
         """Return the indices of rows near each of the rows `sources`, (n,): (n, N_DRAWN), with repetitions.

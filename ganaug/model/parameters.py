@@ -38,17 +38,17 @@ DEFAULTS: dict[str, Any] = {
     "sliced_wasserstein_weight": 1.0,
     "strength": 1.5,
 }
-DEFAULTS_COLOUR = DEFAULTS | {"architecture": "tinting", "strength": 0.5}
-DEFAULTS_LOW_RES = DEFAULTS | {
+DEFAULTS_COLOUR: dict[str, Any] = DEFAULTS | {"architecture": "tinting", "strength": 0.5}
+DEFAULTS_LOW_RES: dict[str, Any] = DEFAULTS | {
     "architecture": "warping+instance",
     "steps": 1500,
     "sliced_wasserstein_weight": 0.0,
     "strength": 1.0,
 }
-DEFAULTS_TABLE = DEFAULTS | {"architecture": "tabular", "steps": 400, "strength": 1.0}
+DEFAULTS_TABLE: dict[str, Any] = DEFAULTS | {"architecture": "tabular", "steps": 400, "strength": 1.0}
 # What near classes lend does all: an adversarial loss on top of it gained nothing.
-DEFAULTS_FEATURES = DEFAULTS | {"architecture": "features", "steps": 0, "strength": 1.0}
-DEFAULTS_SERIES = DEFAULTS | {"architecture": "time-warping", "steps": 200}
+DEFAULTS_FEATURES: dict[str, Any] = DEFAULTS | {"architecture": "features", "steps": 0, "strength": 1.0}
+DEFAULTS_SERIES: dict[str, Any] = DEFAULTS | {"architecture": "time-warping", "steps": 200}
 # "auto" is no other value of these, but something that has no name.
 KEPT_AUTO = ("schedule",)
 AnyCodec = ImageCodec | TableCodec | FeatureCodec | SeriesCodec

@@ -31,7 +31,7 @@ class ImageValues:
     """Images as vectors of their pixels."""
 
     def __init__(self, codec: ImageCodec) -> None:
-        self.shape = codec.shape
+        self.shape: tuple[int, int, int] = codec.shape
 
     def values(self, images: Tensor) -> Tensor:
         """Return encoded images (n, C, H, W) as values (n, n_values)."""
@@ -64,12 +64,17 @@ class Restorer:
     def __init__(self, members: Sequence[TrainedGenerator], codec: Any, n_classes: int) -> None:
         n = n_members_per_architecture(members, n_classes)
         self.members = members
-        self.architectures = [members[i : i + n] for i in range(0, len(members), n)]
+        self.architectures: list[Sequence[TrainedGenerator]] = [
+            members[i : i + n] for i in range(0, len(members), n)
+        ]
+        self.labels: Tensor
         rows, self.labels = _training_samples(self.architectures[0], codec, n_classes)
         encoded = codec.encode(rows)
-        self.space = ImageValues(codec) if isinstance(codec, ImageCodec) else TableValues(codec, encoded)
-        self.rows = self.space.values(encoded)
-        self.noise_share = NOISE_SHARE
+        self.space: ImageValues | TableValues = (
+            ImageValues(codec) if isinstance(codec, ImageCodec) else TableValues(codec, encoded)
+        )
+        self.rows: Tensor = self.space.values(encoded)
+        self.noise_share: float = NOISE_SHARE
         if isinstance(self.space, TableValues):
             known = self.space.known(encoded)
             self._fill(known)

@@ -36,7 +36,7 @@ from ganaug.training.processes import make_fabric
 CONFIG_FILE, WEIGHTS_FILE = MODEL_FILES
 FORMAT_VERSION = 10
 # Tensors of the data, which generators of several architectures have in common: written once.
-SHARED_TENSORS = ("labels", *KEPT_SAMPLES)
+SHARED_TENSORS: tuple[str, ...] = ("labels", *KEPT_SAMPLES)
 # What reading a damaged or foreign file, or making a model of it, may raise.
 LOAD_ERRORS = (
     ValueError,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ganaug.training.losses import GANLoss, Penalty
     from ganaug.training.optimizers import OptimizerFactory, Schedule
 
-CHOICES = {
+CHOICES: dict[str, tuple[str, ...]] = {
     "modality": ("auto", "images", "table", "features", "series"),
     "conditioning": ("shared", "per-class"),
     "stored_images": ("full", "reduced"),
@@ -155,6 +155,24 @@ PARAMETERS = """\
 
 class GANParameters:
     """What `ConditionalGAN` is configured by; `PARAMETERS` describes each parameter."""
+
+    # Of those that `__init__` sets two at a time: type checkers take no type from a pair.
+    loss: str | GANLoss
+    penalty: str | Penalty
+    batch_size: int
+    latent_dim: int
+    optimizer: str | OptimizerFactory
+    schedule: str | Schedule
+    discriminators: int
+    discriminator_loss: Literal["mean", "hardest"]
+    truncation: float | None
+    latent_noise: float
+    callbacks: Sequence[Callback] | None
+    log_dir: str | Path | None
+    random_state: int | np.random.RandomState | None
+    device: str
+    distributed: bool
+    verbose: bool
 
     def __init__(
         self,

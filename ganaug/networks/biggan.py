@@ -22,9 +22,10 @@ class Attention(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         inner = max(1, channels // 8)
-        self.query, self.key = nn.Conv2d(channels, inner, 1), nn.Conv2d(channels, inner, 1)
-        self.value = nn.Conv2d(channels, channels, 1)
-        self.gain = nn.Parameter(torch.zeros(1))
+        self.query: nn.Conv2d = nn.Conv2d(channels, inner, 1)
+        self.key: nn.Conv2d = nn.Conv2d(channels, inner, 1)
+        self.value: nn.Conv2d = nn.Conv2d(channels, channels, 1)
+        self.gain: nn.Parameter = nn.Parameter(torch.zeros(1))
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return maps (n, channels, H, W) for such maps."""
@@ -40,10 +41,12 @@ class ConditionedBlock(nn.Module):
 
     def __init__(self, before: int, after: int, condition_size: int, *, attends: bool) -> None:
         super().__init__()
-        self.norms = nn.ModuleList(ConditionalBatchNorm2d(n, condition_size) for n in (before, after))
-        self.convs = nn.ModuleList(nn.Conv2d(n, after, 3, 1, 1) for n in (before, after))
-        self.shortcut = nn.Conv2d(before, after, 1)
-        self.attention = Attention(after) if attends else nn.Identity()
+        self.norms: nn.ModuleList = nn.ModuleList(
+            ConditionalBatchNorm2d(n, condition_size) for n in (before, after)
+        )
+        self.convs: nn.ModuleList = nn.ModuleList(nn.Conv2d(n, after, 3, 1, 1) for n in (before, after))
+        self.shortcut: nn.Conv2d = nn.Conv2d(before, after, 1)
+        self.attention: nn.Module = Attention(after) if attends else nn.Identity()
 
     def forward(self, maps: Tensor, condition: Tensor) -> Tensor:
         """Return maps (n, after, H, W) for maps (n, before, H, W) under a condition (n, condition_size)."""
@@ -58,14 +61,14 @@ class SpectralBlock(nn.Module):
 
     def __init__(self, before: int, after: int, *, attends: bool) -> None:
         super().__init__()
-        self.attention = Attention(before) if attends else nn.Identity()
-        self.layers = nn.Sequential(
+        self.attention: nn.Module = Attention(before) if attends else nn.Identity()
+        self.layers: nn.Sequential = nn.Sequential(
             nn.LeakyReLU(0.2),
             spectral_norm(nn.Conv2d(before, after, 3, 1, 1)),
             nn.LeakyReLU(0.2),
             spectral_norm(nn.Conv2d(after, after, 3, 1, 1)),
         )
-        self.shortcut = spectral_norm(nn.Conv2d(before, after, 1))
+        self.shortcut: nn.Module = spectral_norm(nn.Conv2d(before, after, 1))
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return maps (n, after, H, W) for maps (n, before, H, W)."""
@@ -94,8 +97,8 @@ class BigGenerator(PyramidGenerator):
 
         super().__init__(shape, base_channels, make_block)
         self.sizes = sizes
-        self.embed = nn.Embedding(n_classes, EMBED_SIZE)
-        self.start = nn.Linear(sizes[0] + EMBED_SIZE, self.channels[0] * math.prod(self.sides[0]))
+        self.embed: nn.Embedding = nn.Embedding(n_classes, EMBED_SIZE)
+        self.start: nn.Linear = nn.Linear(sizes[0] + EMBED_SIZE, self.channels[0] * math.prod(self.sides[0]))
         self.output_activation = output_activation
 
     def forward(self, noise: Tensor, labels: Tensor) -> Tensor:

@@ -23,8 +23,8 @@ class RefiningGenerator(nn.Module):
     ) -> None:
         super().__init__()
         n_features = math.prod(shape)
-        self.embed = nn.Embedding(n_classes, EMBED_SIZE)
-        self.change = mlp(n_features + EMBED_SIZE, base_channels, n_features)
+        self.embed: nn.Embedding = nn.Embedding(n_classes, EMBED_SIZE)
+        self.change: nn.Sequential = mlp(n_features + EMBED_SIZE, base_channels, n_features)
         self.output_activation = output_activation
         with torch.no_grad():
             for parameter in self.change[-1].parameters():

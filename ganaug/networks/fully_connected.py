@@ -23,8 +23,8 @@ class LinearGenerator(nn.Module):
     ) -> None:
         super().__init__()
         self.shape = shape
-        self.embed = nn.Embedding(n_classes, EMBED_SIZE)
-        self.layers = nn.Sequential(
+        self.embed: nn.Embedding = nn.Embedding(n_classes, EMBED_SIZE)
+        self.layers: nn.Sequential = nn.Sequential(
             nn.Linear(latent_dim + EMBED_SIZE, 8 * base_channels),
             nn.ReLU(),
             nn.Linear(8 * base_channels, 16 * base_channels),
@@ -44,8 +44,8 @@ class LinearDiscriminator(nn.Module):
 
     def __init__(self, shape: tuple[int, ...], n_classes: int, base_channels: int) -> None:
         super().__init__()
-        self.embed = nn.Embedding(n_classes, EMBED_SIZE)
-        self.layers = nn.Sequential(
+        self.embed: nn.Embedding = nn.Embedding(n_classes, EMBED_SIZE)
+        self.layers: nn.Sequential = nn.Sequential(
             nn.Linear(math.prod(shape) + EMBED_SIZE, 16 * base_channels),
             nn.LeakyReLU(0.2),
             nn.Linear(16 * base_channels, 8 * base_channels),

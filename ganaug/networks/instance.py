@@ -27,8 +27,8 @@ class LatentGenerator(nn.Module):
         output_activation: OutputActivation,
     ) -> None:
         super().__init__()
-        self.embed = nn.Embedding(n_classes, EMBED_SIZE)
-        self.decode = ConvDecoder(latent_dim + EMBED_SIZE, shape, base_channels)
+        self.embed: nn.Embedding = nn.Embedding(n_classes, EMBED_SIZE)
+        self.decode: ConvDecoder = ConvDecoder(latent_dim + EMBED_SIZE, shape, base_channels)
         self.output_activation = output_activation
 
     def forward(self, images: Tensor, codes: Tensor, deltas: Tensor, labels: Tensor) -> Tensor:

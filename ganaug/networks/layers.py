@@ -110,8 +110,8 @@ class ConditionalBatchNorm2d(nn.Module):
 
     def __init__(self, channels: int, condition_size: int) -> None:
         super().__init__()
-        self.norm = nn.BatchNorm2d(channels, affine=False)
-        self.affine = nn.Linear(condition_size, 2 * channels)
+        self.norm: nn.BatchNorm2d = nn.BatchNorm2d(channels, affine=False)
+        self.affine: nn.Linear = nn.Linear(condition_size, 2 * channels)
         nn.init.normal_(self.affine.weight, std=0.02)
         with torch.no_grad():
             self.affine.bias.copy_(torch.cat([torch.ones(channels), torch.zeros(channels)]))
@@ -127,13 +127,17 @@ class ConvDecoder(nn.Module):
 
     def __init__(self, condition_size: int, shape: tuple[int, ...], base_channels: int) -> None:
         super().__init__()
+        self.height: int
+        self.width: int
         channels, self.height, self.width = shape
         depth = n_downsamples(self.height, self.width)
-        self.base_sides = (-(-self.height // 2**depth), -(-self.width // 2**depth))
-        self.channels = [base_channels * 2**i for i in range(depth, 0, -1)]
-        self.start = nn.Linear(condition_size, self.channels[0] * math.prod(self.base_sides))
-        self.norms = nn.ModuleList(ConditionalBatchNorm2d(n, condition_size) for n in self.channels)
-        self.convs = nn.ModuleList(
+        self.base_sides: tuple[int, int] = (-(-self.height // 2**depth), -(-self.width // 2**depth))
+        self.channels: list[int] = [base_channels * 2**i for i in range(depth, 0, -1)]
+        self.start: nn.Linear = nn.Linear(condition_size, self.channels[0] * math.prod(self.base_sides))
+        self.norms: nn.ModuleList = nn.ModuleList(
+            ConditionalBatchNorm2d(n, condition_size) for n in self.channels
+        )
+        self.convs: nn.ModuleList = nn.ModuleList(
             nn.ConvTranspose2d(before, after, 4, 2, 1)
             for before, after in itertools.pairwise([*self.channels, channels])
         )
@@ -158,8 +162,8 @@ class NoiseGenerator(nn.Module):
         output_activation: OutputActivation,
     ) -> None:
         super().__init__()
-        self.embed = nn.Embedding(n_classes, EMBED_SIZE)
-        self.decode = ConvDecoder(latent_dim + EMBED_SIZE, shape, base_channels)
+        self.embed: nn.Embedding = nn.Embedding(n_classes, EMBED_SIZE)
+        self.decode: ConvDecoder = ConvDecoder(latent_dim + EMBED_SIZE, shape, base_channels)
         self.output_activation = output_activation
 
     def forward(self, noise: Tensor, labels: Tensor) -> Tensor:
@@ -181,7 +185,7 @@ class ConvEncoder(nn.Module):
         last = sizes[-1] * 2
         layers += [nn.Conv2d(sizes[-1], last, 3, 1, 1), nn.BatchNorm2d(last), nn.LeakyReLU(0.2)]
         n_features = last * math.prod(side >> depth for side in sides)  # each halving rounds down
-        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(n_features, latent_dim))
+        self.layers: nn.Sequential = nn.Sequential(*layers, nn.Flatten(), nn.Linear(n_features, latent_dim))
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the codes (n, latent_dim) of images (n, C, H, W)."""
@@ -193,8 +197,8 @@ class ProjectionHead(nn.Module):
 
     def __init__(self, n_features: int, n_classes: int) -> None:
         super().__init__()
-        self.logit = nn.Linear(n_features, 1)
-        self.embed = nn.Embedding(n_classes, n_features)
+        self.logit: nn.Linear = nn.Linear(n_features, 1)
+        self.embed: nn.Embedding = nn.Embedding(n_classes, n_features)
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
         """Return logits (n,) of features (n, n_features) and labels (n,)."""
@@ -217,8 +221,8 @@ class ConvDiscriminator(nn.Module):
             layers += [nn.Conv2d(before, after, 4, 2, 1), nn.LeakyReLU(0.2)]
         layers += [nn.Conv2d(sizes[-1], sizes[-1], 3, 1, 1), nn.LeakyReLU(0.2), nn.Flatten()]
         last = sizes[-1] * math.prod(side >> depth for side in sides)
-        self.layers = nn.Sequential(*layers, nn.Linear(last, n_features), nn.LeakyReLU(0.2))
-        self.head = ProjectionHead(n_features, n_classes)
+        self.layers: nn.Sequential = nn.Sequential(*layers, nn.Linear(last, n_features), nn.LeakyReLU(0.2))
+        self.head: ProjectionHead = ProjectionHead(n_features, n_classes)
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
         """Return a logit for each of the images (n, C, H, W) with labels (n,)."""

@@ -17,7 +17,7 @@ class PlainBlock(nn.Module):
 
     def __init__(self, before: int, after: int, *, normalized: bool) -> None:
         super().__init__()
-        self.convs = nn.ModuleList(nn.Conv2d(n, after, 3, 1, 1) for n in (before, after))
+        self.convs: nn.ModuleList = nn.ModuleList(nn.Conv2d(n, after, 3, 1, 1) for n in (before, after))
         self.normalized = normalized
 
     def forward(self, maps: Tensor, condition: Tensor | None = None) -> Tensor:
@@ -43,8 +43,10 @@ class ProgressiveGenerator(PyramidGenerator):
         super().__init__(
             shape, base_channels, lambda level, before, after: PlainBlock(before, after, normalized=True)
         )
-        self.embed = nn.Embedding(n_classes, EMBED_SIZE)
-        self.start = nn.Linear(latent_dim + EMBED_SIZE, self.channels[0] * math.prod(self.sides[0]))
+        self.embed: nn.Embedding = nn.Embedding(n_classes, EMBED_SIZE)
+        self.start: nn.Linear = nn.Linear(
+            latent_dim + EMBED_SIZE, self.channels[0] * math.prod(self.sides[0])
+        )
         self.output_activation = output_activation
 
     def forward(self, noise: Tensor, labels: Tensor) -> Tensor:
@@ -115,4 +117,4 @@ def growing(build: Architecture) -> Architecture:
     return build_growing
 
 
-progressive = growing(blocks)
+progressive: Architecture = growing(blocks)

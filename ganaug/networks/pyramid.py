@@ -34,9 +34,9 @@ class Pyramid(nn.Module):
     def __init__(self, shape: tuple[int, ...], base_channels: int) -> None:
         super().__init__()
         levels = resolutions(shape, base_channels)[::-1]
-        self.channels = [channels for channels, _ in levels]
-        self.sides = [(height, width) for _, (height, width) in levels]
-        self.n_levels = len(levels)
+        self.channels: list[int] = [channels for channels, _ in levels]
+        self.sides: list[tuple[int, int]] = [(height, width) for _, (height, width) in levels]
+        self.n_levels: int = len(levels)
         self.grows = False
         self.register_buffer("growth", torch.tensor(float(self.n_levels - 1)))
 
@@ -64,10 +64,10 @@ class PyramidGenerator(Pyramid):
     def __init__(self, shape: tuple[int, ...], base_channels: int, make_block: MakeBlock) -> None:
         super().__init__(shape, base_channels)
         before = [self.channels[0], *self.channels]
-        self.blocks = nn.ModuleList(
+        self.blocks: nn.ModuleList = nn.ModuleList(
             make_block(level, before[level], after) for level, after in enumerate(self.channels)
         )
-        self.to_images = nn.ModuleList(nn.Conv2d(n, shape[0], 1) for n in self.channels)
+        self.to_images: nn.ModuleList = nn.ModuleList(nn.Conv2d(n, shape[0], 1) for n in self.channels)
 
     def image(self, maps: Tensor, conditions: Sequence[Tensor]) -> Tensor:
         """Return raw images (n, C, H, W) for coarsest maps, and the condition of each level (n, k)."""
@@ -99,20 +99,22 @@ class PyramidDiscriminator(Pyramid):
         wrap: Wrap = lambda layer: layer,
     ) -> None:
         super().__init__(shape, base_channels)
-        self.from_images = nn.ModuleList(wrap(nn.Conv2d(shape[0], n, 1)) for n in self.channels)
-        self.blocks = nn.ModuleList(
+        self.from_images: nn.ModuleList = nn.ModuleList(
+            wrap(nn.Conv2d(shape[0], n, 1)) for n in self.channels
+        )
+        self.blocks: nn.ModuleList = nn.ModuleList(
             make_block(level, self.channels[level], self.channels[level - 1])
             for level in range(1, self.n_levels)
         )
         last = self.channels[0]
-        self.last = nn.Sequential(
+        self.last: nn.Sequential = nn.Sequential(
             wrap(nn.Conv2d(last + 1, last, 3, 1, 1)),
             nn.LeakyReLU(0.2),
             nn.Flatten(),
             wrap(nn.Linear(last * math.prod(self.sides[0]), last)),
             nn.LeakyReLU(0.2),
         )
-        self.head = ProjectionHead(last, n_classes)
+        self.head: ProjectionHead = ProjectionHead(last, n_classes)
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
         """Return a logit for each of the images (n, C, H, W) with labels (n,)."""

@@ -49,7 +49,7 @@ class Residual(nn.Module):
         inner = 2 * channels
         last = conv(inner, channels, 1)
         nn.init.zeros_(last.weight)
-        self.layers = nn.Sequential(
+        self.layers: nn.Sequential = nn.Sequential(
             conv(channels, inner, 1, bias=True),
             nn.LeakyReLU(NEGATIVE_SLOPE),
             conv(inner, inner, 3, bias=True, groups=inner // math.gcd(inner, GROUP_SIZE)),
@@ -68,10 +68,10 @@ class Resample(nn.Module):
     def __init__(self, before: int, after: int, sides: list[int]) -> None:
         super().__init__()
         self.sides = sides
-        self.mix = nn.Conv2d(before, after, 1, bias=False)
+        self.mix: nn.Conv2d = nn.Conv2d(before, after, 1, bias=False)
         # No nonlinearity comes before it, so its weights keep the variance as they are.
         nn.init.kaiming_normal_(self.mix.weight, nonlinearity="linear")
-        self.upsamples = after < before
+        self.upsamples: bool = after < before
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return maps (n, after, *sides) for maps (n, before, H, W)."""
@@ -96,16 +96,16 @@ class ResidualGenerator(nn.Module):
     ) -> None:
         super().__init__()
         (deepest, sides), *finer = reversed(resolutions(shape, base_channels))
-        self.embed = nn.Embedding(n_classes, EMBED_SIZE)
-        self.gain = nn.Linear(latent_dim + EMBED_SIZE, deepest, bias=False)
+        self.embed: nn.Embedding = nn.Embedding(n_classes, EMBED_SIZE)
+        self.gain: nn.Linear = nn.Linear(latent_dim + EMBED_SIZE, deepest, bias=False)
         nn.init.kaiming_normal_(self.gain.weight, nonlinearity="linear")
-        self.base = nn.Parameter(torch.randn(deepest, *sides))
+        self.base: nn.Parameter = nn.Parameter(torch.randn(deepest, *sides))
         layers: list[nn.Module] = [Residual(deepest), Residual(deepest)]
         before = deepest
         for after, after_sides in finer:
             layers += [Resample(before, after, after_sides), Residual(after)]
             before = after
-        self.layers = nn.Sequential(*layers, nn.Conv2d(before, shape[0], 1))
+        self.layers: nn.Sequential = nn.Sequential(*layers, nn.Conv2d(before, shape[0], 1))
         self.output_activation = output_activation
 
     def forward(self, noise: Tensor, labels: Tensor) -> Tensor:
@@ -127,11 +127,11 @@ class ResidualDiscriminator(nn.Module):
         for after, sides in coarser:
             layers += [Resample(before, after, sides), Residual(after)]
             before = after
-        self.layers = nn.Sequential(*layers, Residual(before))
-        self.base = nn.Parameter(torch.randn(before, *sides) / math.sqrt(math.prod(sides)))
-        self.project = nn.Linear(before, n_features, bias=False)
+        self.layers: nn.Sequential = nn.Sequential(*layers, Residual(before))
+        self.base: nn.Parameter = nn.Parameter(torch.randn(before, *sides) / math.sqrt(math.prod(sides)))
+        self.project: nn.Linear = nn.Linear(before, n_features, bias=False)
         nn.init.kaiming_normal_(self.project.weight, nonlinearity="linear")
-        self.embed = nn.Embedding(n_classes, n_features)
+        self.embed: nn.Embedding = nn.Embedding(n_classes, n_features)
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
         """Return a logit for each of the images (n, C, H, W) with labels (n,)."""

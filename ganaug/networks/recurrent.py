@@ -21,9 +21,9 @@ class RecurrentGenerator(nn.Module):
     ) -> None:
         super().__init__()
         hidden = 2 * base_channels
-        self.embed = nn.Embedding(n_classes, EMBED_SIZE)
-        self.lstm = nn.LSTM(latent_dim + EMBED_SIZE, hidden, batch_first=True)
-        self.values = nn.Linear(hidden, shape[0])
+        self.embed: nn.Embedding = nn.Embedding(n_classes, EMBED_SIZE)
+        self.lstm: nn.LSTM = nn.LSTM(latent_dim + EMBED_SIZE, hidden, batch_first=True)
+        self.values: nn.Linear = nn.Linear(hidden, shape[0])
         self.output_activation = output_activation
 
     def forward(self, noise: Tensor, labels: Tensor) -> Tensor:
@@ -38,9 +38,9 @@ class RecurrentDiscriminator(nn.Module):
     def __init__(self, shape: tuple[int, ...], n_classes: int, base_channels: int) -> None:
         super().__init__()
         hidden = 2 * base_channels
-        self.embed = nn.Embedding(n_classes, EMBED_SIZE)
-        self.lstm = nn.LSTM(shape[0] + EMBED_SIZE, hidden, batch_first=True)
-        self.logit = nn.Linear(hidden, 1)
+        self.embed: nn.Embedding = nn.Embedding(n_classes, EMBED_SIZE)
+        self.lstm: nn.LSTM = nn.LSTM(shape[0] + EMBED_SIZE, hidden, batch_first=True)
+        self.logit: nn.Linear = nn.Linear(hidden, 1)
 
     def forward(self, series: Tensor, labels: Tensor) -> Tensor:
         """Return for each of the series (n, channels, length) with labels (n,) the mean of its logits."""

@@ -36,7 +36,9 @@ class Projected(nn.Module):
         # Of unit length: what a projection shows is as large as what it is shown.
         weight = weight / weight.flatten(1).norm(dim=1).view(-1, *[1] * (weight.dim() - 1))
         self.register_buffer("weight", weight)
-        self.discriminator = build(seen, n_classes, latent_dim, base_channels, torch.tanh).discriminator
+        self.discriminator: nn.Module = build(
+            seen, n_classes, latent_dim, base_channels, torch.tanh
+        ).discriminator
 
     def forward(self, samples: Tensor, labels: Tensor) -> Tensor:
         """Return a logit for each of the samples (n, *shape) with labels (n,)."""
@@ -70,7 +72,8 @@ class OriginClassifier(nn.Module):
 
     def __init__(self, discriminator: nn.Module, n_generators: int) -> None:
         super().__init__()
-        self.discriminator, self.n_generators = discriminator, n_generators
+        self.discriminator = discriminator
+        self.n_generators = n_generators
 
     def forward(self, samples: Tensor) -> Tensor:
         """Return logits (n, n_generators) of samples (n, ...)."""

@@ -25,9 +25,9 @@ class SpectralDiscriminator(nn.Module):
             layers += [spectral_norm(nn.Conv2d(before, after, 3, 1, 1)), nn.LeakyReLU(0.1)]
             layers += [spectral_norm(nn.Conv2d(after, after, 4, 2, 1)), nn.LeakyReLU(0.1)]
         layers += [spectral_norm(nn.Conv2d(sizes[-2], sizes[-1], 3, 1, 1)), nn.LeakyReLU(0.1)]
-        self.layers = nn.Sequential(*layers)
-        self.logit = spectral_norm(nn.Linear(sizes[-1], 1))
-        self.embed = spectral_norm(nn.Embedding(n_classes, sizes[-1]))
+        self.layers: nn.Sequential = nn.Sequential(*layers)
+        self.logit: nn.Module = spectral_norm(nn.Linear(sizes[-1], 1))
+        self.embed: nn.Module = spectral_norm(nn.Embedding(n_classes, sizes[-1]))
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
         """Return a logit for each of the images (n, C, H, W) with labels (n,)."""

@@ -28,11 +28,11 @@ class ModulatedConv(nn.Module):
 
     def __init__(self, before: int, after: int, style_size: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(after, before, 3, 3) / math.sqrt(9 * before))
-        self.bias = nn.Parameter(torch.zeros(after))
-        self.scale = nn.Linear(style_size, before)
+        self.weight: nn.Parameter = nn.Parameter(torch.randn(after, before, 3, 3) / math.sqrt(9 * before))
+        self.bias: nn.Parameter = nn.Parameter(torch.zeros(after))
+        self.scale: nn.Linear = nn.Linear(style_size, before)
         nn.init.ones_(self.scale.bias)
-        self.noise_gain = nn.Parameter(torch.zeros(1))
+        self.noise_gain: nn.Parameter = nn.Parameter(torch.zeros(1))
 
     def forward(self, maps: Tensor, style: Tensor, noise: Tensor) -> Tensor:
         """Return maps (n, after, H, W) for maps (n, before, H, W), styles (n, k) and noise (n, 1, H, W)."""
@@ -54,7 +54,9 @@ class StyleBlock(nn.Module):
 
     def __init__(self, before: int, after: int, style_size: int, sides: tuple[int, int]) -> None:
         super().__init__()
-        self.convs = nn.ModuleList(ModulatedConv(n, after, style_size) for n in (before, after))
+        self.convs: nn.ModuleList = nn.ModuleList(
+            ModulatedConv(n, after, style_size) for n in (before, after)
+        )
         self.register_buffer("frequency", MAX_FREQUENCY * torch.rand(2, *sides))
         self.register_buffer("phase", 2 * math.pi * torch.rand(2, *sides))
 
@@ -90,11 +92,15 @@ class StyleGenerator(PyramidGenerator):
             return StyleBlock(before, after, style_size, self.sides[level])
 
         super().__init__(shape, base_channels, make_block)
-        self.part_sizes = part_sizes(latent_dim, self.n_levels)
-        self.embed = nn.Embedding(n_classes, EMBED_SIZE)
-        self.enter = nn.ModuleList(nn.Linear(n + EMBED_SIZE, style_size) for n in self.part_sizes)
-        self.mapping = nn.Sequential(nn.LeakyReLU(0.2), nn.Linear(style_size, style_size), nn.LeakyReLU(0.2))
-        self.constant = nn.Parameter(torch.randn(self.channels[0], *self.sides[0]))
+        self.part_sizes: list[int] = part_sizes(latent_dim, self.n_levels)
+        self.embed: nn.Embedding = nn.Embedding(n_classes, EMBED_SIZE)
+        self.enter: nn.ModuleList = nn.ModuleList(
+            nn.Linear(n + EMBED_SIZE, style_size) for n in self.part_sizes
+        )
+        self.mapping: nn.Sequential = nn.Sequential(
+            nn.LeakyReLU(0.2), nn.Linear(style_size, style_size), nn.LeakyReLU(0.2)
+        )
+        self.constant: nn.Parameter = nn.Parameter(torch.randn(self.channels[0], *self.sides[0]))
         self.register_buffer("direction", torch.randn(latent_dim) / math.sqrt(latent_dim))
         self.register_buffer("path_length", torch.zeros(()))
         self.output_activation = output_activation

@@ -38,8 +38,8 @@ class ResidualRowGenerator(nn.Module):
     ) -> None:
         super().__init__()
         n_columns = math.prod(shape)
-        self.embed = nn.Embedding(n_classes, EMBED_SIZE)
-        self.change = mlp(n_columns + 2 * latent_dim + EMBED_SIZE, base_channels, n_columns)
+        self.embed: nn.Embedding = nn.Embedding(n_classes, EMBED_SIZE)
+        self.change: nn.Sequential = mlp(n_columns + 2 * latent_dim + EMBED_SIZE, base_channels, n_columns)
         self.output_activation = output_activation
         weight, bias = self.change[-1].parameters()
         with torch.no_grad():  # begin close to the identity
@@ -59,10 +59,10 @@ class RowDiscriminator(nn.Module):
         self, shape: tuple[int, ...], n_classes: int, base_channels: int, n_features: int = 64
     ) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
+        self.layers: nn.Sequential = nn.Sequential(
             nn.Flatten(), *mlp(math.prod(shape), base_channels, n_features), nn.LeakyReLU(0.2)
         )
-        self.head = ProjectionHead(n_features, n_classes)
+        self.head: ProjectionHead = ProjectionHead(n_features, n_classes)
 
     def forward(self, rows: Tensor, labels: Tensor) -> Tensor:
         """Return a logit for each of the rows (n, *shape) with labels (n,)."""

@@ -46,8 +46,8 @@ class SeriesDiscriminator(nn.Module):
     ) -> None:
         super().__init__()
         convs, n_inputs = strided_convs(shape, base_channels, norms=False)
-        self.layers = nn.Sequential(convs, nn.Linear(n_inputs, n_features), nn.LeakyReLU(0.2))
-        self.head = ProjectionHead(n_features, n_classes)
+        self.layers: nn.Sequential = nn.Sequential(convs, nn.Linear(n_inputs, n_features), nn.LeakyReLU(0.2))
+        self.head: ProjectionHead = ProjectionHead(n_features, n_classes)
 
     def forward(self, series: Tensor, labels: Tensor) -> Tensor:
         """Return a logit for each of the series (n, channels, length) with labels (n,)."""
@@ -64,14 +64,17 @@ class TimeWarpGenerator(nn.Module):
 
     def __init__(self, shape: tuple[int, ...], n_classes: int, latent_dim: int, base_channels: int) -> None:
         super().__init__()
-        self.length = shape[1]
-        self.grid_steps, self.base_steps = -(-self.length // GRID_STRIDE), -(-self.length // BASE_STRIDE)
+        self.length: int = shape[1]
+        self.grid_steps: int = -(-self.length // GRID_STRIDE)
+        self.base_steps: int = -(-self.length // BASE_STRIDE)
         condition_size, wide, narrow = 2 * latent_dim + EMBED_SIZE, 4 * base_channels, 2 * base_channels
-        self.embed = nn.Embedding(n_classes, EMBED_SIZE)
-        self.start = nn.Linear(condition_size, wide * self.base_steps)
-        self.norms = nn.ModuleList(ConditionalBatchNorm2d(n, condition_size) for n in (wide, narrow))
-        self.widen = nn.Conv2d(wide, narrow, (1, 3), padding=(0, 1))
-        self.flow = nn.Conv2d(narrow, 1, (1, 3), padding=(0, 1))
+        self.embed: nn.Embedding = nn.Embedding(n_classes, EMBED_SIZE)
+        self.start: nn.Linear = nn.Linear(condition_size, wide * self.base_steps)
+        self.norms: nn.ModuleList = nn.ModuleList(
+            ConditionalBatchNorm2d(n, condition_size) for n in (wide, narrow)
+        )
+        self.widen: nn.Conv2d = nn.Conv2d(wide, narrow, (1, 3), padding=(0, 1))
+        self.flow: nn.Conv2d = nn.Conv2d(narrow, 1, (1, 3), padding=(0, 1))
         weight, bias = self.flow.parameters()
         nn.init.normal_(weight, std=0.01)  # begin close to the identity
         nn.init.zeros_(bias)

@@ -33,16 +33,19 @@ class TintGenerator(nn.Module):
 
     def __init__(self, shape: tuple[int, ...], n_classes: int, latent_dim: int, base_channels: int) -> None:
         super().__init__()
+        self.sides: list[int]
         channels, *self.sides = shape
-        self.split_sizes = [2, channels * channels, channels]
-        self.grid_sides = [-(-side // GRID_STRIDE) for side in self.sides]
-        self.base_sides = [-(-side // BASE_STRIDE) for side in self.sides]
+        self.split_sizes: list[int] = [2, channels * channels, channels]
+        self.grid_sides: list[int] = [-(-side // GRID_STRIDE) for side in self.sides]
+        self.base_sides: list[int] = [-(-side // BASE_STRIDE) for side in self.sides]
         condition_size, wide, narrow = 2 * latent_dim + EMBED_SIZE, 4 * base_channels, 2 * base_channels
-        self.embed = nn.Embedding(n_classes, EMBED_SIZE)
-        self.start = nn.Linear(condition_size, wide * self.base_sides[0] * self.base_sides[1])
-        self.norms = nn.ModuleList(ConditionalBatchNorm2d(n, condition_size) for n in (wide, narrow))
-        self.widen = nn.Conv2d(wide, narrow, 3, 1, 1)
-        self.maps = nn.Conv2d(narrow, sum(self.split_sizes), 3, 1, 1)
+        self.embed: nn.Embedding = nn.Embedding(n_classes, EMBED_SIZE)
+        self.start: nn.Linear = nn.Linear(condition_size, wide * self.base_sides[0] * self.base_sides[1])
+        self.norms: nn.ModuleList = nn.ModuleList(
+            ConditionalBatchNorm2d(n, condition_size) for n in (wide, narrow)
+        )
+        self.widen: nn.Conv2d = nn.Conv2d(wide, narrow, 3, 1, 1)
+        self.maps: nn.Conv2d = nn.Conv2d(narrow, sum(self.split_sizes), 3, 1, 1)
         weight, bias = self.maps.parameters()
         nn.init.normal_(weight, std=0.01)  # begin close to the identity
         nn.init.zeros_(bias)

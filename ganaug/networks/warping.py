@@ -41,10 +41,12 @@ class WarpGenerator(nn.Module):
     ) -> None:
         super().__init__()
         channels, *sides = shape
-        self.split_sizes = [2, 1, channels, N_FEATURES]
-        self.embed = nn.Embedding(n_classes, EMBED_SIZE)
-        self.decode = ConvDecoder(2 * latent_dim + EMBED_SIZE, (sum(self.split_sizes), *sides), base_channels)
-        self.refine = nn.Sequential(
+        self.split_sizes: list[int] = [2, 1, channels, N_FEATURES]
+        self.embed: nn.Embedding = nn.Embedding(n_classes, EMBED_SIZE)
+        self.decode: ConvDecoder = ConvDecoder(
+            2 * latent_dim + EMBED_SIZE, (sum(self.split_sizes), *sides), base_channels
+        )
+        self.refine: nn.Sequential = nn.Sequential(
             nn.Conv2d(channels + N_FEATURES, REFINE_CHANNELS, 3, 1, 1),
             nn.LeakyReLU(0.2),
             nn.Conv2d(REFINE_CHANNELS, REFINE_CHANNELS, 3, 1, 1),

@@ -12,7 +12,6 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import StratifiedKFold
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from ganaug.data.containers import concat, is_dataframe, take
@@ -28,7 +27,7 @@ from ganaug.evaluation.classifiers import (
 )
 from ganaug.evaluation.neighbours import Neighbours, Points
 from ganaug.evaluation.series_classifier import SeriesClassifier
-from ganaug.model.estimator import SampleEstimator, check_samples, set_feature_names
+from ganaug.model.estimator import SampleEstimator, available_if, check_samples, set_feature_names
 from ganaug.training.torch_state import default_torch_state
 
 # Each fold is classified by a classifier that never saw it. Together they cost as much as one
@@ -141,11 +140,11 @@ class QualityGate(SampleEstimator):
         if unknown:
             raise ValueError(f"`y` holds labels that `gan` doesn't know: {sorted(unknown)[:5]}.")
         self.classes_ = classes
-        self.neighbours_ = Neighbours(X, modality_of(X, self.gan_))
+        self.neighbours_: Neighbours = Neighbours(X, modality_of(X, self.gan_))
         set_feature_names(self, self.neighbours_.codec)
         self._fit_classifiers(X, labels)
-        self.train_points_ = self.neighbours_.by_class(X, labels)
-        self.duplicate_distance_ = self.neighbours_.near_duplicate_distance(self.train_points_)
+        self.train_points_: list[Points] = self.neighbours_.by_class(X, labels)
+        self.duplicate_distance_: float = self.neighbours_.near_duplicate_distance(self.train_points_)
         return self
 
     def _check_parameters(self) -> None:
@@ -172,7 +171,7 @@ class QualityGate(SampleEstimator):
                 model = SeriesClassifier(codec=codec)
         n_folds = min(FOLDS, int(np.bincount(labels).min()))
         folds = StratifiedKFold(n_folds, shuffle=True, random_state=rng.randint(2**31 - 1))
-        self.classifiers_ = []
+        self.classifiers_: list[Any] = []
         proba = np.empty((len(labels), len(self.classes_)))
         for train, test in folds.split(np.zeros(len(labels)), labels):
             classifier = seeded_clone(model, rng.randint(2**31 - 1))
@@ -185,7 +184,7 @@ class QualityGate(SampleEstimator):
         for c in np.flatnonzero(own.sum(0) >= MIN_CLASS_SIZE):
             accepting[c] = np.quantile(proba[own[:, c], c], 1 - MIN_TRUE_ACCEPT_RATE)
         rejecting = np.quantile(proba[~own], TARGET_TRUE_REJECT_RATE)
-        self.min_class_probability_ = np.minimum(rejecting, accepting)
+        self.min_class_probability_: np.ndarray = np.minimum(rejecting, accepting)
 
     @available_if(lambda self: hasattr(self.gan, "expected_seconds"))
     def expected_seconds(self, X: Any, y: Any = None) -> float:
@@ -219,7 +218,9 @@ class QualityGate(SampleEstimator):
                 own = asked == c
                 queues[c].accept(take(samples, own), score[own], misclassified[own], rng)
         names = self.classes_.tolist()
-        self.report_ = {names[c]: queue.report for c, queue in enumerate(queues) if len(queue.positions)}
+        self.report_: dict[Any, dict[str, int]] = {
+            names[c]: queue.report for c, queue in enumerate(queues) if len(queue.positions)
+        }
         for c, queue in enumerate(queues):
             queue.fill(self.classes_[c], self.max_rounds)
         if not len(wanted):
@@ -275,7 +276,7 @@ class _ClassQueue:
         self.accepted: list[Any] = []
         self.accepted_points: Points | None = None
         self.reserve: tuple[np.ndarray, Any] | None = None
-        self.report = dict.fromkeys(("proposed", "accepted", *REASONS, "fallback"), 0)
+        self.report: dict[str, int] = dict.fromkeys(("proposed", "accepted", *REASONS, "fallback"), 0)
 
     @property
     def n_missing(self) -> int:

@@ -93,11 +93,14 @@ class Recommendation:
     ) -> None:
         added, shares = candidate.to_add(counts), candidate.synthetic_shares(counts)
         labels = classes.tolist()
-        self.candidate, self.trials, self.reason, self.seconds = candidate, trials, reason, seconds
+        self.candidate = candidate
+        self.trials = trials
+        self.reason = reason
+        self.seconds = seconds
         self.fidelity = fidelity
-        self.to_add = dict(zip(labels, added.tolist(), strict=True))
-        self.totals = dict(zip(labels, (counts + added).tolist(), strict=True))
-        self.synthetic_share = dict(zip(labels, shares.tolist(), strict=True))
+        self.to_add: dict[Any, int] = dict(zip(labels, added.tolist(), strict=True))
+        self.totals: dict[Any, int] = dict(zip(labels, (counts + added).tolist(), strict=True))
+        self.synthetic_share: dict[Any, float] = dict(zip(labels, shares.tolist(), strict=True))
 
     def sample_weight(self, y: Any, synthetic: Any) -> np.ndarray:
         """Return weights, (n,), by which all classes count alike, and synthetic samples their share.

@@ -90,10 +90,11 @@ class DownstreamClassifier:
                 "`classifier` must have predict_proba, or be a callable (X, y, sample_weight), got"
                 f" {classifier!r}."
             )
-        self.classifier, self.seed = classifier, seed
+        self.classifier: Any = classifier
+        self.seed = seed
         # Draw enough samples that the baseline sees every real one. Otherwise a candidate would seem to
         # gain merely because its synthetic samples are like real ones that the baseline never drew.
-        self.n_draws = len(counts) * int(counts.max())
+        self.n_draws: int = len(counts) * int(counts.max())
 
     def fit(self, X: Any, y: np.ndarray, weight: np.ndarray) -> Any:
         """Return a classifier fitted on weighted samples."""
@@ -122,15 +123,16 @@ class FoldSamples:
         candidates: Sequence[Candidate],
         seed: int,
     ) -> None:
-        self.X, self.labels = X, labels
-        self.counts = np.bincount(labels)
+        self.X = X
+        self.labels = labels
+        self.counts: np.ndarray = np.bincount(labels)
         wanted = np.max([candidate.to_add(self.counts) for candidate in candidates], axis=0)
-        self.n_synthetic = wanted.clip(max=MAX_PER_CLASS)
+        self.n_synthetic: np.ndarray = wanted.clip(max=MAX_PER_CLASS)
         with without_identifier_warnings():
             generator = fit_clone(gan, X, classes[labels], seed)
-        self.synthetic = generator.sample(np.repeat(classes, self.n_synthetic), random_state=seed)
-        self.y_synthetic = np.repeat(np.arange(len(classes)), self.n_synthetic)
-        self.offsets = np.cumsum(self.n_synthetic) - self.n_synthetic
+        self.synthetic: Any = generator.sample(np.repeat(classes, self.n_synthetic), random_state=seed)
+        self.y_synthetic: np.ndarray = np.repeat(np.arange(len(classes)), self.n_synthetic)
+        self.offsets: np.ndarray = np.cumsum(self.n_synthetic) - self.n_synthetic
 
     def training_set(self, candidate: Candidate) -> tuple[Any, np.ndarray, np.ndarray]:
         """Return samples, class indices and weights."""
@@ -210,12 +212,18 @@ class HalvingSearch:
         images: bool,
         n_jobs: int | None = None,
     ) -> None:
-        self.gan, self.X, self.labels, self.classes = gan, X, labels, classes
-        self.model, self.score, self.seeds = model, score, seeds
-        self.n_fits, self.n_jobs = n_fits, n_jobs
+        self.X = X
+        self.gan = gan
+        self.labels = labels
+        self.classes = classes
+        self.model = model
+        self.score = score
+        self.seeds = seeds
+        self.n_fits = n_fits
+        self.n_jobs = n_jobs
         self.images = images
-        self.n_candidates = len(candidates)
-        self.finalists = candidates
+        self.n_candidates: int = len(candidates)
+        self.finalists: Sequence[Candidate] = candidates
         self.results: list[FoldResult] = []
 
     @property

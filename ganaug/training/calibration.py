@@ -74,7 +74,7 @@ class Calibration:
     """
 
     def __init__(self, chunks: Iterable[Tensor], labels: np.ndarray) -> None:
-        self.class_index = ClassIndex(labels)
+        self.class_index: ClassIndex = ClassIndex(labels)
         counts = self.class_index.counts.double()
         means, variances = _moments(chunks, torch.from_numpy(labels), counts)
         distances = torch.cdist(means, means, compute_mode="donot_use_mm_for_euclid_dist")
@@ -82,11 +82,11 @@ class Calibration:
         own = ((counts - 1) / (counts - 1 + SPREAD_PRIOR_SIZE))[:, None]
         alone = near.sum(dim=1, keepdim=True) == 0  # nobody lends to it
         itself = torch.eye(len(counts), dtype=torch.float64)
-        self.lenders = torch.where(alone, itself, own * itself + (1 - own) * near)
-        self.prior_size = _prior_size(distances, variances, counts)
+        self.lenders: Tensor = torch.where(alone, itself, own * itself + (1 - own) * near)
+        self.prior_size: float = _prior_size(distances, variances, counts)
         weight = torch.where(alone, 0.0, self.prior_size / (self.prior_size + counts[:, None]))
-        self.means = means.float()
-        self.targets = ((1 - weight) * means + weight * (near @ means)).float()
+        self.means: Tensor = means.float()
+        self.targets: Tensor = ((1 - weight) * means + weight * (near @ means)).float()
 
     def move(self, vectors: Tensor, classes: Tensor, strength: float) -> Tensor:
         """Return vectors (n, n_features) of `classes`, moved from their own place to where the class lies.

@@ -50,13 +50,16 @@ class Discriminators:
         hardest: bool,
         fabric: Fabric,
     ) -> None:
-        self.networks, self.loss, self.penalty, self.hardest = networks, loss, penalty, hardest
-        self.penalty_interval = 1 if penalty in NON_LAZY_PENALTIES else penalty_interval
-        self.modules = nn.ModuleDict({"discriminator": networks.discriminator})
+        self.networks = networks
+        self.loss = loss
+        self.penalty = penalty
+        self.hardest = hardest
+        self.penalty_interval: int = 1 if penalty in NON_LAZY_PENALTIES else penalty_interval
+        self.modules: nn.ModuleDict = nn.ModuleDict({"discriminator": networks.discriminator})
         one = networks.discriminator
         each = list(one) if isinstance(one, SeveralDiscriminators) else [one]
-        self.each = [fabric.setup_module(module) for module in each]
-        self.classifier = None
+        self.each: list[nn.Module] = [fabric.setup_module(module) for module in each]
+        self.classifier: nn.Module | None = None
         if networks.classifier is not None:
             self.modules["classifier"] = networks.classifier
             self.classifier = fabric.setup_module(networks.classifier)

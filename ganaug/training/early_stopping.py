@@ -30,9 +30,11 @@ class EarlyStopping:
     """
 
     def __init__(self, distance: Callable[[Networks], float], patience: int) -> None:
-        self.distance, self.patience = distance, patience
+        self.distance = distance
+        self.patience = patience
         self.best: dict[str, Tensor] = {}
-        self.least, self.n_worse = math.inf, 0
+        self.least: float = math.inf
+        self.n_worse: int = 0
 
     @property
     def is_over(self) -> bool:

@@ -61,18 +61,19 @@ class TrainingMonitor:
     """
 
     def __init__(self, class_names: Sequence[str], device: torch.device) -> None:
-        self.class_names, self.device = class_names, device
+        self.class_names = class_names
+        self.device = device
         self.largest_losses: dict[str, float] = {}
-        self.max_diversity = torch.zeros(len(class_names))
-        self.diversity = torch.ones(len(class_names))
-        self.n_logs = 0
-        self.pair_distance_sums = torch.zeros(3, len(class_names), device=device)
+        self.max_diversity: Tensor = torch.zeros(len(class_names))
+        self.diversity: Tensor = torch.ones(len(class_names))
+        self.n_logs: int = 0
+        self.pair_distance_sums: Tensor = torch.zeros(3, len(class_names), device=device)
         self.reset()
 
     def reset(self) -> None:
         """Forget the losses since the last log."""
         self.loss_sums: dict[str, Tensor] = {}
-        self.n_steps = 0
+        self.n_steps: int = 0
 
     @torch.no_grad()
     def update(self, losses: dict[str, Tensor], real: Tensor, fake: Tensor, classes: Tensor) -> None:
@@ -161,7 +162,8 @@ class TrainingMonitor:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""
-        self.largest_losses, self.n_logs = dict(state["largest_losses"]), state["n_logs"]
+        self.largest_losses = dict(state["largest_losses"])
+        self.n_logs = state["n_logs"]
         self.max_diversity, self.diversity = state["max_diversity"].clone(), state["diversity"].clone()
         self.loss_sums = {name: total.to(self.device) for name, total in state["loss_sums"].items()}
         self.n_steps = state["n_steps"]

@@ -24,9 +24,9 @@ class ClassIndex:
     """
 
     def __init__(self, labels: np.ndarray) -> None:
-        self.order = torch.from_numpy(np.argsort(labels, kind="stable"))
-        self.counts = torch.from_numpy(np.bincount(labels))
-        self.starts = self.counts.cumsum(0) - self.counts
+        self.order: Tensor = torch.from_numpy(np.argsort(labels, kind="stable"))
+        self.counts: Tensor = torch.from_numpy(np.bincount(labels))
+        self.starts: Tensor = self.counts.cumsum(0) - self.counts
 
     def sample_pairs(self, classes: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """Return the indices of two random samples of each of `classes`, different where it has two."""
@@ -76,3 +76,8 @@ def perturb_deltas(deltas: Tensor, noise_std: float, rng: torch.Generator) -> Te
 
 def _noise(deltas: Tensor, noise_std: float, rng: torch.Generator) -> Tensor:
     return noise_std * torch.randn(deltas.shape, generator=rng).to(deltas.device)
+
+
+def twice(samples: Tensor) -> Tensor:
+    """Return samples, then the same ones again."""
+    return torch.cat([samples, samples])

@@ -35,7 +35,8 @@ class Processes:
     """
 
     def __init__(self, rank: int = 0, size: int = 1) -> None:
-        self.rank, self.size = rank, size
+        self.rank = rank
+        self.size = size
 
     @property
     def is_first(self) -> bool:

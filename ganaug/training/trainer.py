@@ -14,13 +14,13 @@ from torch.nn import functional as F
 
 from ganaug.data.containers import take
 from ganaug.networks.layers import Networks
-from ganaug.training.calibration import calibrate
+from ganaug.training.calibration import Calibration, calibrate
 from ganaug.training.codec import Codec
 from ganaug.training.discriminators import Discriminators
 from ganaug.training.early_stopping import EarlyStopping
 from ganaug.training.losses import GANLoss, Penalty, sliced_wasserstein
 from ganaug.training.optimizers import OptimizerFactory, Schedule, adam, schedule_factors
-from ganaug.training.pairs import ClassIndex, mix_levels, perturb_deltas
+from ganaug.training.pairs import ClassIndex, mix_levels, perturb_deltas, twice
 from ganaug.training.processes import Processes
 
 if TYPE_CHECKING:
@@ -117,22 +117,30 @@ class GANTrainer:
         early_stopping: EarlyStopping | None = None,
         processes: Processes | None = None,
     ) -> None:
-        self.processes = processes or Processes()
-        self.X, self.codec, self.class_index = X, codec, ClassIndex(labels)
-        self.batch_size, self.latent_dim, self.latent_noise = batch_size, latent_dim, latent_noise
-        self.fabric, self.device, self.rng = fabric, fabric.device, rng
-        self.learning_rate, self.discriminator_lr_ratio = learning_rate, discriminator_lr_ratio
-        self.schedule, self.factors = schedule, list[float]()
+        self.processes: Processes = processes or Processes()
+        self.X = X
+        self.codec = codec
+        self.class_index: ClassIndex = ClassIndex(labels)
+        self.batch_size = batch_size
+        self.latent_dim = latent_dim
+        self.latent_noise = latent_noise
+        self.fabric = fabric
+        self.device: torch.device = fabric.device
+        self.rng = rng
+        self.learning_rate = learning_rate
+        self.discriminator_lr_ratio = discriminator_lr_ratio
+        self.factors: list[float] = []
+        self.schedule = schedule
         self.adversarial_weight = adversarial_weight
         self.sliced_wasserstein_weight = sliced_wasserstein_weight
         self.penalty_weight = penalty_weight
         self.networks = networks
-        self.calibration = calibrate(X, labels, codec) if networks.calibrated else None
-        self.generator_modules = nn.ModuleDict({"generator": networks.generator})
+        self.calibration: Calibration | None = calibrate(X, labels, codec) if networks.calibrated else None
+        self.generator_modules: nn.ModuleDict = nn.ModuleDict({"generator": networks.generator})
         if networks.encoder is not None:
             self.generator_modules["encoder"] = networks.encoder
-        self.ema = copy.deepcopy(self.generator_modules).to(self.device).requires_grad_(False)
-        self.discriminators = Discriminators(
+        self.ema: nn.ModuleDict = copy.deepcopy(self.generator_modules).to(self.device).requires_grad_(False)
+        self.discriminators: Discriminators = Discriminators(
             networks,
             loss=loss,
             penalty=penalty,
@@ -148,17 +156,20 @@ class GANTrainer:
         networks, judges = self.networks, self.discriminators.modules
         for module in (self.generator_modules, judges):
             self.processes.synchronize(module)
-        self.generator = self.fabric.setup_module(networks.generator)
-        self.encoder = None if networks.encoder is None else self.fabric.setup_module(networks.encoder)
+        setup = self.fabric.setup_module
+        self.generator: nn.Module = setup(networks.generator)
+        self.encoder: nn.Module | None = None if networks.encoder is None else setup(networks.encoder)
         modules = [*self.generator_modules.modules(), *judges.modules()]
         self.growing: list[Any] = [module for module in modules if hasattr(module, "grow")]
 
         def make_optimizer(module: nn.Module, rate: float) -> Any:
             return self.fabric.setup_optimizers(optimizer(module.parameters(), rate))
 
-        self.generator_optimizer = make_optimizer(self.generator_modules, self.learning_rate)
+        self.generator_optimizer: torch.optim.Optimizer = make_optimizer(
+            self.generator_modules, self.learning_rate
+        )
         rate = self.discriminator_lr_ratio * self.learning_rate
-        self.discriminator_optimizer = make_optimizer(judges, rate)
+        self.discriminator_optimizer: torch.optim.Optimizer = make_optimizer(judges, rate)
         self.stateful: dict[str, Any] = {
             "generator_modules": self.generator_modules,
             "ema": self.ema,
@@ -205,7 +216,7 @@ class GANTrainer:
             codes, target_codes = self.encoder(pairs).chunk(2)
             deltas = target_codes - codes
             transferred = self._transferred_deltas(deltas)
-            inputs = _twice(source), _twice(codes), torch.cat([deltas, transferred]), _twice(classes)
+            inputs = twice(source), twice(codes), torch.cat([deltas, transferred]), twice(classes)
             reconstruction, fake = self.generator(*inputs).chunk(2)
 
         shown = target, fake
@@ -213,17 +224,15 @@ class GANTrainer:
             shown = self.calibration.deviations(target, fake, classes)
         shown_real, shown_fake = self.processes.change(self.codec.cutout, torch.cat(shown), self.rng).chunk(2)
         shown_real = shown_real.detach()
-        interval = self.discriminators.penalty_interval
-        penalty_weight = self.penalty_weight / lr_scale if step % interval == 0 else None
-        self.discriminators.modules.requires_grad_(True)
-        discriminator_loss = self.discriminators.loss_of_discriminators(
-            shown_real, shown_fake.detach(), classes, penalty_weight
-        )
-        discriminator_loss = self._optimize(self.discriminator_optimizer, discriminator_loss)
+        judges = self.discriminators
+        penalty_weight = self.penalty_weight / lr_scale if step % judges.penalty_interval == 0 else None
+        judges.modules.requires_grad_(True)
+        loss = judges.loss_of_discriminators(shown_real, shown_fake.detach(), classes, penalty_weight)
+        discriminator_loss = self._optimize(self.discriminator_optimizer, loss)
 
-        self.discriminators.modules.requires_grad_(False)
+        judges.modules.requires_grad_(False)
         all_real, all_fake = self.processes.gather(torch.stack([target, fake], dim=1)).unbind(1)
-        generator_loss = self.discriminators.loss_of_generator(shown_real, shown_fake, classes)
+        generator_loss = judges.loss_of_generator(shown_real, shown_fake, classes)
         if reconstruction is not None and codes is not None:
             error = self.codec.reconstruction_loss(self._downsample(reconstruction), self._downsample(target))
             regularization = CODE_PENALTY_WEIGHT * codes.square().mean()
@@ -263,9 +272,8 @@ class GANTrainer:
     def _noise(self, classes: Tensor) -> Tensor:
         """Return what a generator without an encoder starts from, on the CPU."""
         if self.calibration is None:
-            return torch.randn(
-                self.batch_size, *self.networks.noise_steps, self.latent_dim, generator=self.rng
-            )
+            shape = self.batch_size, *self.networks.noise_steps, self.latent_dim
+            return torch.randn(shape, generator=self.rng)
         return self.calibration.sample(self._encoded_at, classes.cpu(), self.rng)
 
     def _encoded_at(self, which: Tensor) -> Tensor:
@@ -339,7 +347,3 @@ class GANTrainer:
         self.ema.eval()
         encoder = self.ema["encoder"] if self.encoder is not None else None
         return dataclasses.replace(self.networks, generator=self.ema["generator"], encoder=encoder)
-
-
-def _twice(samples: Tensor) -> Tensor:
-    return torch.cat([samples, samples])
