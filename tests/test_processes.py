@@ -9,6 +9,7 @@ import traceback
 import types
 import warnings
 from functools import partial
+from multiprocessing.connection import wait
 
 import numpy as np
 import pytest
@@ -61,7 +62,10 @@ def together(work, size, folder):
     for child in children:
         child.start()
     try:
-        results = [own.recv() if own.poll(300) else "no answer" for own, _ in connections]
+        results = []
+        for child, (own, _) in zip(children, connections, strict=True):
+            wait([own, child.sentinel], timeout=300)
+            results.append(own.recv() if own.poll() else "no answer")
     finally:
         for child in children:
             child.kill()
