@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import subprocess
 import traceback
-import types
 import warnings
 from functools import partial
 from multiprocessing.connection import wait
@@ -15,7 +14,6 @@ import numpy as np
 import pytest
 import torch
 from conftest import torchrun
-from lightning_fabric import Fabric
 from torch import distributed, nn
 
 from ganaug import ConditionalGAN
@@ -26,7 +24,7 @@ from ganaug.networks import ARCHITECTURES
 from ganaug.training.launch import launched
 from ganaug.training.loop import train_gan
 from ganaug.training.losses import LOSSES, PENALTIES
-from ganaug.training.processes import Processes, make_fabric, training_processes
+from ganaug.training.processes import Processes, find_device, training_processes
 from ganaug.training.trainer import GANTrainer
 
 FORK = multiprocessing.get_context("fork")
@@ -101,7 +99,7 @@ def trained_weights(rank, *, size, kind, architecture, loss="relativistic", pena
         batch_size=12,
         latent_dim=8,
         latent_noise=0.05,
-        fabric=Fabric(accelerator="cpu", devices=1, precision="64-true"),
+        device=torch.device("cpu"),
         rng=torch.Generator().manual_seed(0),
         processes=Processes(rank, size),
     )
@@ -259,14 +257,9 @@ def test_torchrun_fits_one_model(tmp_path):
 
 
 def test_each_process_has_a_gpu_of_its_own(monkeypatch):
-    """As no machine of the tests has one: what Fabric and torch are asked for."""
+    """As no machine of the tests has one: what torch is asked for."""
     asked = {}
-
-    def fabric(**options):
-        asked.update(options)
-        return types.SimpleNamespace(device=torch.device("cuda", options["devices"][0]))
-
-    monkeypatch.setattr("lightning_fabric.Fabric", fabric)
+    monkeypatch.setattr(torch, "empty", lambda size, device: asked.update(device=device))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "set_device", lambda device: asked.update(current=device))
     monkeypatch.setattr(distributed, "init_process_group", lambda backend: asked.update(backend=backend))
@@ -276,10 +269,11 @@ def test_each_process_has_a_gpu_of_its_own(monkeypatch):
     started = {"TORCHELASTIC_RUN_ID": "1", "RANK": "11", "WORLD_SIZE": "16", "LOCAL_RANK": "3"}
     for name, value in started.items():
         monkeypatch.setenv(name, value)
-    device = make_fabric("auto").device
+    device = find_device("auto")
     with training_processes(True, device) as processes:
         assert (processes.rank, processes.size, processes.is_first) == (11, 16, False)
-    assert asked["devices"] == [3]
+    assert device == asked["device"] == torch.device("cuda", 3)
+    assert find_device("cuda:1") == torch.device("cuda", 1)
     assert (asked["current"], asked["backend"], asked["destroyed"]) == (device, "nccl", True)
     monkeypatch.setenv("WORLD_SIZE", "1")
     assert launched() is None

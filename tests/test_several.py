@@ -3,7 +3,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from lightning_fabric import Fabric
 from torch import nn
 
 from ganaug import ConditionalGAN
@@ -87,7 +86,6 @@ def adversarial(discriminators, *, hardest, classifier=None, generator=None):
         penalty=PENALTIES["none"],
         penalty_interval=1,
         hardest=hardest,
-        fabric=Fabric(accelerator="cpu", devices=1),
     )
 
 

@@ -8,7 +8,6 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from lightning_fabric import Fabric
 from sklearn.exceptions import ConvergenceWarning
 from torch import nn
 
@@ -99,7 +98,7 @@ def train(steps=50, seed=0, encoder=False, networks=None, means=(2, -1), **optio
             "batch_size": 64,
             "latent_dim": 1,
             "latent_noise": 0.05,
-            "fabric": Fabric(accelerator="cpu", devices=1),
+            "device": torch.device("cpu"),
             "rng": torch.Generator().manual_seed(seed),
             **options,
         },

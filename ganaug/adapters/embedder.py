@@ -22,7 +22,7 @@ from ganaug.adapters.backbones import DEFAULT_BACKBONE, FORMS, as_vectors, load_
 from ganaug.adapters.digests import backbone_digest
 from ganaug.io.feature_cache import FeatureCache, check_cache_path
 from ganaug.io.image_items import ImageItem, ImageItems
-from ganaug.training.processes import make_fabric
+from ganaug.training.processes import find_device
 from ganaug.training.torch_state import default_torch_state
 
 SAVE_SECONDS = 60.0  # of work that a kill may cost where there is a cache
@@ -50,7 +50,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
     batch_size : int, default=32
         Images that go through the network at once.
     device : str, default="auto"
-        "auto", "cpu", "cuda", "mps" or any accelerator of Lightning Fabric.
+        "auto", "cpu", "cuda", "cuda:1", "mps" or another device of PyTorch.
     n_jobs : int, optional
         Threads that read and transform images; -1 takes all processors. Default: one.
     cache : path, optional
@@ -176,7 +176,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
             self.backbone_,
             self.preprocess_,
             batch_size=int(self.batch_size),
-            device=make_fabric(self.device).device,
+            device=find_device(self.device),
             n_jobs=effective_n_jobs(self.n_jobs),
             cache=None if digest is None else FeatureCache(Path(str(self.cache)), digest),
         )

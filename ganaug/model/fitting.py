@@ -9,7 +9,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,12 +35,9 @@ from ganaug.networks.several import separate, several
 from ganaug.training.early_stopping import EarlyStopping
 from ganaug.training.fingerprint import training_fingerprint
 from ganaug.training.loop import train_gan
-from ganaug.training.processes import Processes, make_fabric, training_processes
+from ganaug.training.processes import Processes, find_device, training_processes
 from ganaug.training.torch_state import fork_torch_rng
 from ganaug.training.trainer import GANTrainer
-
-if TYPE_CHECKING:
-    from lightning_fabric import Fabric
 
 SEED_FILE = "seed"
 # Two of them include the penalty, which is evaluated every fourth step.
@@ -64,7 +61,7 @@ class Run:
     codec : ImageCodec, TableCodec, FeatureCodec or SeriesCodec
     settings : dict
         The parameters of the `ConditionalGAN`, "auto" resolved.
-    fabric : Fabric
+    device : torch.device
     seed : int
     checkpoint : Path or None
         The folder for the full state of training.
@@ -77,7 +74,7 @@ class Run:
     classes: np.ndarray
     codec: AnyCodec
     settings: dict[str, Any]
-    fabric: Fabric
+    device: torch.device
     seed: int
     checkpoint: Path | None
     processes: Processes
@@ -101,11 +98,11 @@ def fit_gan(gan: Any, X: Any, y: Any, checkpoint: str | Path | None) -> None:
     if isinstance(codec, ImageCodec) and codec.is_reduced:
         check_any_size(architectures, codec, len(classes), settings)
     X, rows = prepare(X, codec, settings["stored_images"])
-    fabric = make_fabric(gan.device)
+    device = find_device(gan.device)
     folder = None if checkpoint is None else Path(checkpoint)
     seed = draw_seed(gan.random_state)
     with ExitStack() as stack:
-        processes = stack.enter_context(training_processes(gan.distributed, fabric.device))
+        processes = stack.enter_context(training_processes(gan.distributed, device))
         processes.check_batch_size(gan.batch_size)
         # Only from here on are files written: all that was passed has been checked.
         if folder is not None and processes.is_first:
@@ -115,7 +112,7 @@ def fit_gan(gan: Any, X: Any, y: Any, checkpoint: str | Path | None) -> None:
             stack.enter_context(locked(folder.resolve()))
             seed = load_or_create_seed(folder, None if gan.random_state is None else seed)
         seed = processes.from_first(seed)
-        run = Run(X, rows, labels, classes, codec, settings, fabric, seed, folder, processes)
+        run = Run(X, rows, labels, classes, codec, settings, device, seed, folder, processes)
         by_class = gan.conditioning == "per-class"
         gan.members_, gan.history_ = fit_members(run, architectures, by_class=by_class)
     gan.codec_, gan.classes_ = codec, classes
@@ -216,7 +213,7 @@ def _fit_member(
         adversarial_weight=settings["adversarial_weight"],
         sliced_wasserstein_weight=settings["sliced_wasserstein_weight"],
         penalty_weight=settings["penalty_weight"],
-        fabric=run.fabric,
+        device=run.device,
         rng=torch.Generator().manual_seed(seed),
         early_stopping=early_stopping,
         processes=run.processes,
@@ -250,15 +247,21 @@ def build_networks(
         )
 
 
-class _NoPowerIteration(TorchFunctionMode):
-    """Leaves out the power iterations of spectral norm, which take seconds on torch's device "meta"."""
+class _NoValues(TorchFunctionMode):
+    """Leaves out initial values and the power iterations of spectral norm.
+
+    On torch's device "meta" both take seconds: the former, as torch imports its compiler for them.
+    """
 
     def __torch_function__(
         self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
+        kwargs = kwargs or {}
         if function is torch.mv:
             return args[0][:, 0]
-        return args[0] if function is nn.functional.normalize else function(*args, **(kwargs or {}))
+        if function is nn.functional.normalize or function.__name__.endswith(("normal_", "uniform_")):
+            return args[0] if args else kwargs["tensor"]
+        return function(*args, **kwargs)
 
 
 def blank_networks(
@@ -269,7 +272,7 @@ def blank_networks(
     None for an architecture of the user's own that can't be built there.
     """
     try:
-        with torch.device("meta"), _NoPowerIteration():
+        with torch.device("meta"), _NoValues():
             return build_networks(build, codec, n_classes, settings, seed=0)
     except Exception:
         if build.__module__.partition(".")[0] == __name__.partition(".")[0]:

@@ -31,7 +31,7 @@ from ganaug.model.generator import KEPT_SAMPLES, TrainedGenerator, n_members_per
 from ganaug.model.parameters import CODECS, NOT_SAVED, AnyCodec, lookup_architectures, resolve
 from ganaug.model.tensors import check_header, check_values
 from ganaug.networks import Architecture
-from ganaug.training.processes import make_fabric
+from ganaug.training.processes import find_device
 
 CONFIG_FILE, WEIGHTS_FILE = MODEL_FILES
 FORMAT_VERSION = 10
@@ -63,7 +63,7 @@ def load_model(cls: Any, folder: Path, device: str) -> Any:
         If a file is damaged or of another format, or there is no such `device`.
     """
     check_model(folder)
-    make_fabric(device)  # so that a wrong device is not taken for a damaged file
+    find_device(device)  # so that a wrong device is not taken for a damaged file
     try:
         config = read_config(folder)
         check_config(config, set(cls().get_params(deep=False)) - set(NOT_SAVED))
@@ -255,7 +255,7 @@ def _restore_member(
     storage: str,
 ) -> TrainedGenerator:
     networks = build_networks(build, codec, n_classes, settings, seed=0)
-    device = make_fabric(settings["device"]).device
+    device = find_device(settings["device"])
     networks.generator.to(device)
     if networks.encoder is not None:
         networks.encoder.to(device)

@@ -143,7 +143,7 @@ PARAMETERS = """\
         images, while training.
     random_state : int, RandomState or None, default=None
     device : str, default="auto"
-        "auto", "cpu", "cuda", "mps" or any accelerator of Lightning Fabric.
+        "auto", "cpu", "cuda", "cuda:1", "mps" or another device of PyTorch.
     distributed : bool, default=False
         Train together with all processes of `torch.distributed`, such as those that torchrun starts. Each has
         its part of every batch, and all end with the same model. All must call `fit` with the same data and

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -47,22 +48,32 @@ def tensorboard_callback(
     settings : dict
         Of `TrainedGenerator`.
     """
-    from lightning_fabric.loggers import TensorBoardLogger
+    from torch.utils.tensorboard import SummaryWriter
 
-    logger = TensorBoardLogger(folder, name=re.sub(r"[^\w ,.-]", "_", name))
+    writer = SummaryWriter(_new_folder(Path(folder) / re.sub(r"[^\w ,.-]", "_", name)))
     images = isinstance(trainer.codec, ImageCodec)
     sample_grid = _make_sample_grid(trainer, labels, settings) if images else None
 
     def log(step: int, metrics: dict[str, float]) -> None:
-        logger.log_metrics(metrics, step)
+        for metric, value in metrics.items():
+            writer.add_scalar(metric, value, step)
         if sample_grid is not None and (step % CHECKPOINT_INTERVAL == 0 or step == steps):
-            logger.experiment.add_image("samples", sample_grid(), step)
-        logger.save()
+            writer.add_image("samples", sample_grid(), step)
+        writer.flush()
 
     try:
         yield log
     finally:
-        logger.finalize("finished")  # or two threads stay
+        writer.close()  # or two threads stay
+
+
+def _new_folder(parent: Path) -> Path:
+    """Make the first of "version_0", "version_1" and so on that is not there, and return it."""
+    for number in count():
+        with suppress(FileExistsError):
+            (parent / f"version_{number}").mkdir(parents=True)
+            break
+    return parent / f"version_{number}"
 
 
 def _make_sample_grid(

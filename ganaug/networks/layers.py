@@ -114,7 +114,7 @@ class ConditionalBatchNorm2d(nn.Module):
         self.affine: nn.Linear = nn.Linear(condition_size, 2 * channels)
         nn.init.normal_(self.affine.weight, std=0.02)
         with torch.no_grad():
-            self.affine.bias.copy_(torch.cat([torch.ones(channels), torch.zeros(channels)]))
+            self.affine.bias.zero_()[:channels] = 1.0
 
     def forward(self, maps: Tensor, condition: Tensor) -> Tensor:
         """Normalise maps (n, channels, H, W) under a condition (n, condition_size)."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -11,9 +9,6 @@ from torch.nn import functional as F
 from ganaug.networks.layers import Networks
 from ganaug.networks.several import GeneratorMixture, SeveralDiscriminators
 from ganaug.training.losses import NON_LAZY_PENALTIES, GANLoss, Penalty
-
-if TYPE_CHECKING:
-    from lightning_fabric import Fabric
 
 # Of the classifier's loss: that of MGAN, for points in the plane.
 ORIGIN_WEIGHT = 0.125
@@ -32,7 +27,6 @@ class Discriminators:
     hardest : bool
         Of several discriminators the generator learns from the one with which its loss is largest, instead
         of from all (GMAN, Durugkar et al., "Generative multi-adversarial networks", ICLR 2017).
-    fabric : Fabric
 
     Attributes
     ----------
@@ -48,7 +42,6 @@ class Discriminators:
         penalty: Penalty,
         penalty_interval: int,
         hardest: bool,
-        fabric: Fabric,
     ) -> None:
         self.networks = networks
         self.loss = loss
@@ -57,12 +50,10 @@ class Discriminators:
         self.penalty_interval: int = 1 if penalty in NON_LAZY_PENALTIES else penalty_interval
         self.modules: nn.ModuleDict = nn.ModuleDict({"discriminator": networks.discriminator})
         one = networks.discriminator
-        each = list(one) if isinstance(one, SeveralDiscriminators) else [one]
-        self.each: list[nn.Module] = [fabric.setup_module(module) for module in each]
-        self.classifier: nn.Module | None = None
+        self.each: list[nn.Module] = list(one) if isinstance(one, SeveralDiscriminators) else [one]
+        self.classifier: nn.Module | None = networks.classifier
         if networks.classifier is not None:
             self.modules["classifier"] = networks.classifier
-            self.classifier = fabric.setup_module(networks.classifier)
 
     def loss_of_discriminators(
         self, real: Tensor, fake: Tensor, classes: Tensor, penalty_weight: float | None

@@ -1,7 +1,6 @@
 """What torchrun tells each of the processes that it starts.
 
-Fabric's `TorchElasticEnvironment` says the same, but takes seconds to import; commands ask this before they
-check their paths.
+Read here, as commands ask for it before they check their paths, and so before they import torch.
 """
 
 from __future__ import annotations

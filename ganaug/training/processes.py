@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
@@ -18,9 +18,6 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ganaug.training.launch import launched
-
-if TYPE_CHECKING:
-    from lightning_fabric import Fabric
 
 T = TypeVar("T")
 
@@ -247,26 +244,31 @@ def training_processes(together: bool, device: torch.device) -> Iterator[Process
             distributed.destroy_process_group()
 
 
-def make_fabric(device: str) -> Fabric:
-    """Return Lightning Fabric on a device.
+def find_device(name: str) -> torch.device:
+    """Return a device of this machine; of several processes, each has a GPU of its own.
 
     Raises
     ------
     ValueError
         If this machine has no device of that name.
     """
-    # It imports torchmetrics, and so matplotlib and pandas, to see which version that is: seconds.
-    from lightning_fabric import Fabric
-    from lightning_fabric.plugins.environments import LightningEnvironment
-
-    devices: int | list[int] = 1
     process = launched()
-    if process is not None and device in ("auto", "gpu", "cuda") and torch.cuda.is_available():
-        devices = [process.local_rank]
     try:
-        # LightningEnvironment: this process alone, also where a cluster's scheduler started several.
-        return Fabric(accelerator=device, devices=devices, plugins=LightningEnvironment())
-    except Exception as exc:  # Fabric raises another type for each device that is missing
+        if name == "auto":
+            has_mps = torch.backends.mps.is_available()
+            name = "cuda" if torch.cuda.is_available() else "mps" if has_mps else "cpu"
+        if name == "cuda":
+            device = torch.device("cuda", 0 if process is None else process.local_rank)
+        else:
+            device = torch.device(name)
+        torch.empty(0, device=device)
+    except Exception as exc:  # torch raises another type for each device that is missing
+        reason = str(exc).partition("\n")[0]
         raise ValueError(
-            f"`device` must be 'auto' or a device of this machine, got {device!r}: {exc}"
+            f"`device` must be 'auto' or a device of this machine, got {name!r}: {reason}"
         ) from exc
+    if device.type == "meta":
+        raise ValueError(
+            "`device` must be 'auto' or a device of this machine, got 'meta', which holds no numbers."
+        )
+    return device

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,9 +22,6 @@ from ganaug.training.losses import GANLoss, Penalty, sliced_wasserstein
 from ganaug.training.optimizers import OptimizerFactory, Schedule, adam, schedule_factors
 from ganaug.training.pairs import ClassIndex, mix_levels, perturb_deltas, twice
 from ganaug.training.processes import Processes
-
-if TYPE_CHECKING:
-    from lightning_fabric import Fabric
 
 # Of the running mean of the weights, with which the trained generator works.
 EMA_DECAY = 0.995
@@ -59,8 +56,7 @@ class GANTrainer:
         The batch is that of all processes together.
     latent_noise : float
         Standard deviation of the noise in `ganaug.training.pairs.perturb_deltas`.
-    fabric : Fabric
-        Device and precision.
+    device : torch.device
     rng : torch.Generator
         On the CPU; the source of every random number.
     learning_rate : float
@@ -103,7 +99,7 @@ class GANTrainer:
         batch_size: int,
         latent_dim: int,
         latent_noise: float,
-        fabric: Fabric,
+        device: torch.device,
         rng: torch.Generator,
         learning_rate: float = 1e-3,
         discriminator_lr_ratio: float = 0.4,
@@ -124,8 +120,7 @@ class GANTrainer:
         self.batch_size = batch_size
         self.latent_dim = latent_dim
         self.latent_noise = latent_noise
-        self.fabric = fabric
-        self.device: torch.device = fabric.device
+        self.device = device
         self.rng = rng
         self.learning_rate = learning_rate
         self.discriminator_lr_ratio = discriminator_lr_ratio
@@ -146,7 +141,6 @@ class GANTrainer:
             penalty=penalty,
             penalty_interval=penalty_interval,
             hardest=hardest_discriminator,
-            fabric=fabric,
         )
         self.early_stopping = early_stopping
         self._set_up(optimizer)
@@ -155,21 +149,14 @@ class GANTrainer:
         """Bring the networks to the device, and make their optimizers."""
         networks, judges = self.networks, self.discriminators.modules
         for module in (self.generator_modules, judges):
-            self.processes.synchronize(module)
-        setup = self.fabric.setup_module
-        self.generator: nn.Module = setup(networks.generator)
-        self.encoder: nn.Module | None = None if networks.encoder is None else setup(networks.encoder)
+            self.processes.synchronize(module.to(self.device))
+        self.generator: nn.Module = networks.generator
+        self.encoder: nn.Module | None = networks.encoder
         modules = [*self.generator_modules.modules(), *judges.modules()]
         self.growing: list[Any] = [module for module in modules if hasattr(module, "grow")]
-
-        def make_optimizer(module: nn.Module, rate: float) -> Any:
-            return self.fabric.setup_optimizers(optimizer(module.parameters(), rate))
-
-        self.generator_optimizer: torch.optim.Optimizer = make_optimizer(
-            self.generator_modules, self.learning_rate
-        )
-        rate = self.discriminator_lr_ratio * self.learning_rate
-        self.discriminator_optimizer: torch.optim.Optimizer = make_optimizer(judges, rate)
+        rate = self.learning_rate
+        self.generator_optimizer = optimizer(self.generator_modules.parameters(), rate)
+        self.discriminator_optimizer = optimizer(judges.parameters(), self.discriminator_lr_ratio * rate)
         self.stateful: dict[str, Any] = {
             "generator_modules": self.generator_modules,
             "ema": self.ema,
@@ -303,7 +290,7 @@ class GANTrainer:
     def _optimize(self, optimizer: Any, loss: Tensor) -> Tensor:
         """Update what an optimizer has; return the loss, that of all processes together."""
         optimizer.zero_grad()
-        self.fabric.backward(loss)
+        loss.backward()
         loss = self.processes.average_gradients(optimizer.param_groups[0]["params"], loss)
         optimizer.step()
         return loss
