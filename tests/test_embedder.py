@@ -226,6 +226,7 @@ def test_whatever_decides_the_features_is_in_the_digest():
     )
 
 
+@pytest.mark.slow
 def test_the_digest_is_the_same_in_another_process(tmp_path):
     import subprocess
     import sys

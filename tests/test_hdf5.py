@@ -71,7 +71,12 @@ def test_many_files_as_one(shards):
     same([data[i] for i in range(39)], list(ConcatDataset(parts)))
     assert data.targets.tolist() == [label for _, label in ConcatDataset(parts)]
     assert data.sample_weight is None
-    loader = DataLoader(data, batch_size=8, num_workers=2, multiprocessing_context="spawn")
+
+
+@pytest.mark.slow
+def test_many_files_in_a_worker(shards):
+    data = HDF5Dataset(shards)
+    loader = DataLoader(data, batch_size=8, num_workers=1, multiprocessing_context="spawn")
     assert torch.cat([labels for _, labels in loader]).tolist() == data.targets.tolist()
 
 

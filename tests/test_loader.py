@@ -118,11 +118,11 @@ def test_it_is_made_of_the_parts_of_torch():
     assert all(torch.equal(a, b) for a, b in zip(*epochs, strict=True))
 
 
-def test_workers():
+@pytest.mark.parametrize("start", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
+def test_workers(start):
     loader = augmented_loader(images(), generator(), num_workers=1, batch_size=50)
-    for context in ("fork", "spawn"):
-        loader.multiprocessing_context = context
-        assert sum(len(labels) for _, labels in loader) == 100
+    loader.multiprocessing_context = start
+    assert sum(len(labels) for _, labels in loader) == 100
     assert pickle.loads(pickle.dumps(loader.collate_fn)) is not None
 
 

@@ -127,6 +127,7 @@ def test_surface():
         ganaug.GAN  # noqa: B018
 
 
+@pytest.mark.slow
 def test_nothing_contacts_the_network(tmp_path):
     """Neither the import nor a pipeline from fit to file and transform."""
     code = """

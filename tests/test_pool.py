@@ -102,7 +102,7 @@ def test_a_killed_process_leaves_no_file(folder):
 
 
 @LINUX
-@pytest.mark.parametrize("start", ["fork", "spawn"])
+@pytest.mark.parametrize("start", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_descriptors_are_closed_with_the_pool_and_the_workers(start, folder):
     def opened():
         gc.collect()
@@ -140,6 +140,7 @@ class Twice(Dataset):
         self.augments = [pickle.loads(content) for content in state["pickles"]]
 
 
+@pytest.mark.slow
 def test_a_pool_may_come_to_a_worker_twice():
     augment = made()
     loader = DataLoader(

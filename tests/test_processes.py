@@ -241,6 +241,7 @@ def test_a_stopped_run_goes_on_with_any_number_of_processes(size, tmp_path, monk
         assert resumed == [whole, whole]
 
 
+@pytest.mark.slow
 def test_torchrun_fits_one_model(tmp_path):
     np.savez(tmp_path / "d.npz", X=GREY, y=LABELS)
     options = ("--steps", "2", "--batch-size", "8", "--random-state", "0")

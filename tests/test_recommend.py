@@ -308,6 +308,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_folds_on_a_dask_cluster_find_the_same(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(ON_DASK)

@@ -219,6 +219,7 @@ def model(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_torchrun_writes_shards(model, tmp_path):
     """Each process that torchrun starts writes its own."""
     options = ("-o", "pets.h5", "--per-class", "1100", "--random-state", "0")

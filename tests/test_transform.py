@@ -502,7 +502,9 @@ class Numbered(StripeGenerator):
         return np.full((len(labels), 8, 8), type(self).calls, np.uint8)
 
 
-@pytest.mark.parametrize("start", ["fork", "forkserver", "spawn"])
+@pytest.mark.parametrize(
+    "start", ["fork", *(pytest.param(start, marks=pytest.mark.slow) for start in ("forkserver", "spawn"))]
+)
 def test_persistent_workers_see_a_refresh(start):
     augment = GANAugment(Numbered([0, 1]), p=1.0, pool_size=4)
     loader = DataLoader(

@@ -253,7 +253,7 @@ class Items(Dataset):
     ("kind", "start"),
     [
         *((kind, start) for kind in ("generator", "file", "album") for start in (None, "fork")),
-        ("album", "spawn"),
+        pytest.param("album", "spawn", marks=pytest.mark.slow),
     ],
 )
 def test_in_a_loader(kind, start, tmp_path):
@@ -264,7 +264,7 @@ def test_in_a_loader(kind, start, tmp_path):
         loader = DataLoader(
             data,
             batch_size=4,
-            num_workers=0 if start is None else 2,
+            num_workers={None: 0, "fork": 2, "spawn": 1}[start],
             multiprocessing_context=start,
             generator=torch.Generator().manual_seed(0),
         )
