@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks.gain import RESULTS
+from benchmarks.tables.against import against_table
 from benchmarks.tables.bad_generators import bad_generators_table
 from benchmarks.tables.collapse import collapse_table
 from benchmarks.tables.collection import collection_tables, novelty_table
@@ -35,6 +36,7 @@ from benchmarks.tables.summary import summary_table
 ONLY_RECOMMENDED = re.compile(r"-to-\d+$|^digits-full$")
 # Tables of one file of results each.
 SINGLE: dict[str, Callable[[Any], str]] = {
+    "against": against_table,
     "endurance": endurance_table,
     "bad generators": bad_generators_table,
     "collapse": collapse_table,
