@@ -210,6 +210,12 @@ def test_the_others_end_when_one_dies(tmp_path):
     assert first.startswith("RuntimeError: Process 0 lost those that it trains with: one of them has ended")
 
 
+@pytest.mark.parametrize("name", ["abacus", "meta", "gpu", "cuda:x"])
+def test_a_device_that_is_not_there_is_named(name):
+    with pytest.raises(ValueError, match=f"device of this machine, got '{name}'; PyTorch finds cpu"):
+        find_device(name)
+
+
 def test_together_needs_others():
     with pytest.raises(ValueError, match="`distributed` must be False in a process that was started alone"):
         ConditionalGAN(steps=1, distributed=True).fit(GREY, LABELS)

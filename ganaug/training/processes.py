@@ -263,12 +263,15 @@ def find_device(name: str) -> torch.device:
             device = torch.device(name)
         torch.empty(0, device=device)
     except Exception as exc:  # torch raises another type for each device that is missing
-        reason = str(exc).partition("\n")[0]
-        raise ValueError(
-            f"`device` must be 'auto' or a device of this machine, got {name!r}: {reason}"
-        ) from exc
-    if device.type == "meta":
-        raise ValueError(
-            "`device` must be 'auto' or a device of this machine, got 'meta', which holds no numbers."
-        )
+        raise _no_device(name) from exc
+    if device.type == "meta":  # it holds no numbers
+        raise _no_device(name)
     return device
+
+
+def _no_device(name: str) -> ValueError:
+    found = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+    found += ["mps"] if torch.backends.mps.is_available() else []
+    return ValueError(
+        f"`device` must be 'auto' or a device of this machine, got {name!r}; PyTorch finds {', '.join(found)}."
+    )
