@@ -273,5 +273,6 @@ def _no_device(name: str) -> ValueError:
     found = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
     found += ["mps"] if torch.backends.mps.is_available() else []
     return ValueError(
-        f"`device` must be 'auto' or a device of this machine, got {name!r}; PyTorch finds {', '.join(found)}."
+        f"`device` must be 'auto' or a device of this machine, got {name!r}; PyTorch finds"
+        f" {', '.join(found)}."
     )
