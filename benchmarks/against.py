@@ -95,7 +95,7 @@ def work(tree: Path, name: str, data: Path, steps: int | None) -> dict[str, floa
     script = Path(__file__).with_name("against_work.py")
     command = [sys.executable, "-P", str(script), name, str(data)]
     command += [] if steps is None else ["--steps", str(steps)]
-    done = subprocess.run(command, env=environment(tree), check=True, capture_output=True, text=True)
+    done = subprocess.run(command, env=environment(tree), check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
