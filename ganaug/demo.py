@@ -13,9 +13,9 @@ from scipy import stats
 from sklearn.datasets import load_digits
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import balanced_accuracy_score
-from tqdm.auto import tqdm
 
 from ganaug.adapters.resample import GANOverSampler
+from ganaug.data.progress import progress_bar
 from ganaug.evaluation.classifiers import SmallCNNClassifier
 from ganaug.evaluation.pictures import contact_sheet
 from ganaug.io.arrays import as_arrays
@@ -98,7 +98,7 @@ def run_demo(
     seeds, classifier_steps = seeds or settings.seeds, classifier_steps or settings.classifier_steps
     gan_steps = settings.gan_steps if gan_steps is None else gan_steps
     accuracy: dict[str, list[float]] = {arm: [] for arm in ARMS}
-    with tqdm(total=seeds * (len(ARMS) + 1), desc="demo", disable=None if verbose else True) as bar:
+    with progress_bar(shown=verbose, total=seeds * (len(ARMS) + 1), desc="demo") as bar:
         for seed in range(seeds):
             X, y, X_test, y_test = long_tailed_digits(settings.counts, seed)
             gan = ConditionalGAN(

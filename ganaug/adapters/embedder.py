@@ -16,10 +16,10 @@ from joblib import effective_n_jobs
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from ganaug.adapters.backbones import DEFAULT_BACKBONE, FORMS, as_vectors, load_backbone, transform_of
 from ganaug.adapters.digests import backbone_digest
+from ganaug.data.progress import progress_bar
 from ganaug.io.feature_cache import FeatureCache, check_cache_path
 from ganaug.io.image_items import ImageItem, ImageItems
 from ganaug.training.processes import find_device
@@ -244,9 +244,7 @@ class EmbeddingRun:
             in_order: Any = map
             if self.n_jobs > 1:
                 in_order = stack.enter_context(ThreadPoolExecutor(self.n_jobs)).map
-            bar = stack.enter_context(
-                tqdm(desc="embedding", total=len(items), disable=None if verbose else True)
-            )
+            bar = stack.enter_context(progress_bar(shown=verbose, desc="embedding", total=len(items)))
             saved = time.monotonic()
             for start in range(0, len(items), self.batch_size):
                 places = range(start, min(start + self.batch_size, len(items)))

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from sklearn.base import clone
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from ganaug.data.containers import as_container
 from ganaug.data.labels import as_random_state, check_labels, encode_labels
+from ganaug.data.progress import progress_bar
 from ganaug.data.protocol import modality_of
 from ganaug.evaluation.classifiers import (
     LinearFeatureClassifier,
@@ -177,7 +177,7 @@ def quality_report(
     neighbours = Neighbours(X, modality_of(X, synthetic if hasattr(synthetic, "sample") else None))
     codec: Any = neighbours.codec
     held_out = check_held_out(X_test, y_test, X, classes, codec)
-    bar = tqdm(desc="report", total=n_classes + 4, disable=None if verbose else True)
+    bar = progress_bar(shown=verbose, desc="report", total=n_classes + 4)
     compared, generator = synthetic_samples(synthetic, classes, per_class, rng)
     reference = train.at_most(per_class, n_classes, rng)
     model = _classifier(X, codec, rng)

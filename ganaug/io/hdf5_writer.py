@@ -8,8 +8,8 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from tqdm.auto import tqdm
 
+from ganaug.data.progress import progress_bar
 from ganaug.io.blocks import BlockPlan
 from ganaug.io.disk import preallocate, rename_new, sync
 from ganaug.io.hdf5 import CHECKSUM, checksum
@@ -176,12 +176,8 @@ class HDF5Writer:
         """Write the blocks that are missing, and keep `state` and the journal up to date."""
         plan, state, dataset = self.plan, self.state, sample_dataset(file)
         first, synced = state.blocks, time.monotonic()
-        with tqdm(
-            desc="writing",
-            initial=plan.start(first),
-            total=plan.n_samples,
-            disable=None if self.verbose else True,
-        ) as bar:
+        total = plan.n_samples
+        with progress_bar(shown=self.verbose, desc="writing", initial=plan.start(first), total=total) as bar:
             for block in filter(plan.length, range(first, len(plan))):
                 samples = plan.make(block)
                 check_schema_fits(file, plan)

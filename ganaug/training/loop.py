@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
-from tqdm.auto import tqdm
 
+from ganaug.data.progress import progress_bar
 from ganaug.networks.layers import Networks
 from ganaug.training.checkpoint import defer_signals, load_checkpoint, save_checkpoint
 from ganaug.training.monitor import Instability, TrainingMonitor
@@ -168,12 +168,8 @@ def train_gan(
     """
     class_names = class_names or [str(c) for c in range(len(trainer.class_index.counts))]
     run = _TrainingRun(trainer, class_names, checkpoint, fingerprint or {})
-    bar = tqdm(
-        desc=progress_bar_title,
-        initial=run.step,
-        total=steps,
-        disable=True if progress_bar_title is None else None,  # None: shown on terminals only
-    )
+    shown = progress_bar_title is not None
+    bar = progress_bar(shown=shown, desc=progress_bar_title, initial=run.step, total=steps)
     with defer_signals(checkpoint is not None) as received:
         while run.step < steps and not trainer.is_over:
             if received:
