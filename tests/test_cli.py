@@ -559,6 +559,11 @@ def test_what_is_printed_is_escaped_and_one_line(image_folder, tmp_path):
         result = run("fit", image_folder, "-o", tmp_path / "m\x07", "--size", 8, *SMALL)
     assert result.exit_code == 0, result.output
     assert "(cat: 3, d\\x1bg: 3)" in result.output
+
+
+@pytest.mark.slow
+def test_warnings_are_printed_in_one_line(image_folder, tmp_path):
+    (image_folder / "cat" / ".0.png").write_text("no image")
     command = [sys.executable, "-m", "ganaug", "fit", image_folder, "-o", tmp_path / "n", "--loss", "hing"]
     lines = subprocess.run(command, capture_output=True, text=True, check=False).stderr.splitlines()
     assert lines[0] == f"Warning: {image_folder}: skipped 1 whose names begin with a dot."

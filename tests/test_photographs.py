@@ -571,7 +571,8 @@ def test_files_are_read_when_they_are_asked_for(X, folder, monkeypatch):
     assert np.array_equal(relative[:3], whole[:3])
 
 
-def test_a_file_that_changes_meanwhile_is_refused(X, tmp_path):
+def test_a_file_that_changes_meanwhile_is_refused(X, tmp_path, monkeypatch):
+    monkeypatch.setattr("ganaug.training.loop.LOG_INTERVAL", 2)
     for i in range(4):
         path = tmp_path / "data" / "ab"[i % 2] / f"{i}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -580,7 +581,7 @@ def test_a_file_that_changes_meanwhile_is_refused(X, tmp_path):
     def change(step, metrics):
         Image.fromarray(X[5][::-1]).save(path)
 
-    gan = ConditionalGAN(steps=60, base_channels=4, random_state=0, callbacks=[change])
+    gan = ConditionalGAN(steps=10, base_channels=4, random_state=0, callbacks=[change])
     with pytest.raises(ValueError, match=r"3\.png has changed while in use: start anew"):
         gan.fit(tmp_path / "data")
     path.unlink()

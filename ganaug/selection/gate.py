@@ -93,10 +93,10 @@ class QualityGate(SampleEstimator):
 
     Examples
     --------
-    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.datasets import load_wine
     >>> from ganaug import ConditionalGAN, QualityGate
-    >>> X = (load_digits().images / 16).astype("float32")
-    >>> gate = QualityGate(ConditionalGAN(steps=2, random_state=0)).fit(X, load_digits().target)
+    >>> X, y = load_wine(return_X_y=True)
+    >>> gate = QualityGate(ConditionalGAN(steps=2, random_state=0)).fit(X, y)
     >>> bool((gate.min_class_probability_ < 1).all()) and gate.duplicate_distance_ > 0
     True
     """
