@@ -154,9 +154,9 @@ class GANTrainer:
         self.encoder: nn.Module | None = networks.encoder
         modules = [*self.generator_modules.modules(), *judges.modules()]
         self.growing: list[Any] = [module for module in modules if hasattr(module, "grow")]
-        rate = self.learning_rate
-        self.generator_optimizer = optimizer(self.generator_modules.parameters(), rate)
-        self.discriminator_optimizer = optimizer(judges.parameters(), self.discriminator_lr_ratio * rate)
+        rate, ratio = self.learning_rate, self.discriminator_lr_ratio
+        self.generator_optimizer: torch.optim.Optimizer = optimizer(self.generator_modules.parameters(), rate)
+        self.discriminator_optimizer: torch.optim.Optimizer = optimizer(judges.parameters(), ratio * rate)
         self.stateful: dict[str, Any] = {
             "generator_modules": self.generator_modules,
             "ema": self.ema,
