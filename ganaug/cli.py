@@ -55,7 +55,7 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--full", is_flag=True, help="All ten digits: eight minutes on two cores, not two.")
+@click.option("--full", is_flag=True, help="All ten digits: three minutes on two cores.")
 @click.option(
     "--seeds",
     type=click.IntRange(min=2),
