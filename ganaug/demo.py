@@ -15,11 +15,11 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import balanced_accuracy_score
 
 from ganaug.adapters.resample import GANOverSampler
-from ganaug.data.progress import progress_bar
 from ganaug.evaluation.classifiers import SmallCNNClassifier
 from ganaug.evaluation.pictures import contact_sheet
 from ganaug.io.arrays import as_arrays
 from ganaug.io.disk import atomic_write
+from ganaug.io.progress import progress_bar
 from ganaug.io.targets import DEMO_FILES, check_demo_target
 from ganaug.io.writing import write_hdf5
 from ganaug.model.gan import ConditionalGAN

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image, ImageOps
 
-from ganaug import ConditionalGAN, as_arrays
+from ganaug import ConditionalGAN, as_arrays, demo
 from ganaug.cli import main
 from ganaug.cli_errors import in_flags
 from ganaug.cli_estimator import estimator_parameters
@@ -335,6 +335,13 @@ def test_demo(flags, first, digits, tmp_path):
     assert names(tmp_path) == ["digits-synthetic.h5", "digits-synthetic.png"]
     made = np.bincount(as_arrays(tmp_path / "digits-synthetic.h5")[1], minlength=10)
     assert made.tolist() == [300 if digit in digits else 0 for digit in range(10)]
+
+
+def test_the_help_of_the_demo_tells_its_defaults():
+    output = " ".join(run("demo", "--help").output.split())
+    for name in ("seeds", "gan_steps", "classifier_steps"):
+        small, full = (getattr(settings, name) for settings in (demo.SMALL, demo.FULL))
+        assert f"[default: {small}; with --full {full}]" in output
 
 
 def test_options_come_from_the_estimator():

@@ -6,7 +6,7 @@ import pytest
 from tqdm.auto import tqdm
 
 from ganaug import ConditionalGAN, quality_report, write_hdf5
-from ganaug.data.progress import NoBar, progress_bar
+from ganaug.io.progress import NoBar, progress_bar
 
 
 class Taken:

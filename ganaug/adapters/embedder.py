@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 from ganaug.adapters.backbones import DEFAULT_BACKBONE, FORMS, as_vectors, load_backbone, transform_of
 from ganaug.adapters.digests import backbone_digest
-from ganaug.data.progress import progress_bar
 from ganaug.io.feature_cache import FeatureCache, check_cache_path
 from ganaug.io.image_items import ImageItem, ImageItems
+from ganaug.io.progress import progress_bar
 from ganaug.training.processes import find_device
 from ganaug.training.torch_state import default_torch_state
 

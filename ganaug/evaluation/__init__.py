@@ -1,4 +1,4 @@
 """Measures of what synthetic samples are worth, the classifiers these need, and the report.
 
-It may import `data` and `training`.
+It may import `data`, `io` and `training`.
 """

@@ -16,7 +16,6 @@ from torch import Tensor
 
 from ganaug.data.containers import as_container
 from ganaug.data.labels import as_random_state, check_labels, encode_labels
-from ganaug.data.progress import progress_bar
 from ganaug.data.protocol import modality_of
 from ganaug.evaluation.classifiers import (
     LinearFeatureClassifier,
@@ -44,6 +43,7 @@ from ganaug.evaluation.samples import (
 )
 from ganaug.evaluation.series_classifier import SeriesClassifier
 from ganaug.evaluation.verdict import verdict
+from ganaug.io.progress import progress_bar
 
 CLASSIFIER_STEPS = 600
 

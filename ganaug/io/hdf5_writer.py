@@ -9,7 +9,6 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from ganaug.data.progress import progress_bar
 from ganaug.io.blocks import BlockPlan
 from ganaug.io.disk import preallocate, rename_new, sync
 from ganaug.io.hdf5 import CHECKSUM, checksum
@@ -35,6 +34,7 @@ from ganaug.io.journal import (
     remove_left_over,
     sidecar_paths,
 )
+from ganaug.io.progress import progress_bar
 from ganaug.io.records import DataFrameSchema
 
 # A kill costs the work of so long; to sync more often would slow writing down.

@@ -13,7 +13,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
-from ganaug.data.progress import progress_bar
+from ganaug.io.progress import progress_bar
 from ganaug.networks.layers import Networks
 from ganaug.training.checkpoint import defer_signals, load_checkpoint, save_checkpoint
 from ganaug.training.monitor import Instability, TrainingMonitor
