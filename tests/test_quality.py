@@ -61,6 +61,21 @@ def test_measures_equal_those_of_prdc(n):
     assert ours == pytest.approx(compute_prdc(real, fake, 5), abs=1e-6)
 
 
+@pytest.mark.parametrize("n_features", [3, 300])
+def test_equal_distances_are_equal_whatever_rounding_does(n_features):
+    rng = np.random.default_rng(0)
+    # Few values, so that many of the distances are equal, and many rows are the same.
+    real, fake = (np.tile(rng.integers(0, 3, (n, 3)), n_features // 3) for n in (600, 400))
+    own, across = (np.square(rows[:, None, :3] - real[None, :, :3]).sum(2) for rows in (real, fake))
+    among_fake = np.square(fake[:, None, :3] - fake[None, :, :3]).sum(2)
+    radii, fake_radii = (np.sort(squared, axis=1)[:, 5] for squared in (own, among_fake))
+    found = prdc(torch.tensor(real / 7 + 30), torch.tensor(fake / 7 + 30))
+    assert found["density"].tolist() == ((across <= radii).sum(1) / 5).tolist()
+    assert found["recall"].tolist() == (across <= fake_radii[:, None]).any(0).tolist()
+    # Every row has a twin, so none is farther from its nearest than that one from its own.
+    assert not found["authenticity"].any()
+
+
 def test_frechet_distance_of_few_samples_of_many_features():
     rng = np.random.default_rng(0)
     real, fake = rng.normal(size=(6, 40)), rng.normal(size=(9, 40)) + 1

@@ -7,8 +7,6 @@ All take features of real samples first and of synthetic ("fake") samples second
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 import torch
@@ -18,10 +16,10 @@ from ganaug.training.torch_state import fork_torch_rng
 
 NEAREST_K = 5
 BLOCK_SIZE = 512
-# Up to this many pairs, double precision costs little.
-MAX_PAIRS_DOUBLE = 4_000_000
-# Tables have so few features: distances without a matrix product cost little, and are 0 between duplicates.
-MAX_FEATURES_EXACT = 256
+# With so few features, double precision costs little.
+MAX_FEATURES_DOUBLE = 256
+# Squared distances that differ by less than so many roundings are equal: duplicates are at no distance.
+ROUNDINGS = 64
 # Time and memory of the kernel distance grow with the square of a subset's size.
 MAX_KID_SUBSET = 500
 MAX_PAIRWISE = 500
@@ -61,21 +59,20 @@ def prdc(real: Tensor, fake: Tensor, k: int = NEAREST_K) -> dict[str, Tensor]:
     >>> {name: values.tolist() for name, values in prdc(real, real + 0.5, k=1).items()}["precision"]
     [1.0, 1.0, 1.0]
     """
-    # Large sets take single precision: about the mean, rounding a distance changes nothing.
-    dtype = torch.double if len(real) * len(fake) <= MAX_PAIRS_DOUBLE else torch.float
+    # About the mean the norms are small, and so is what rounding does to a distance.
+    dtype = torch.double if real.shape[1] <= MAX_FEATURES_DOUBLE else torch.float
     center = real.double().mean(0)
     real, fake = ((features.double() - center).to(dtype) for features in (real, fake))
-    few = real.shape[1] <= MAX_FEATURES_EXACT
-    mode = "donot_use_mm_for_euclid_dist" if few else "use_mm_for_euclid_dist_if_necessary"
-    distance = partial(torch.cdist, compute_mode=mode)
-    real_nearest, real_radii = _knn_radii(real, k, distance)
-    _, fake_radii = _knn_radii(fake, k, distance)
+    largest = max(float(features.square().sum(1).max()) for features in (real, fake))
+    rounding = ROUNDINGS * torch.finfo(dtype).eps * largest
+    real_nearest, real_radii = (squared + rounding for squared in _nearest_and_kth(real, k))
+    fake_radii = _nearest_and_kth(fake, k)[1] + rounding
     n_neighbourhoods = torch.zeros(len(fake), dtype=torch.double)
     nearest = torch.full((len(fake),), torch.inf, dtype=fake.dtype)
     nearest_index = torch.zeros(len(fake), dtype=torch.long)
     recalled, covered = [], []
     for start in range(0, len(real), BLOCK_SIZE):
-        distances = distance(real[start : start + BLOCK_SIZE], fake)
+        distances = _squared_distances(real[start : start + BLOCK_SIZE], fake)
         within = distances <= real_radii[start : start + BLOCK_SIZE, None]
         n_neighbourhoods += within.sum(0)
         recalled.append((distances <= fake_radii).any(1))
@@ -92,14 +89,18 @@ def prdc(real: Tensor, fake: Tensor, k: int = NEAREST_K) -> dict[str, Tensor]:
     }
 
 
-def _knn_radii(
-    features: Tensor, k: int, distance: Callable[[Tensor, Tensor], Tensor]
-) -> tuple[Tensor, Tensor]:
-    """Return the distance of each sample to its nearest neighbour, and to its k-th nearest, (n,) each."""
+def _squared_distances(features: Tensor, others: Tensor) -> Tensor:
+    """Return the squared distances by a matrix product, (n, n_others); rounding may take them below 0."""
+    products = torch.addmm(others.square().sum(1), features, others.T, alpha=-2)
+    return products.add_(features.square().sum(1, keepdim=True))
+
+
+def _nearest_and_kth(features: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Return the squared distances of each sample to its nearest and its k-th nearest other, (n,) each."""
     # The first of the k + 1 is the sample itself.
     blocks = [
-        distance(features[start : start + BLOCK_SIZE], features).topk(k + 1, largest=False).values
-        for start in range(0, len(features), BLOCK_SIZE)
+        _squared_distances(block, features).topk(k + 1, largest=False).values
+        for block in features.split(BLOCK_SIZE)
     ]
     distances = torch.cat(blocks)
     return distances[:, 1], distances[:, k]
@@ -148,7 +149,7 @@ def frechet_distance(real: Tensor, fake: Tensor) -> float:
     return float(metric.compute())
 
 
-def kernel_distance(real: Tensor, fake: Tensor, seed: int = 0) -> tuple[float, float]:
+def kernel_distance(real: Tensor, fake: Tensor, seed: int = 0, subsets: int = 10) -> tuple[float, float]:
     """Return the squared maximum mean discrepancy of two sets of features, as torchmetrics computes it.
 
     It is the KID only if the features are those of the Inception network.
@@ -158,7 +159,9 @@ def kernel_distance(real: Tensor, fake: Tensor, seed: int = 0) -> tuple[float, f
     real, fake : Tensor of shape (n, n_features)
         Features of at least 2 samples each.
     seed : int, default=0
-        Of the draw of ten subsets, each of half of the smaller set, 500 samples at most.
+        Of the draw of subsets, each of half of the smaller set, 500 samples at most.
+    subsets : int, default=10
+        How many are compared.
 
     Returns
     -------
@@ -175,7 +178,7 @@ def kernel_distance(real: Tensor, fake: Tensor, seed: int = 0) -> tuple[float, f
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Metric `Kernel Inception Distance` will save")
         metric = KernelInceptionDistance(
-            feature=_IdentityFeatures(real.shape[1]), subsets=10, subset_size=size
+            feature=_IdentityFeatures(real.shape[1]), subsets=subsets, subset_size=size
         )
     metric.update(real, real=True)
     metric.update(fake, real=False)
