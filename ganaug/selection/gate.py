@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import warnings
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,6 +25,7 @@ from ganaug.evaluation.classifiers import (
 from ganaug.evaluation.neighbours import Neighbours, Points
 from ganaug.evaluation.series_classifier import SeriesClassifier
 from ganaug.model.estimator import SampleEstimator, available_if, check_samples, set_feature_names
+from ganaug.selection.class_queue import ClassQueue
 from ganaug.training.torch_state import default_torch_state
 
 # Each fold is classified by a classifier that never saw it. Together they cost as much as one
@@ -40,11 +38,6 @@ TARGET_TRUE_REJECT_RATE = 0.985
 MIN_TRUE_ACCEPT_RATE = 0.9
 # A class of fewer samples is too small to tell a threshold of its own.
 MIN_CLASS_SIZE = 20
-# More samples are proposed than the acceptance rate asks for: another round costs more.
-PROPOSAL_MARGIN = 1.1
-# A hopeless generator shall not be asked for ever more samples.
-MIN_ACCEPTANCE_RATE = 0.5
-REASONS = ("misclassified", "near_duplicate", "duplicate")
 
 
 class QualityGate(SampleEstimator):
@@ -204,7 +197,7 @@ class QualityGate(SampleEstimator):
         wanted = label_indices(labels, self.classes_)
         rng = as_random_state(random_state)
         queues = [
-            _ClassQueue(self.neighbours_, np.flatnonzero(wanted == c), real, self.duplicate_distance_)
+            ClassQueue(self.neighbours_, np.flatnonzero(wanted == c), real, self.duplicate_distance_)
             for c, real in enumerate(self.train_points_)
         ]
         for _ in range(self.max_rounds):
@@ -245,94 +238,6 @@ class QualityGate(SampleEstimator):
             proba[undecided] = (proba[undecided] + rest) / n
         score = proba[rows, asked]
         return score, (proba.argmax(1) != asked) & (score < self.min_class_probability_[asked])
-
-
-class _ClassQueue:
-    """What was proposed for one class in a call: the accepted samples, and a reserve of rejected ones.
-
-    Parameters
-    ----------
-    neighbours : Neighbours
-    positions : ndarray of shape (n,)
-        Where in the result the samples of the class go.
-    real : Points
-        The training samples of the class.
-    duplicate_distance : float
-
-    Attributes
-    ----------
-    accepted : list
-        Blocks of samples.
-    reserve : (scores, samples) or None
-        Of the rejected samples those that would fill places, in this order.
-    report : dict
-    """
-
-    def __init__(
-        self, neighbours: Neighbours, positions: np.ndarray, real: Points, duplicate_distance: float
-    ) -> None:
-        self.neighbours, self.positions, self.real = neighbours, positions, real
-        self.duplicate_distance = duplicate_distance
-        self.accepted: list[Any] = []
-        self.accepted_points: Points | None = None
-        self.reserve: tuple[np.ndarray, Any] | None = None
-        self.report: dict[str, int] = dict.fromkeys(("proposed", "accepted", *REASONS, "fallback"), 0)
-
-    @property
-    def n_missing(self) -> int:
-        """How many positions have no accepted sample yet."""
-        return len(self.positions) - self.report["accepted"]
-
-    def n_to_propose(self) -> int:
-        """Return how many samples to ask for, by the acceptance rate so far."""
-        rate = self.report["accepted"] / self.report["proposed"] if self.report["proposed"] else 1.0
-        return math.ceil(PROPOSAL_MARGIN * self.n_missing / max(rate, MIN_ACCEPTANCE_RATE))
-
-    def accept(
-        self, samples: Any, score: np.ndarray, misclassified: np.ndarray, rng: np.random.RandomState
-    ) -> None:
-        """Accept as many of the proposed samples as are missing and good; put others in reserve."""
-        limit = self.duplicate_distance
-        points = self.neighbours.encode(samples)
-        seen = points if self.accepted_points is None else Points.concat(self.accepted_points, points)
-        distance = partial(self.neighbours.nearest, points, limit=limit)
-        near_duplicate = (distance(self.real, where=~misclassified) <= limit).numpy()
-        candidates = ~(misclassified | near_duplicate)
-        duplicate = (distance(seen, "earlier", where=candidates) <= limit).numpy()
-        good = candidates & ~duplicate
-        self.report["proposed"] += len(samples)
-        for reason, mask in zip(REASONS, (misclassified, near_duplicate, duplicate), strict=True):
-            self.report[reason] += int(mask.sum())
-        taken = np.flatnonzero(good)[: self.n_missing]
-        self.accepted.append(take(samples, taken))
-        new = points[taken]
-        self.accepted_points = (
-            new if self.accepted_points is None else Points.concat(self.accepted_points, new)
-        )
-        self.report["accepted"] += len(taken)
-        # A duplicate adds nothing, but is of its class: a sample of another class is the last resort. By
-        # score, duplicates would be the same few over and over.
-        score = np.where(misclassified, score - 1, rng.uniform(size=len(score)))
-        rejected, scores = take(samples, np.flatnonzero(~good)), score[~good]
-        if self.reserve is not None:
-            rejected, scores = concat([self.reserve[1], rejected]), np.concatenate([self.reserve[0], scores])
-        best = np.argsort(-scores, kind="stable")[: self.n_missing]
-        self.reserve = scores[best], take(rejected, best)
-
-    def fill(self, label: Any, rounds: int) -> None:
-        """Take from the reserve for what is still missing."""
-        if not self.n_missing:
-            return
-        self.report["fallback"] = self.n_missing
-        most = max(REASONS, key=lambda reason: self.report[reason]).replace("_", " ")
-        warnings.warn(
-            f"Class {label}: only {self.report['accepted']} of {len(self.positions)} samples passed the gate"
-            f" in {rounds} rounds; most of the others were rejected as {most}. Some of those fill the"
-            " places that are left. Train longer, or add fewer samples to this class.",
-            stacklevel=4,
-        )
-        if self.reserve is not None:
-            self.accepted.append(self.reserve[1])
 
 
 def _fitted_generator(gan: Any, X: Any, y: np.ndarray) -> Any:
