@@ -211,6 +211,17 @@ def test_a_seed_decides_the_rows(stripes):
 
 
 @pytest.mark.filterwarnings("ignore:Class")
+def test_classifiers_that_are_trained_side_by_side_are_the_same(digits):
+    X, y = digits[0][:140], digits[1][:140]
+    one, two = (
+        QualityGate(StripeGenerator([0, 1]), classifier=Quick(), random_state=0, n_jobs=n).fit(X, y)
+        for n in (None, 2)
+    )
+    np.testing.assert_allclose(two.min_class_probability_, one.min_class_probability_, rtol=1e-6)
+    for mine, other in zip(one.classifiers_, two.classifiers_, strict=True):
+        np.testing.assert_allclose(other.coef_, mine.coef_, rtol=1e-5, atol=1e-8)
+
+
 def test_tensors_stay_tensors(stripes):
     X, y = torch.from_numpy(stripes[0])[:, None], stripes[1]
     gan = ConditionalGAN(steps=2, base_channels=4, latent_dim=4, random_state=0)
@@ -337,6 +348,7 @@ def test_no_seed_leaves_numpys_own_state_alone(digits, monkeypatch):
         ({"max_rounds": 5.0}, "`max_rounds` must be an integer from 1 up, got 5.0"),
         ({"max_rounds": None}, "`max_rounds` must be an integer from 1 up, got None"),
         ({"classifier": LinearSVC()}, r"`classifier` must have predict_proba, got LinearSVC\(\)"),
+        ({"n_jobs": 0}, "`n_jobs` must be an int other than 0, or None, got 0"),
         ({"random_state": -1}, "`random_state` must be .* got -1"),
         ({"gan": StripeGenerator([0, 1])}, r"labels that `gan` doesn't know: \[2\]"),
     ],

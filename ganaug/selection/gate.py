@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
@@ -26,6 +27,7 @@ from ganaug.evaluation.neighbours import Neighbours, Points
 from ganaug.evaluation.series_classifier import SeriesClassifier
 from ganaug.model.estimator import SampleEstimator, available_if, check_samples, set_feature_names
 from ganaug.selection.class_queue import ClassQueue
+from ganaug.selection.trials import check_n_jobs
 from ganaug.training.torch_state import default_torch_state
 
 # Each fold is classified by a classifier that never saw it. Together they cost as much as one
@@ -70,6 +72,9 @@ class QualityGate(SampleEstimator):
     max_rounds : int, default=5
     random_state : int, RandomState or None, default=0
         Of the folds; set on the classifiers too.
+    n_jobs : int, optional
+        Classifiers that `fit` trains side by side; as in joblib. None: 1, or what a surrounding
+        ``joblib.parallel_config`` says. The result is the same.
 
     Attributes
     ----------
@@ -101,11 +106,13 @@ class QualityGate(SampleEstimator):
         classifier: Any = None,
         max_rounds: int = 5,
         random_state: int | np.random.RandomState | None = 0,
+        n_jobs: int | None = None,
     ) -> None:
         self.gan = gan
         self.classifier = classifier
         self.max_rounds = max_rounds
         self.random_state = random_state
+        self.n_jobs = n_jobs
 
     @default_torch_state()
     def fit(self, X: Any, y: Any = None) -> QualityGate:
@@ -146,6 +153,7 @@ class QualityGate(SampleEstimator):
         rounds = self.max_rounds
         if isinstance(rounds, bool) or not isinstance(rounds, int | np.integer) or rounds < 1:
             raise ValueError(f"`max_rounds` must be an integer from 1 up, got {self.max_rounds!r}.")
+        check_n_jobs(self.n_jobs)
         if self.classifier is not None and not hasattr(self.classifier, "predict_proba"):
             raise ValueError(f"`classifier` must have predict_proba, got {self.classifier!r}.")
 
@@ -164,12 +172,16 @@ class QualityGate(SampleEstimator):
                 model = SeriesClassifier(codec=codec)
         n_folds = min(FOLDS, int(np.bincount(labels).min()))
         folds = StratifiedKFold(n_folds, shuffle=True, random_state=rng.randint(2**31 - 1))
-        self.classifiers_: list[Any] = []
+        splits = list(folds.split(np.zeros(len(labels)), labels))
+        models = [seeded_clone(model, rng.randint(2**31 - 1)) for _ in splits]
+        found = Parallel(self.n_jobs)(
+            delayed(_fit_and_predict)(model, X, labels, *split)
+            for model, split in zip(models, splits, strict=True)
+        )
+        self.classifiers_: list[Any] = [classifier for classifier, _ in found]
         proba = np.empty((len(labels), len(self.classes_)))
-        for train, test in folds.split(np.zeros(len(labels)), labels):
-            classifier = seeded_clone(model, rng.randint(2**31 - 1))
-            self.classifiers_.append(classifier.fit(take(X, train), labels[train]))
-            proba[test] = classifier.predict_proba(take(X, test))
+        for (_, test), (_, predicted) in zip(splits, found, strict=True):
+            proba[test] = predicted
         own = np.arange(len(self.classes_)) == labels[:, None]
         # Be no stricter than that: of a small class, classifiers know less than the generator, and would
         # reject what they could learn from.
@@ -238,6 +250,14 @@ class QualityGate(SampleEstimator):
             proba[undecided] = (proba[undecided] + rest) / n
         score = proba[rows, asked]
         return score, (proba.argmax(1) != asked) & (score < self.min_class_probability_[asked])
+
+
+def _fit_and_predict(
+    model: Any, X: Any, labels: np.ndarray, train: np.ndarray, test: np.ndarray
+) -> tuple[Any, np.ndarray]:
+    """Return the model, fitted on one part of the samples, and what it says of the other."""
+    model.fit(take(X, train), labels[train])
+    return model, model.predict_proba(take(X, test))
 
 
 def _fitted_generator(gan: Any, X: Any, y: np.ndarray) -> Any:

@@ -28,6 +28,7 @@ from ganaug.selection.trials import (
     Scorer,
     Trial,
     balanced_log_likelihood,
+    check_n_jobs,
 )
 
 FALLBACK_ADVICE = "Draw every class equally often, and augment classically."
@@ -120,6 +121,7 @@ def recommend_counts(
     """
     start = time.perf_counter()
     _check_parameters(gan, cv, n_fits, scorer, budget)
+    check_n_jobs(n_jobs)
     X = as_container(X)
     rng = as_random_state(random_state)
     classes, labels = encode_labels(check_labels(y, len(X)), least=1)
