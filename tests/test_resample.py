@@ -41,6 +41,25 @@ def test_by_default_images_of_all_classes_are_even_and_have_the_same_share(share
         assert times.max() - times.min() <= 1
 
 
+def test_images_that_differ_are_bounded_by_default_but_not_where_a_number_is_asked_for(stripes, monkeypatch):
+    monkeypatch.setattr("ganaug.adapters.resample.DEFAULT_PER_CLASS", 30)
+    X, y = stripes
+    asked = {"synthetic": 160, "distinct": 30}, {"synthetic": 160, "distinct": 160}
+    for strategy, numbers in zip(("auto", {0: 200, 1: 175, 2: 165}), asked, strict=True):
+        sampler = GANOverSampler(StripeGenerator([0, 1, 2]), sampling_strategy=strategy, random_state=0)
+        X_out, y_out = sampler.fit_resample(X, y)
+        for label in range(3):
+            own = X_out[sampler.synthetic_mask_ & (y_out == label)]
+            assert abs(np.median(own) - 125 * label) < 10
+            times = np.unique(own, axis=0, return_counts=True)[1]
+            assert {"synthetic": len(own), "distinct": len(times)} == numbers
+            assert times.max() - times.min() <= 1
+    # Rows of a table cost little.
+    sampler = GANOverSampler(StripeGenerator([0, 1, 2], (64,)), synthetic_share=0.8, random_state=0)
+    X_out, _ = sampler.fit_resample(X.reshape(60, 64), y)
+    assert len(np.unique(X_out[sampler.synthetic_mask_], axis=0)) == 480
+
+
 def test_a_share_of_a_table_and_of_another_strategy(stripes):
     X, y = stripes
     X_out, y_out = GANOverSampler(quick(), random_state=0).fit_resample(X.reshape(60, 64), y)

@@ -18,6 +18,7 @@ from sklearn.utils.validation import validate_data
 from torch import Tensor
 
 from ganaug.adapters.label_forms import is_polars, plain_labels
+from ganaug.adapters.pool import DEFAULT_PER_CLASS
 from ganaug.data.containers import as_container, concat, is_dataframe, take
 from ganaug.data.labels import as_random_state, check_labels, fit_clone
 from ganaug.data.polars_frames import pandas_to_polars, polars_to_pandas
@@ -41,7 +42,8 @@ class GANOverSampler(BaseOverSampler):
     sampling_strategy : float, str, dict or callable, default="auto"
         "auto": all classes end at the same size, and in a set of images the same share of each is
         synthetic; the real images of small classes are repeated for it. So any classifier can be trained on
-        what comes out, and needs no weights. Of a table, small classes are filled up with synthetic rows.
+        what comes out, and needs no weights. Of each class 4,096 synthetic images differ at most, and are
+        repeated where there are to be more. Of a table, small classes are filled up with synthetic rows.
         Where all classes are of one size already, nothing is added.
         All else as everywhere in imbalanced-learn, and what is added is synthetic: "not majority" fills up,
         a dict gives the final number of samples of each class.
@@ -236,9 +238,14 @@ class GANOverSampler(BaseOverSampler):
             np.array([numbers.get(label, 0) for label in classes.tolist()], dtype=int)
             for numbers in (self.sampling_strategy_, self._n_repeated)
         )
-        labels = np.repeat(classes, n_added - n_repeated)
+        n_synthetic = n_added - n_repeated
+        # Where images are repeated anyway, more that differ gain nothing, and cost what training does.
+        repeat = self._n_repeated and not self._is_table(X)
+        n_drawn = np.minimum(n_synthetic, DEFAULT_PER_CLASS) if repeat else n_synthetic
+        labels = np.repeat(classes, n_drawn)
+        turns = in_turns(np.repeat(np.arange(len(classes)), n_drawn), n_synthetic)
         kept = np.concatenate([np.arange(len(y)), in_turns(indices, n_repeated)])
-        all_labels = np.concatenate([y[kept], labels])
+        all_labels = np.concatenate([y[kept], labels[turns]])
         self.synthetic_mask_: np.ndarray = np.arange(len(all_labels)) >= len(kept)
         real = take(X, kept)
         if not len(labels):
@@ -249,6 +256,8 @@ class GANOverSampler(BaseOverSampler):
         _check_same_type(synthetic, samples, len(labels))
         if not is_dataframe(samples):
             synthetic = synthetic.reshape(len(labels), *X.shape[1:])
+        if len(turns) > len(labels):
+            synthetic = take(synthetic, turns)
         if scipy.sparse.issparse(X):
             return scipy.sparse.vstack([real, synthetic], format=X.format, dtype=X.dtype), all_labels
         if is_dataframe(X) and not is_dataframe(synthetic):
