@@ -58,9 +58,10 @@ def cpu_seconds() -> float:
 
 
 def memory(which: str) -> float:
-    """Return the memory that this process has ("VmRSS") or had at most ("VmHWM"), in MiB.
+    """Return the memory of this process in MiB.
 
-    `ru_maxrss` would count that of its parent, too.
+    "VmRSS" is what it has, "RssAnon" that without parts of files, "VmHWM" the most it had. `ru_maxrss` would
+    count that of its parent, too.
     """
     status = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in status if line.startswith(which)) / 1024

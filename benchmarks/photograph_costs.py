@@ -13,7 +13,6 @@ import argparse
 import io
 import json
 import multiprocessing
-import resource
 import sys
 import tempfile
 import time
@@ -28,6 +27,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 from torchvision.transforms import v2
 
+from benchmarks.against_work import memory
 from ganaug import ConditionalGAN
 
 RESULTS = Path(__file__).parent / "results" / "photograph_costs.json"
@@ -109,14 +109,14 @@ def measure_memory(options: argparse.Namespace) -> dict[str, Any]:
         folder = Path(name)
         write_crops(folder, n, 224, distinct=min(n, 1000))
         size = sum(path.stat().st_size for path in folder.rglob("*.jpg"))
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        before = memory("VmHWM")
         seconds = seconds_of_fit(folder, 5)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        peak = memory("VmHWM")
     return {
         "files": n,
         "MiB of files": round(size / 2**20, 1),
         "MiB as pixels": round(n * 224 * 224 * 3 / 2**20, 1),
-        "MiB of peak over start": round((peak - before) / 1024, 1),
+        "MiB of peak over start": round(peak - before, 1),
         "seconds": round(seconds, 1),
     }
 

@@ -3,12 +3,13 @@
     python -m benchmarks.scale                  # all of it: half an hour on two cores
     python -m benchmarks.scale train write      # some of it
 
-Six parts. *train*: a step of training with one process and with two, which share the same batch (strong
+Seven parts. *train*: a step of training with one process and with two, which share the same batch (strong
 scaling) or have one each (weak scaling). *threads*: a step of one process with one thread and with two, which
 is what two cores do without torchrun. *write*: a data set written by one and by two, compared sample by
 sample. *kills*: a process that writes its shard is killed again and again. *disk*: training on a million
-images in a file, beside the same in memory. *recommend*: `recommend_counts` on a table with one job and with
-two. But for *threads*, each process has one thread. Repeats take turns, and medians are given.
+images in a file, beside the same in memory. *folder*: the same with 100,000 JPEG
+files. *recommend*: `recommend_counts` on a table with one job and with two. But for *threads*, each process
+has one thread. Repeats take turns, and medians are given.
 Results go to benchmarks/results/scale.json.
 """
 
@@ -26,6 +27,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from sklearn.datasets import load_breast_cancer, load_digits
 
 import ganaug.io.hdf5_writer
@@ -39,7 +41,7 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "
 # Side, channels, steps.
 SIZES = ((28, 1, 35), (32, 3, 35), (64, 3, 15))
 BATCH = 64
-N_WRITTEN, N_ON_DISK, KILLS, REPEATS = 200_000, 1_000_000, 50, 3
+N_WRITTEN, N_ON_DISK, N_FILES, KILLS, REPEATS = 200_000, 1_000_000, 100_000, 50, 3
 WRITING_REPEATS = 1  # of minutes each
 
 
@@ -194,6 +196,27 @@ def measure_disk(quick: bool) -> dict[str, Any]:
     return {"images": n, "steps": steps, **found, "ratio of a step": round(ratio, 3)}
 
 
+def measure_folder(quick: bool) -> dict[str, Any]:
+    """Return the time of training on JPEG files of 32 pixels in a folder, beside the same read before."""
+    n, steps = (2000, 20) if quick else (N_FILES, 200)
+    X, y = images(32, 3)
+    with tempfile.TemporaryDirectory() as name:
+        for i in range(n):
+            folder = Path(name) / str(y[i % len(y)])
+            folder.mkdir(exist_ok=True)
+            Image.fromarray(X[i % len(X)]).save(folder / f"{i}.jpg", quality=90)
+        found = {where: work("folder", name, str(steps), where) for where in ("folder", "memory")}
+    found = {where: {k: round(v, 3) for k, v in of.items()} for where, of in found.items()}
+    step, whole = (found["folder"][k] / found["memory"][k] for k in ("seconds", "seconds in all"))
+    return {
+        "files": n,
+        "steps": steps,
+        **found,
+        "ratio of a step": round(step, 3),
+        "ratio of all": round(whole, 3),
+    }
+
+
 def measure_recommendation(quick: bool) -> dict[str, Any]:
     """Return how long `recommend_counts` takes with one job and with two, and whether they agree."""
     torch.set_num_threads(1)
@@ -221,6 +244,7 @@ PARTS = {
     "write": measure_writing,
     "kills": measure_kills,
     "disk": measure_disk,
+    "folder": measure_folder,
     "recommend": measure_recommendation,
 }
 

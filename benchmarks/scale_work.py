@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,8 +15,9 @@ import torch
 from torch import distributed
 
 import ganaug.training.loop
+from benchmarks.against_work import memory
 from benchmarks.photograph_costs import crops
-from ganaug import ConditionalGAN, HDF5Dataset
+from ganaug import ConditionalGAN, HDF5Dataset, as_arrays
 from ganaug.training.launch import launched
 
 LOG_INTERVAL = 5  # steps between two looks at the clock
@@ -62,44 +62,42 @@ def train(side: int, channels: int, steps: int, batch_size: int) -> dict[str, An
     return {"seconds": seconds, **{name: count / steps for name, count in counts.items()}}
 
 
-def peak() -> float:
-    """Return the most memory that this process has had, in MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def anonymous() -> float:
-    """Return the memory of this process that is no part of a file, in MiB."""
-    fields = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
-    return int(fields["RssAnon"].split()[0]) / 1024
-
-
 def from_disk(path: Path, steps: int, in_memory: bool) -> dict[str, Any]:
     """Return the seconds of a step with images in a file, left there or read; and what memory grows by."""
     gan = ConditionalGAN(steps=steps, max_rows_kept=1000, random_state=0)
-    before, most = peak(), [anonymous()]
+    before, most = memory("VmHWM"), [memory("RssAnon")]
     start = most[0]
     data = HDF5Dataset(path)
     source = (data.read(np.arange(len(data))), data.targets) if in_memory else (data,)
 
     def look(step: int, metrics: Any) -> None:
-        most.append(anonymous())
+        most.append(memory("RssAnon"))
 
     ganaug.training.loop.LOG_INTERVAL = LOG_INTERVAL
     began = time.perf_counter()
     seconds = fit_timed(gan, *source)
-    most.append(anonymous())
+    most.append(memory("RssAnon"))
     return {
         "seconds": seconds,
         "seconds in all": time.perf_counter() - began,
-        "peak MiB": peak() - before,
+        "peak MiB": memory("VmHWM") - before,
         "MiB that are no part of the file": max(most) - start,
     }
+
+
+def from_folder(path: Path, steps: int, in_memory: bool) -> dict[str, Any]:
+    """Return the seconds of a step, and of all, with images in a folder, or read before the clock starts."""
+    gan = ConditionalGAN(steps=steps, max_rows_kept=1000, random_state=0)
+    read = as_arrays(path) if in_memory else None
+    began = time.perf_counter()
+    seconds = fit_timed(gan, *(as_arrays(path) if read is None else read))
+    return {"seconds": seconds, "seconds in all": time.perf_counter() - began}
 
 
 def main() -> None:
     """Do what the arguments say."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=["train", "disk"])
+    parser.add_argument("what", choices=["train", "disk", "folder"])
     parser.add_argument("arguments", nargs="*")
     options = parser.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
@@ -107,7 +105,8 @@ def main() -> None:
         found = train(*map(int, options.arguments))
     else:
         path, steps, where = options.arguments
-        found = from_disk(Path(path), int(steps), where == "memory")
+        measure = from_disk if options.what == "disk" else from_folder
+        found = measure(Path(path), int(steps), where == "memory")
     process = launched()
     if process is None or process.rank == 0:
         print(json.dumps(found))

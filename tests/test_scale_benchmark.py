@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 from conftest import StripeGenerator
+from PIL import Image
 
 from benchmarks import scale, scale_work
 from ganaug import write_hdf5
@@ -49,3 +50,15 @@ def test_steps_and_memory_are_measured(tmp_path, capsys, monkeypatch):
     scale_work.main()
     found = json.loads(capsys.readouterr().out)
     assert set(found) == {"seconds", "seconds in all", "peak MiB", "MiB that are no part of the file"}
+
+
+@pytest.mark.parametrize("where", ["folder", "memory"])
+def test_steps_on_files_of_a_folder_are_measured(where, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("ganaug.training.loop.LOG_INTERVAL", scale_work.LOG_INTERVAL)
+    for i in range(20):
+        (tmp_path / str(i % 2)).mkdir(exist_ok=True)
+        Image.new("L", (9, 9), i).save(tmp_path / str(i % 2) / f"{i}.png")
+    monkeypatch.setattr("sys.argv", ["scale_work", "folder", str(tmp_path), "11", where])
+    scale_work.main()
+    found = json.loads(capsys.readouterr().out)
+    assert found["seconds in all"] > found["seconds"] > 0
