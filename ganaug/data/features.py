@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import reprlib
-import warnings
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ganaug.data.containers import is_dataframe
+from ganaug.data.user_warnings import warn_user
 from ganaug.data.working_size import UnreducedCodec
 
 FLOAT_DTYPES = ("float16", "float32", "float64")
@@ -202,11 +202,10 @@ def warn_of_constant_columns(X: Any) -> None:
     """
     constant = np.flatnonzero((_as_float(X) == _as_float(X[:1])).all(dim=0).numpy())
     if len(constant) > MAX_CONSTANT_SHARE * X.shape[1]:
-        warnings.warn(
+        warn_user(
             f"Columns {reprlib.repr(constant.tolist())} of `X` are constant, {len(constant)} of {X.shape[1]}:"
             " they tell nothing of the classes, and stay as they are. Drop them, or look at what made the"
             " vectors.",
-            stacklevel=5,  # at the call of `fit`
         )
 
 

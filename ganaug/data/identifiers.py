@@ -11,6 +11,7 @@ import numpy as np
 
 from ganaug.data.column_data import ColumnData, iter_columns
 from ganaug.data.dtypes import numpy_dtype
+from ganaug.data.user_warnings import warn_user
 
 # In fewer rows all integers of an ordinary column may well differ, and be in order.
 MIN_ROWS = 50
@@ -30,11 +31,10 @@ def warn_of_identifiers(X: Any) -> None:
     """
     for data in iter_columns(X) if len(X) >= MIN_ROWS else ():
         if _is_identifier(data):
-            warnings.warn(
+            warn_user(
                 f"Column {data.name!r} of `X` looks like an identifier: its integers all differ, and"
                 " are in order or without gaps. It is learned like any other number. If it only names the"
                 f" rows, drop it before fit: {data.how_to_drop}.",
-                stacklevel=5,  # at the call of `fit`
             )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,7 @@ from ganaug.data.containers import as_container, is_dataframe, take
 from ganaug.data.holdout import sample_digests
 from ganaug.data.labels import check_labels, label_indices
 from ganaug.data.protocol import ConditionalGenerator
+from ganaug.data.user_warnings import warn_user
 
 # Fewer held-out samples of a class say nothing of it.
 MIN_HELD_OUT = 20
@@ -98,7 +98,7 @@ def check_held_out(X_test: Any, y_test: Any, X: Any, classes: np.ndarray, codec:
     found = f"{np.sum(~new)} of the {len(new)} {codec.noun} of `X_test` are among those of `X`"
     if not new.any():
         raise ValueError(f"`X_test` must hold {codec.noun} that the generator never saw: {found}.")
-    warnings.warn(f"{found}: they are left out.", stacklevel=3)
+    warn_user(f"{found}: they are left out.")
     return held_out.take(new)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from ganaug.data.containers import as_container, is_dataframe, is_image
 from ganaug.data.labels import check_labels
+from ganaug.data.user_warnings import warn_user
 from ganaug.io.disk import printable
 from ganaug.io.file_images import FileImages
 from ganaug.io.folders import IMAGE_SUFFIXES, ImageFolder, check_source
@@ -275,7 +275,7 @@ def _from_folder(
     folder: Path, found: ImageFolder, size: tuple[int, int] | None, mode: str | None, lazy: bool
 ) -> Arrays:
     if found.skipped:
-        warnings.warn(f"{printable(folder)}: skipped {found.skipped}.", stacklevel=5)
+        warn_user(f"{printable(folder)}: skipped {found.skipped}.")
     X = _from_files(found.files, size, mode, lazy)
     synthetic = np.array([path.name.startswith(SYNTHETIC_NAME) for path in found.files])
     return Arrays(X, np.array(found.labels, dtype=np.int64), found.names, synthetic)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ganaug.data.holdout import sample_digests
+from ganaug.data.user_warnings import warn_user
 from ganaug.io.disk import atomic_write, read_regular
 
 HOLDOUT_FILE = "holdout.json"
@@ -84,10 +84,9 @@ def load_holdout_mask(folder: Path, model_digest: str, X: Any) -> np.ndarray:
     digests = sample_digests(X)
     n_missing = len(held_out.difference(digests))
     if n_missing:
-        warnings.warn(
+        warn_user(
             f"{n_missing} of the {len(held_out)} samples that were held out in training are not in the data:"
             " were they changed since?",
-            stacklevel=2,
         )
     return np.isin(digests, list(held_out))
 

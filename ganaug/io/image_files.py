@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,6 +13,7 @@ from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 
 from ganaug.data.containers import is_image_dtype
+from ganaug.data.user_warnings import warn_user
 from ganaug.io.disk import printable
 
 MODES = ("L", "RGB", "RGBA")
@@ -112,10 +112,9 @@ def common_mode(modes: Sequence[str], names: Sequence[str]) -> str:
         return "RGBA"
     common = "L" if set(modes) <= set(GREY_MODES) else "RGB"
     if n_alpha:
-        warnings.warn(
+        warn_user(
             f"{n_alpha} of {len(modes)} images have transparency and the others none: all are read as"
             f" {common}. Pass mode='RGBA' (--mode RGBA) to keep it.",
-            stacklevel=6,
         )
     return common
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from ganaug.data.containers import MAX_OVERSHOOT, is_image_dtype
+from ganaug.data.user_warnings import warn_user
 from ganaug.io.disk import check_regular, printable
 from ganaug.io.folders import check_source
 from ganaug.io.image_files import convert_image, load_image
@@ -189,5 +189,5 @@ def _files(path: Path) -> list[Path]:
             " as_arrays(path)[0] for a data set."
         )
     if found.skipped:
-        warnings.warn(f"{printable(path)}: skipped {found.skipped}.", stacklevel=5)
+        warn_user(f"{printable(path)}: skipped {found.skipped}.")
     return found.files

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import warnings
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ganaug.data.containers import concat, take
+from ganaug.data.user_warnings import warn_user
 from ganaug.evaluation.neighbours import Neighbours, Points
 
 # More samples are proposed than the acceptance rate asks for: another round costs more.
@@ -97,11 +97,10 @@ class ClassQueue:
             return
         self.report["fallback"] = self.n_missing
         most = max(REASONS, key=lambda reason: self.report[reason]).replace("_", " ")
-        warnings.warn(
+        warn_user(
             f"Class {label}: only {self.report['accepted']} of {len(self.positions)} samples passed the gate"
             f" in {rounds} rounds; most of the others were rejected as {most}. Some of those fill the"
             " places that are left. Train longer, or add fewer samples to this class.",
-            stacklevel=4,
         )
         if self.reserve is not None:
             self.accepted.append(self.reserve[1])

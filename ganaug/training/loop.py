@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
+from ganaug.data.user_warnings import warn_user
 from ganaug.io.progress import progress_bar
 from ganaug.networks.layers import Networks
 from ganaug.training.checkpoint import defer_signals, load_checkpoint, save_checkpoint
@@ -105,7 +105,7 @@ class _TrainingRun:
             raise RuntimeError(f"{problem} {MAX_ROLLBACKS} retries at lower learning rates failed. {ADVICE}")
         else:
             outcome = f"It stops with the last stable state, that of step {self.step}. {ADVICE}"
-        warnings.warn(f"{problem} {outcome}", ConvergenceWarning, stacklevel=3)
+        warn_user(f"{problem} {outcome}", ConvergenceWarning)
         return self.rollbacks <= MAX_ROLLBACKS
 
 
@@ -196,10 +196,9 @@ def train_gan(
     bar.close()
     collapsed = run.monitor.collapsed_classes()
     if collapsed:
-        warnings.warn(
+        warn_user(
             f"Mode collapse: the samples of class {collapsed} are all alike, and of no use. {ADVICE}",
             ConvergenceWarning,
-            stacklevel=2,
         )
     trainer.use_best()
     return trainer.result(), run.history
