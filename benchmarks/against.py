@@ -5,7 +5,7 @@
 FOLDER holds adult-train.csv. Each piece of work is done in turns by both versions, in processes of their own
 (`benchmarks/against_work.py`), by one thread. CPU seconds are medians of the repetitions. With `--steps` all
 generators are trained for as many steps, in both versions; without it for as many as by default. Work is left
-out if its data is not given. See benchmarks/README.md.
+out if its data is not given, and with `--only` all that is not named. See benchmarks/README.md.
 """
 
 from __future__ import annotations
@@ -122,19 +122,26 @@ def main() -> None:
     parser.add_argument("--tables", type=Path)
     parser.add_argument("--steps", type=int)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--only", help="comma-separated names of work, such as fit_resample; default: all")
     parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
+    known = [name for _, name, _ in WORK] + [name for name, _ in COMMANDS]
+    wanted = set(known if options.only is None else options.only.split(","))
+    if not wanted <= set(known):
+        parser.error(f"--only: {sorted(wanted - set(known))} are unknown; there are {sorted(set(known))}")
     runs: list[dict] = []
     with tempfile.TemporaryDirectory() as temporary:
         old = Path(temporary) / "tree"
         check_out(options.commit, old)
         paths = prepare(Path(temporary), options)
         for data, name, key in WORK:
-            for _ in range(options.repeats if key in paths else 0):
+            for _ in range(options.repeats if key in paths and name in wanted else 0):
                 pair = [work(tree, name, paths[key], options.steps) for tree in (old, ROOT)]
                 runs.append({"work": name, "data": data, "before": pair[0], "now": pair[1]})
                 print(runs[-1], flush=True)
         for name, arguments in COMMANDS:
+            if name not in wanted:
+                continue
             pairs = [
                 [command_seconds(tree, arguments) for tree in (old, ROOT)] for _ in range(options.repeats)
             ]

@@ -34,6 +34,24 @@ def test_both_versions_do_the_same_work_in_turns(tmp_path, monkeypatch):
     assert len(set(trees[::2])) == 1 and trees[0] != trees[1]
 
 
+def test_some_of_the_work(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(against, "check_out", lambda commit, folder: None)
+    monkeypatch.setattr(against, "work", lambda *arguments: {"seconds": 1, "memory": 8})
+    monkeypatch.setattr(against, "command_seconds", lambda *arguments: 0.1)
+    output = tmp_path / "against.json"
+    command = ["against", "597fd2f", "--repeats", "1", "--output", str(output), "--only"]
+    monkeypatch.setattr("sys.argv", [*command, "recommend_counts,ganaug --help"])
+    against.main()
+    runs = json.loads(output.read_text())["runs"]
+    assert [run["work"] for run in runs] == ["recommend_counts", "ganaug --help"]
+    monkeypatch.setattr("sys.argv", [*command, "fit,sampel"])
+    with pytest.raises(SystemExit):
+        against.main()
+    assert (
+        "--only: ['sampel'] are unknown; there are ['fit', 'fit_resample', 'ganaug" in capsys.readouterr().err
+    )
+
+
 def test_the_table_has_medians_and_ratios():
     runs = [
         {

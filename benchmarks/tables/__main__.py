@@ -33,10 +33,9 @@ from benchmarks.tables.smallest import smallest_table
 from benchmarks.tables.summary import summary_table
 
 # Data sets that were run for the recommendation only: they are in no other table.
-ONLY_RECOMMENDED = re.compile(r"-to-\d+$|^digits-full$")
+ONLY_RECOMMENDED = re.compile(r"^(digits|mnist)-to-\d+$|^digits-full$")
 # Tables of one file of results each.
 SINGLE: dict[str, Callable[[Any], str]] = {
-    "against": against_table,
     "endurance": endurance_table,
     "bad generators": bad_generators_table,
     "collapse": collapse_table,
@@ -74,6 +73,8 @@ def main() -> None:
     insert(page, "collection", collection_tables(runs))
     novelty = json.loads((RESULTS / "novelty.json").read_text())
     insert(ROOT / "docs" / "lab" / "tables.md", "novelty", novelty_table(novelty))
+    earlier = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("against*.json"))]
+    insert(page, "against", "\n\n".join(map(against_table, earlier)))
     for name, table in SINGLE.items():
         insert(page, name, table(json.loads((RESULTS / f"{name.replace(' ', '_')}.json").read_text())))
     series = series_table(json.loads((RESULTS / "series.json").read_text()))
