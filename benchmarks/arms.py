@@ -97,6 +97,11 @@ def rand_augment(context: Context) -> TrainingSet:
     return replace(class_balanced(context), rand_augment=True)
 
 
+def rand_augment_cutmix(context: Context) -> TrainingSet:
+    """RandAugment of each image, then CutMix: what `augmented_loader` does to photographs, without a GAN."""
+    return replace(rand_augment(context), cutmix=1.0)
+
+
 def smote(context: Context) -> TrainingSet:
     """SMOTE on pixels, up to the size of the largest class."""
     neighbours = min(5, np.bincount(context.y).min() - 1)
@@ -255,6 +260,7 @@ ARMS: dict[str, Arm] = {
     "leaning mixup 0.8": leaning(mixup_stronger),
     "leaning CutMix": leaning(cutmix),
     "leaning RandAugment": leaning(rand_augment),
+    "leaning RandAugment + CutMix": leaning(rand_augment_cutmix),
     "tail-weighted 30 mixup": tail_weighted(mixup),
     "tail-weighted 30 mixup 0.8": tail_weighted(mixup_stronger),
     "tail-weighted 10 mixup": tail_weighted(mixup, 10),

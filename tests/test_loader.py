@@ -41,6 +41,14 @@ class Floats(StripeGenerator):
         return torch.from_numpy(super().sample(labels, random_state))[:, None].float() / 255
 
 
+class Photographs(StripeGenerator):
+    """Images without an even ground, of the shape of the generator."""
+
+    def sample(self, labels, random_state=None):
+        rng = np.random.default_rng(0)
+        return rng.integers(0, 256, (len(labels), *self.shape), dtype=np.uint8)
+
+
 def drawn(loader, epochs=20):
     """Return images (n, 1, 8, 8) and labels of a few epochs."""
     torch.manual_seed(0)
@@ -225,6 +233,7 @@ def test_a_trained_gan(fitted, stripes):
         ({"class_weights": {7: 1}}, "class_weights"),
         ({"class_weights": {0: 0}}, "above 0"),
         ({"num_classes": 0}, "`num_classes`"),
+        ({"rand_augment": "yes"}, "`rand_augment` must be 'auto', True or False, got 'yes'"),
         ({"shuffle": True}, "`shuffle` can't be passed"),
         ({"sampler": [1]}, "`sampler` can't be passed"),
         ({"data": (np.zeros((4, 3)), [0, 0, 1, 1])}, "`data` must hold images, got a table"),
@@ -249,13 +258,42 @@ def test_batches_without_a_tensor_of_images():
     ("options", "share"), [({}, 0.4), ({"p": 0.5}, 0.5), ({"mixup": 0, "cutmix": 0}, 0.8)]
 )
 def test_photographs_that_are_mixed_get_half_as_many(options, share):
-    class Photographs(StripeGenerator):
-        def sample(self, labels, random_state=None):
-            return np.random.default_rng(0).integers(0, 256, (len(labels), 8, 8), dtype=np.uint8)
-
     loader = augmented_loader(images(), Photographs([0, 1]), **options)
     weight = loader.dataset.sample_weight
     assert weight[loader.dataset.synthetic].sum() / weight.sum() == pytest.approx(share)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+@pytest.mark.parametrize("form", ["arrays", "floats", "dataset"])
+@pytest.mark.parametrize("photographs", [True, False])
+def test_rand_augment_changes_photographs_without_transforms_of_their_own(photographs, form, channels):
+    gan = Photographs([0, 1], (8, 8, channels)) if photographs else StripeGenerator([0, 1], (8, 8, channels))
+    X, y = gan.sample(np.repeat([0, 1], COUNTS)), np.repeat([0, 1], COUNTS)
+    tensors = torch.from_numpy(X).permute(0, 3, 1, 2)
+    data = {
+        "arrays": (X, y),
+        "floats": ((X / 255).astype(np.float32), y),
+        "dataset": TensorDataset(tensors, torch.from_numpy(y)),
+    }[form]
+    known = {image.tobytes() for image in X}
+
+    def changed(**options):
+        torch.manual_seed(0)
+        loader = augmented_loader(data, gan, mixup=0, cutmix=0, p=0, **options)
+        found = torch.cat([batch for batch, _ in loader])
+        assert found.dtype == torch.float32 and 0 <= found.min() and found.max() <= 1
+        back = (found * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+        return np.mean([image.tobytes() not in known for image in back])
+
+    assert (changed() > 0.5) == (photographs and form != "dataset" and channels != 2)
+    assert changed(rand_augment=False) == 0
+    if channels == 2:
+        with pytest.raises(
+            ValueError, match="`rand_augment` must be 'auto' or False for images of 2 channels"
+        ):
+            changed(rand_augment=True)
+    else:
+        assert changed(rand_augment=True) > 0.5
 
 
 @pytest.mark.parametrize(("dtype", "scale"), [(torch.uint8, 1), (torch.float32, 1 / 255)])

@@ -18,7 +18,7 @@ from torchvision.transforms.v2 import functional as tvf
 from ganaug.adapters.dataset import AugmentedDataset
 from ganaug.adapters.layouts import as_tree, find_labels, flatten, image_index, label_column
 from ganaug.adapters.pool import pool_size, sample_template
-from ganaug.adapters.rates import automatic_p
+from ganaug.adapters.rates import automatic_p, makes_photographs
 from ganaug.data.containers import as_container, channels_first, is_dataframe
 from ganaug.data.labels import expand_probabilities, label_indices
 from ganaug.data.protocol import ConditionalGenerator, check_generator
@@ -27,6 +27,7 @@ from ganaug.selection.recommendation import Recommendation
 
 # A class of n images is drawn in proportion to n to this power; docs/lab/adding.md says why.
 LEAN_POWER = -0.25
+RAND_AUGMENT_CHANNELS = (1, 3)
 # These arguments of a DataLoader say which items it draws, which is decided here.
 DRAWING = ("shuffle", "sampler", "batch_sampler")
 
@@ -38,6 +39,7 @@ def augmented_loader(
     class_weights: Literal["lean", "balanced"] | Mapping[Any, float] | None = "lean",
     mixup: float = 0.2,
     cutmix: float = 1.0,
+    rand_augment: bool | Literal["auto"] = "auto",
     p: float | Mapping[Any, float] | Recommendation | Literal["auto"] = "auto",
     classes: Sequence[Any] | None = None,
     num_classes: int | None = None,
@@ -67,6 +69,10 @@ def augmented_loader(
         The parameter alpha of each, 0 for none. With both, each batch has one of the two, by chance. Labels
         are then soft: of shape (batch, `num_classes`), float32, as ``torch.nn.functional.cross_entropy``
         takes them. If both are 0, nothing is mixed, and labels stay as they are.
+    rand_augment : "auto" or bool, default="auto"
+        Whether each image, real or synthetic, is changed by torchvision's ``RandAugment`` (Cubuk et al.,
+        NeurIPS 2020) before it is mixed. Images must then have one channel or three, and be uint8 or from 0
+        to 1. "auto": photographs are, if `data` is ``(X, y)``; a Dataset has transforms of its own.
     p : "auto", float in [0, 1], dict of label to float, or Recommendation, default="auto"
         The share of a class's draws that is synthetic; as in `GANAugment`. But "auto" is half of that for
         photographs that are mixed, which did better (docs/lab/adding.md). Photographs are images without an
@@ -109,7 +115,8 @@ def augmented_loader(
     """
     check_generator(gan)
     _check_parameters(mixup, cutmix, num_classes, options)
-    if isinstance(data, tuple):
+    given = isinstance(data, tuple)
+    if given:
         data = _Images(data, gan.classes_)
         classes = gan.classes_.tolist() if classes is None else classes
     if isinstance(p, Recommendation):
@@ -118,7 +125,9 @@ def augmented_loader(
         p = automatic_p(gan, mixed=bool(mixup or cutmix))
     # A class that a dict leaves out has none.
     shares = dict(zip(gan.classes_.tolist(), expand_probabilities(p, gan.classes_, "p"), strict=True))
-    size = pool_size(sample_template(gan), len(gan.classes_))
+    template = sample_template(gan)
+    changed = _is_changed(rand_augment, given, gan, channels_first(template).shape[1])
+    size = pool_size(template, len(gan.classes_))
     augmented = AugmentedDataset(data, gan, size, shares, random_state=random_state, classes=classes)
     odds = _class_odds(class_weights, augmented, gan.classes_)
     weights = augmented.sample_weight * odds[label_indices(augmented.labels, gan.classes_)]
@@ -131,7 +140,9 @@ def augmented_loader(
         for transform, alpha in ((v2.MixUp, mixup), (v2.CutMix, cutmix))
         if alpha
     ]
-    collate = _Collate(collate_fn, v2.RandomChoice(mixing) if mixing else None)
+    collate = _Collate(
+        collate_fn, v2.RandAugment() if changed else None, v2.RandomChoice(mixing) if mixing else None
+    )
     return DataLoader(augmented, batch_size, sampler=sampler, collate_fn=collate, **options)
 
 
@@ -163,10 +174,15 @@ class _Images(Dataset[Any]):
 
 
 class _Collate:
-    """Make a batch of items, with images of uint8 as floats, and mix it; sent to workers as it is."""
+    """Make a batch of items, with images of uint8 as floats, change and mix it; sent to workers as it is."""
 
-    def __init__(self, collate: Callable[[list[Any]], Any], mix: Callable[[Any], Any] | None) -> None:
-        self._collate, self._mix = collate, mix
+    def __init__(
+        self,
+        collate: Callable[[list[Any]], Any],
+        change: Callable[[Any], Any] | None,
+        mix: Callable[[Any], Any] | None,
+    ) -> None:
+        self._collate, self._change, self._mix = collate, change, mix
 
     def __call__(self, items: list[Any]) -> Any:
         batch = as_tree(self._collate(items))
@@ -178,7 +194,10 @@ class _Collate:
                 "`collate_fn` must return batches of images as one Tensor with their labels, got none: give"
                 " `data` a transform to Tensors, such as torchvision's ToImage."
             )
-        images = tvf.to_dtype(leaves[where].as_subclass(Tensor), torch.float32, scale=True)
+        images = leaves[where].as_subclass(Tensor)
+        if self._change is not None:
+            images = torch.stack([self._change(image) for image in images])
+        images = tvf.to_dtype(images, torch.float32, scale=True)
         if self._mix is None:
             leaves[where] = images
             return pytree.tree_unflatten(leaves, spec)
@@ -189,6 +208,21 @@ class _Collate:
         mixed, spec = pytree.tree_flatten(self._mix(pytree.tree_unflatten(leaves, spec)))
         mixed[where] = mixed[where].as_subclass(Tensor)
         return pytree.tree_unflatten(mixed, spec)
+
+
+def _is_changed(rand_augment: Any, given: bool, gan: ConditionalGenerator, channels: int) -> bool:
+    """Return whether images go through RandAugment; `given` if they are arrays without transforms."""
+    automatic = isinstance(rand_augment, str) and rand_augment == "auto"
+    if not automatic and not isinstance(rand_augment, bool):
+        raise ValueError(f"`rand_augment` must be 'auto', True or False, got {rand_augment!r}.")
+    if channels not in RAND_AUGMENT_CHANNELS:
+        if rand_augment is True:
+            raise ValueError(
+                f"`rand_augment` must be 'auto' or False for images of {channels} channels, got True:"
+                " torchvision's RandAugment takes one or three."
+            )
+        return False
+    return given and makes_photographs(gan) if automatic else rand_augment
 
 
 def _class_odds(class_weights: Any, augmented: AugmentedDataset, classes: np.ndarray) -> np.ndarray:

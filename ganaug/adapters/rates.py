@@ -17,6 +17,12 @@ N_LOOKED_AT = 64
 OF_MIXED_PHOTOGRAPHS = 0.5
 
 
+def makes_photographs(gan: Any) -> bool:
+    """Return whether what a generator makes are images without an even ground, such as digits have."""
+    labels = np.tile(gan.classes_, -(-N_LOOKED_AT // len(gan.classes_)))[:N_LOOKED_AT]
+    return is_photographic(channels_first(gan.sample(labels, random_state=0)))
+
+
 def automatic_p(gan: Any, *, mixed: bool = False) -> dict[Any, float]:
     """Return the share of each class's draws that is to be synthetic, by label.
 
@@ -35,11 +41,6 @@ def automatic_p(gan: Any, *, mixed: bool = False) -> dict[Any, float]:
     share = np.full(len(gan.classes_), DEFAULT_SYNTHETIC_SHARE)
     if counts is not None:
         share = automatic_shares(np.asarray(counts))
-    if mixed and share.any() and is_photographic(channels_first(_some_images(gan))):
+    if mixed and share.any() and makes_photographs(gan):
         share = OF_MIXED_PHOTOGRAPHS * share
     return dict(zip(gan.classes_.tolist(), share.tolist(), strict=True))
-
-
-def _some_images(gan: Any) -> Any:
-    labels = np.tile(gan.classes_, -(-N_LOOKED_AT // len(gan.classes_)))[:N_LOOKED_AT]
-    return gan.sample(labels, random_state=0)
