@@ -122,14 +122,22 @@ def main() -> None:
     parser.add_argument("--tables", type=Path)
     parser.add_argument("--steps", type=int)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--only", help="comma-separated names of work, such as fit_resample; default: all")
+    parser.add_argument(
+        "--only", help="comma-separated names of work, such as fit_resample; the results of other work stay"
+    )
     parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
     known = [name for _, name, _ in WORK] + [name for name, _ in COMMANDS]
     wanted = set(known if options.only is None else options.only.split(","))
     if not wanted <= set(known):
         parser.error(f"--only: {sorted(wanted - set(known))} are unknown; there are {sorted(set(known))}")
+    head = {"commit": options.commit, "steps": options.steps, "repeats": options.repeats}
     runs: list[dict] = []
+    if options.only is not None and options.output.exists():
+        earlier = json.loads(options.output.read_text())
+        if any(earlier[key] != value for key, value in head.items()):
+            parser.error(f"--output: {options.output} has results of other settings")
+        runs = [run for run in earlier["runs"] if run["work"] not in wanted]
     with tempfile.TemporaryDirectory() as temporary:
         old = Path(temporary) / "tree"
         check_out(options.commit, old)
@@ -147,7 +155,7 @@ def main() -> None:
             ]
             before, now = (statistics.median(seconds) for seconds in zip(*pairs, strict=True))
             runs.append({"work": name, "data": "", "before": {"seconds": before}, "now": {"seconds": now}})
-    head = {"commit": options.commit, "steps": options.steps, "repeats": options.repeats}
+    runs.sort(key=lambda run: known.index(run["work"]))
     options.output.write_text(json.dumps({**head, "runs": runs}, indent=0) + "\n")
 
 

@@ -44,6 +44,14 @@ def test_some_of_the_work(tmp_path, monkeypatch, capsys):
     against.main()
     runs = json.loads(output.read_text())["runs"]
     assert [run["work"] for run in runs] == ["recommend_counts", "ganaug --help"]
+    monkeypatch.setattr("sys.argv", [*command, "fit_resample,ganaug --help,quality_report,fit"])
+    against.main()
+    runs = json.loads(output.read_text())["runs"]
+    assert [run["work"] for run in runs] == ["fit", "fit", "recommend_counts", "ganaug --help"]
+    monkeypatch.setattr("sys.argv", [*command, "fit", "--steps", "3"])
+    with pytest.raises(SystemExit):
+        against.main()
+    assert "has results of other settings" in capsys.readouterr().err
     monkeypatch.setattr("sys.argv", [*command, "fit,sampel"])
     with pytest.raises(SystemExit):
         against.main()
