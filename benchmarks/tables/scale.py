@@ -35,7 +35,8 @@ def scale_tables(found: dict[str, Any]) -> str:
     ]
     write, kills, disk = found["write"], found["kills"], found["disk"]
     on_disk, in_memory = disk["disk"], disk["memory"]
-    jobs = found["recommend"]
+    jobs, folder = found["recommend"], found["folder"]
+    whole = " by ".join(f"{folder[where]['seconds in all']:.0f} s" for where in ("folder", "memory"))
     milliseconds = f"{1e3 * on_disk['seconds']:.0f} ms by {1e3 * in_memory['seconds']:.0f} ms"
     steps = f"{disk['ratio of a step']:.2f} ({milliseconds})"
     measured = {
@@ -48,6 +49,8 @@ def scale_tables(found: dict[str, Any]) -> str:
         "memory that training adds, on disk": f"{on_disk['MiB that are no part of the file']:.0f} MiB, and"
         f" {on_disk['peak MiB']:.0f} MiB with pages of the file that the system has read",
         "the same in memory": f"{in_memory['MiB that are no part of the file']:.0f} MiB",
+        f"{folder['steps']} steps on {folder['files']:,} JPEG files of 32 pixels, read first, by the"
+        " same without reading": f"{folder['ratio of all']:.2f} ({whole})",
         "`recommend_counts` on breast cancer, three folds by two jobs": f"{jobs['times as fast']:.2f} times"
         f" as fast, {'the same' if jobs['same answer'] else 'another'} answer",
     }
