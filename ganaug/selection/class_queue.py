@@ -43,7 +43,9 @@ class ClassQueue:
     def __init__(
         self, neighbours: Neighbours, positions: np.ndarray, real: Points, duplicate_distance: float
     ) -> None:
-        self.neighbours, self.positions, self.real = neighbours, positions, real
+        self.neighbours = neighbours
+        self.positions = positions
+        self.real = real
         self.duplicate_distance = duplicate_distance
         self.accepted: list[Any] = []
         self.accepted_points: Points | None = None
