@@ -427,7 +427,7 @@ def test_images_of_many_sizes(paths):
         ({"preprocess": v2.ToImage()}, r"got Image torch.uint8 \(3, 10, 12\)"),
         ({"preprocess": v2.LinearTransformation(torch.eye(2), torch.zeros(2))}, "failed on .*cat/0.png"),
         ({"batch_size": 0}, "`batch_size` must be an int of at least 1, got 0"),
-        ({"n_jobs": 0}, "`n_jobs` must be an int from 1 up, -1 or None, got 0"),
+        ({"n_jobs": 0}, "`n_jobs` must be a non-zero int or None, got 0"),
         ({"device": "abacus"}, "`device` must be 'auto' or a device of this machine, got 'abacus'"),
     ],
 )
@@ -585,7 +585,7 @@ def test_embed_takes_images_in_a_file(run, tmp_path):
         (["pets", "-o", "notes.h5", "--overwrite"], "--overwrite replaces HDF5 files only"),
         (["pets", "-o", "x.h5", "--cache", "x.h5"], "must be two files"),
         (["pets", "-o", "x.h5", "--cache", "x.txt"], "--cache must be a file ending in"),
-        (["pets", "-o", "x.h5", "--n-jobs", "0"], "--n-jobs must be an int from 1 up, -1, got 0"),
+        (["pets", "-o", "x.h5", "--n-jobs", "0"], "--n-jobs must be a non-zero int, got 0"),
         (["pets", "-o", "x.h5", "--device", "abacus"], "--device must be 'auto' or a device"),
         (["bad", "-o", "x.h5"], "0.png can't be read as an image"),
     ],

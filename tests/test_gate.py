@@ -348,7 +348,7 @@ def test_no_seed_leaves_numpys_own_state_alone(digits, monkeypatch):
         ({"max_rounds": 5.0}, "`max_rounds` must be an integer from 1 up, got 5.0"),
         ({"max_rounds": None}, "`max_rounds` must be an integer from 1 up, got None"),
         ({"classifier": LinearSVC()}, r"`classifier` must have predict_proba, got LinearSVC\(\)"),
-        ({"n_jobs": 0}, "`n_jobs` must be an int other than 0, or None, got 0"),
+        ({"n_jobs": 0}, "`n_jobs` must be a non-zero int or None, got 0"),
         ({"random_state": -1}, "`random_state` must be .* got -1"),
         ({"gan": StripeGenerator([0, 1])}, r"labels that `gan` doesn't know: \[2\]"),
     ],

@@ -541,7 +541,7 @@ def test_too_few_rows_or_seconds_are_told():
         ({"cv": 1}, "`cv` must be an integer from 2 up, got 1"),
         ({"n_fits": 4}, "`n_fits` must be an integer from 1 to `cv`, 3, or None, got 4"),
         ({"n_fits": 0}, "`n_fits`"),
-        ({"n_jobs": 0}, "`n_jobs` must be an int other than 0, or None, got 0"),
+        ({"n_jobs": 0}, "`n_jobs` must be a non-zero int or None, got 0"),
         ({"classifier": 5}, "`classifier` must have predict_proba"),
     ],
 )

@@ -22,6 +22,7 @@ from ganaug.adapters.digests import backbone_digest
 from ganaug.io.feature_cache import FeatureCache, check_cache_path
 from ganaug.io.image_items import ImageItem, ImageItems
 from ganaug.io.progress import progress_bar
+from ganaug.model.estimator import check_n_jobs
 from ganaug.training.processes import find_device
 from ganaug.training.torch_state import default_torch_state
 
@@ -187,14 +188,10 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         automatic = isinstance(self.preprocess, str) and self.preprocess == "auto"
         if not (automatic or self.preprocess is None or callable(self.preprocess)):
             raise ValueError(f"`preprocess` must be 'auto', a callable or None, got {self.preprocess!r}.")
-        for name, minimum in (("batch_size", 1), ("n_jobs", -1)):
-            value = getattr(self, name)
-            if name == "n_jobs" and value is None:
-                continue
-            integer = isinstance(value, int | np.integer) and not isinstance(value, bool)
-            if not integer or value < minimum or value == 0:
-                least = "an int of at least 1" if name == "batch_size" else "an int from 1 up, -1 or None"
-                raise ValueError(f"`{name}` must be {least}, got {value!r}.")
+        integer = isinstance(self.batch_size, int | np.integer) and not isinstance(self.batch_size, bool)
+        if not integer or self.batch_size < 1:
+            raise ValueError(f"`batch_size` must be an int of at least 1, got {self.batch_size!r}.")
+        check_n_jobs(self.n_jobs)
         if self.cache is not None:
             if not isinstance(self.cache, str | Path):
                 raise ValueError(f"`cache` must be a path or None, got {self.cache!r}.")

@@ -42,8 +42,9 @@ class GANOverSampler(BaseOverSampler):
     sampling_strategy : float, str, dict or callable, default="auto"
         "auto": all classes end at the same size, and in a set of images the same share of each is
         synthetic; the real images of small classes are repeated for it. So any classifier can be trained on
-        what comes out, and needs no weights. Of each class 4,096 synthetic images differ at most, and are
-        repeated where there are to be more. Of a table, small classes are filled up with synthetic rows.
+        what comes out, and needs no weights. Of each class 4,096 synthetic images or series differ at
+        most, and are repeated where there are to be more. Of a table, small classes are filled up with
+        synthetic rows.
         Where all classes are of one size already, nothing is added.
         All else as everywhere in imbalanced-learn, and what is added is synthetic: "not majority" fills up,
         a dict gives the final number of samples of each class.

@@ -79,6 +79,13 @@ def check_samples(X: Any, y: Any, estimator: Any, *, lazy: bool = False) -> tupl
     return X, y
 
 
+def check_n_jobs(n_jobs: Any) -> None:
+    """Raise ValueError unless joblib takes it for a number of jobs."""
+    integer = isinstance(n_jobs, int | np.integer) and not isinstance(n_jobs, bool)
+    if n_jobs is not None and (not integer or n_jobs == 0):
+        raise ValueError(f"`n_jobs` must be a non-zero int or None, got {n_jobs!r}.")
+
+
 def is_container(X: Any) -> bool:
     """Return whether `X` holds samples alone, as an array does, rather than samples with their labels."""
     return isinstance(X, list | tuple | ImageRows) or scipy.sparse.issparse(X) or hasattr(X, "__array__")

@@ -25,9 +25,14 @@ from ganaug.evaluation.classifiers import (
 )
 from ganaug.evaluation.neighbours import Neighbours, Points
 from ganaug.evaluation.series_classifier import SeriesClassifier
-from ganaug.model.estimator import SampleEstimator, available_if, check_samples, set_feature_names
+from ganaug.model.estimator import (
+    SampleEstimator,
+    available_if,
+    check_n_jobs,
+    check_samples,
+    set_feature_names,
+)
 from ganaug.selection.class_queue import ClassQueue
-from ganaug.selection.trials import check_n_jobs
 from ganaug.training.torch_state import default_torch_state
 
 # Each fold is classified by a classifier that never saw it. Together they cost as much as one
@@ -74,7 +79,7 @@ class QualityGate(SampleEstimator):
         Of the folds; set on the classifiers too.
     n_jobs : int, optional
         Classifiers that `fit` trains side by side; as in joblib. None: 1, or what a surrounding
-        ``joblib.parallel_config`` says. The result is the same.
+        ``joblib.parallel_config`` says. The result is the same, but for rounding.
 
     Attributes
     ----------

@@ -13,6 +13,7 @@ from sklearn.frozen import FrozenEstimator
 from ganaug.data.containers import as_container
 from ganaug.data.labels import as_random_state, check_labels, encode_labels
 from ganaug.data.protocol import modality_of
+from ganaug.model.estimator import check_n_jobs
 from ganaug.selection.candidates import (
     DEFAULT_CANDIDATE,
     IMAGE_CANDIDATES,
@@ -28,7 +29,6 @@ from ganaug.selection.trials import (
     Scorer,
     Trial,
     balanced_log_likelihood,
-    check_n_jobs,
 )
 
 FALLBACK_ADVICE = "Draw every class equally often, and augment classically."

@@ -298,13 +298,6 @@ class HalvingSearch:
         self.finalists = tuple(dict.fromkeys(always + ranked))[:N_FINALISTS]
 
 
-def check_n_jobs(n_jobs: Any) -> None:
-    """Raise ValueError unless joblib takes it for a number of jobs."""
-    integer = isinstance(n_jobs, int | np.integer) and not isinstance(n_jobs, bool)
-    if n_jobs is not None and (not integer or n_jobs == 0):
-        raise ValueError(f"`n_jobs` must be an int other than 0, or None, got {n_jobs!r}.")
-
-
 def paired_trial(
     candidate: Candidate, labels: np.ndarray, proba: np.ndarray, base: np.ndarray, score: Scorer, seed: int
 ) -> Trial:
