@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 
 import numpy as np
 import pandas as pd
@@ -50,6 +51,7 @@ class Quick(LogisticRegression):
     """A classifier of scikit-learn's, for images."""
 
     def fit(self, X, y):
+        self.process_ = os.getpid()
         return super().fit(np.asarray(X).reshape(len(X), -1) / 255, y)
 
     def predict_proba(self, X):
@@ -220,6 +222,7 @@ def test_classifiers_that_are_trained_side_by_side_are_the_same(digits):
     np.testing.assert_allclose(two.min_class_probability_, one.min_class_probability_, rtol=1e-6)
     for mine, other in zip(one.classifiers_, two.classifiers_, strict=True):
         np.testing.assert_allclose(other.coef_, mine.coef_, rtol=1e-5, atol=1e-8)
+        assert mine.process_ == os.getpid() != other.process_
 
 
 def test_tensors_stay_tensors(stripes):
