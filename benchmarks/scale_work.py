@@ -42,14 +42,17 @@ def fit_timed(gan: ConditionalGAN, *data: Any) -> float:
 def count_collectives() -> dict[str, int]:
     """Return a dict that counts, from now on, what processes tell each other."""
     counts = {"calls": 0, "bytes": 0}
-    add_up: Callable[..., Any] = distributed.all_reduce
 
-    def counted(tensor: torch.Tensor, *arguments: Any, **options: Any) -> Any:
-        counts["calls"] += 1
-        counts["bytes"] += tensor.numel() * tensor.element_size()
-        return add_up(tensor, *arguments, **options)
+    def counted(call: Callable[..., Any]) -> Callable[..., Any]:
+        def count(*tensors: Any) -> Any:
+            counts["calls"] += 1
+            counts["bytes"] += tensors[-1].numel() * tensors[-1].element_size()
+            return call(*tensors)
 
-    distributed.all_reduce = counted
+        return count
+
+    distributed.all_reduce = counted(distributed.all_reduce)
+    distributed.all_gather = counted(distributed.all_gather)
     return counts
 
 

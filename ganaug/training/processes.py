@@ -17,6 +17,7 @@ from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ganaug.training.global_batch_norm import GlobalBatchNorm
 from ganaug.training.launch import launched
 
 T = TypeVar("T")
@@ -49,15 +50,23 @@ class Processes:
         """Return this process's part of each of two batches, one after the other."""
         return halves if self.size == 1 else torch.cat([self.own(half) for half in halves.chunk(2)])
 
-    def gather(self, part: Tensor) -> Tensor:
-        """Return the parts of all processes as one batch; differentiable."""
-        return part if self.size == 1 else _Sum.apply(self._padded(part, 0))
+    def gather(self, part: Tensor, *, alike: bool = False) -> Tensor:
+        """Return the parts of all processes as one batch; differentiable.
 
-    def _padded(self, part: Tensor, axis: int) -> Tensor:
-        """Return a whole batch that holds this part, and zeros elsewhere."""
-        n = part.shape[axis]
-        around = (n * self.rank, n * (self.size - 1 - self.rank))
-        return F.pad(part, (*[0] * (2 * (part.dim() - 1 - axis)), *around))
+        Parameters
+        ----------
+        part : Tensor of shape (n, ...)
+        alike : bool, default=False
+            Whether all processes compute the same of the whole batch. Its gradient is then known without
+            another call.
+        """
+        return part if self.size == 1 else _Gather.apply(part, self, alike)
+
+    def add_up(self, tensor: Tensor) -> Tensor:
+        """Replace a tensor by its sum over all processes, and return it."""
+        with _saying_who_ended():
+            distributed.all_reduce(tensor)
+        return tensor
 
     def change(
         self, function: Callable[[Tensor, torch.Generator], Tensor], halves: Tensor, rng: torch.Generator
@@ -76,8 +85,11 @@ class Processes:
         """
         if self.size == 1:
             return function(halves, rng)
-        whole = self._padded(halves.unflatten(0, (2, -1)), 1).flatten(0, 1)
-        return self.own_halves(function(whole, rng))
+        halves = halves.unflatten(0, (2, -1))
+        n = halves.shape[1]
+        around = n * self.rank, n * (self.size - 1 - self.rank)
+        whole = F.pad(halves, (*[0] * (2 * (halves.dim() - 2)), *around))
+        return self.own_halves(function(whole.flatten(0, 1), rng))
 
     def average_gradients(self, parameters: Iterable[nn.Parameter], loss: Tensor) -> Tensor:
         """Average the gradients of parameters over all processes, and return the average loss."""
@@ -86,8 +98,7 @@ class Processes:
             return loss
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         flat = torch.cat([loss.reshape(1), *(gradient.flatten() for gradient in gradients)])
-        _add_up(flat)
-        loss, *averages = (flat / self.size).split([1, *(gradient.numel() for gradient in gradients)])
+        loss, *averages = (self.add_up(flat) / self.size).split([1, *(gradient.numel() for gradient in gradients)])
         for gradient, average in zip(gradients, averages, strict=True):
             gradient.copy_(average.view_as(gradient))
         return loss[0]
@@ -136,16 +147,11 @@ class Processes:
                     )
 
 
-def _add_up(tensor: Tensor) -> None:
-    """Replace a tensor by its sum over all processes.
-
-    Raises
-    ------
-    RuntimeError
-        If another process has ended.
-    """
+@contextmanager
+def _saying_who_ended() -> Iterator[None]:
+    """Raise RuntimeError with a message for the user if another process has ended meanwhile."""
     try:
-        distributed.all_reduce(tensor)
+        yield
     except RuntimeError as exc:
         raise RuntimeError(
             f"Process {distributed.get_rank()} lost those that it trains with: one of them has ended, and has"
@@ -153,59 +159,37 @@ def _add_up(tensor: Tensor) -> None:
         ) from exc
 
 
+class _Gather(torch.autograd.Function):
+    """The parts of all processes, one after the other; differentiable as often as the penalties need it."""
+
+    @staticmethod
+    def forward(context: Any, part: Tensor, processes: Processes, alike: bool) -> Tensor:
+        context.processes, context.alike = processes, alike
+        part = part.contiguous()
+        whole = part.new_empty(processes.size * len(part), *part.shape[1:])
+        with _saying_who_ended():
+            distributed.all_gather(list(whole.chunk(processes.size)), part)
+        return whole
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Any:
+        processes = context.processes
+        if context.alike:
+            return processes.size * processes.own(gradient), None, None
+        return processes.own(_Sum.apply(gradient, processes)), None, None
+
+
 class _Sum(torch.autograd.Function):
     """The sum of a tensor over all processes; differentiable as often as the penalties need it."""
 
     @staticmethod
-    def forward(context: Any, tensor: Tensor) -> Tensor:
-        total = tensor.clone(memory_format=torch.contiguous_format)
-        _add_up(total)
-        return total
+    def forward(context: Any, tensor: Tensor, processes: Processes) -> Tensor:
+        context.processes = processes
+        return processes.add_up(tensor.clone(memory_format=torch.contiguous_format))
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> Any:
-        return _Sum.apply(gradient)
-
-
-class GlobalBatchNorm(_BatchNorm):
-    """Batch norm over the batches of all processes.
-
-    torch's own, SyncBatchNorm, takes no tensors on the CPU.
-    """
-
-    processes: Any
-
-    def _check_input_dim(self, input: Tensor) -> None:
-        pass  # that of the class it was before has seen such inputs
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Normalise (n, channels, ...)."""
-        if not self.training:
-            return super().forward(input)
-        others = [axis for axis in range(input.dim()) if axis != 1]
-        variance, mean = torch.var_mean(input, others, correction=0)
-        means, variances = self.processes.gather(torch.stack([mean, variance])[None]).unbind(1)
-        mean = means.mean(0)
-        variance = (variances + (means - mean).square()).mean(0)
-        self._update_running(mean.detach(), variance.detach(), input.numel() // input.shape[1])
-        scale = (variance + self.eps).rsqrt()
-        if self.weight is not None:
-            scale = scale * self.weight
-        shift = -mean * scale
-        if self.bias is not None:
-            shift = shift + self.bias
-        shape = [1, -1, *[1] * (input.dim() - 2)]
-        return torch.addcmul(shift.view(shape), input, scale.view(shape))
-
-    @torch.no_grad()
-    def _update_running(self, mean: Tensor, variance: Tensor, n_values: int) -> None:
-        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
-            return
-        self.num_batches_tracked.add_(1)
-        share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
-        n = n_values * self.processes.size
-        self.running_mean.lerp_(mean, share)
-        self.running_var.lerp_(variance * n / (n - 1), share)
+        return _Sum.apply(gradient, context.processes), None
 
 
 @contextmanager

@@ -218,7 +218,8 @@ class GANTrainer:
         discriminator_loss = self._optimize(self.discriminator_optimizer, loss)
 
         judges.modules.requires_grad_(False)
-        all_real, all_fake = self.processes.gather(torch.stack([target, fake], dim=1)).unbind(1)
+        shown_to_all = torch.stack([target, fake], dim=1)
+        all_real, all_fake = self.processes.gather(shown_to_all, alike=True).unbind(1)
         generator_loss = judges.loss_of_generator(shown_real, shown_fake, classes)
         if reconstruction is not None and codes is not None:
             error = self.codec.reconstruction_loss(self._downsample(reconstruction), self._downsample(target))
