@@ -3,13 +3,14 @@
     python -m benchmarks.scale                  # all of it: half an hour on two cores
     python -m benchmarks.scale train write      # some of it
 
-Seven parts. *train*: a step of training with one process and with two, which share the same batch (strong
+Eight parts. *train*: a step of training with one process and with two, which share the same batch (strong
 scaling) or have one each (weak scaling). *threads*: a step of one process with one thread and with two, which
 is what two cores do without torchrun. *write*: a data set written by one and by two, compared sample by
 sample. *kills*: a process that writes its shard is killed again and again. *disk*: training on a million
 images in a file, beside the same in memory. *folder*: the same with 100,000 JPEG
-files. *recommend*: `recommend_counts` on a table with one job and with two. But for *threads*, each process
-has one thread. Repeats take turns, and medians are given.
+files. *recommend*: `recommend_counts` on a table with one job and with two, for three folds and for four.
+*gate*: a `QualityGate` of images, the same. But for *threads*, each process has one thread. Repeats take
+turns, and medians are given.
 Results go to benchmarks/results/scale.json.
 """
 
@@ -22,6 +23,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +32,19 @@ import numpy as np
 import torch
 from PIL import Image
 from sklearn.datasets import load_breast_cancer, load_digits
+from sklearn.frozen import FrozenEstimator
 
 import ganaug.io.hdf5_writer
 from benchmarks.endurance import FORK, killed
 from benchmarks.gain import RESULTS
 from benchmarks.scale_work import images
-from ganaug import ConditionalGAN, HDF5Dataset, recommend_counts, write_hdf5
+from ganaug import (
+    ConditionalGAN,
+    HDF5Dataset,
+    QualityGate,
+    recommend_counts,
+    write_hdf5,
+)
 
 OUTPUT = RESULTS / "scale.json"
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m"]
@@ -217,25 +227,45 @@ def measure_folder(quick: bool) -> dict[str, Any]:
     }
 
 
-def measure_recommendation(quick: bool) -> dict[str, Any]:
-    """Return how long `recommend_counts` takes with one job and with two, and whether they agree."""
+def side_by_side(work: Callable[[int], Any], quick: bool) -> tuple[dict[str, float], list[Any]]:
+    """Return how long a piece of work takes with one job and with two, and what the two found."""
     torch.set_num_threads(1)
-    table, y = load_breast_cancer(return_X_y=True)
-    gan = ConditionalGAN(**({"steps": 10} if quick else {}))
     seconds: dict[int, list[float]] = {1: [], 2: []}
     answers = {}
     for _ in range(1 if quick else REPEATS):
         for jobs, found in seconds.items():
             start = time.perf_counter()
-            answers[jobs] = recommend_counts(gan, table, y, random_state=0, n_jobs=jobs)
+            answers[jobs] = work(jobs)
             found.append(time.perf_counter() - start)
     one, two = (float(np.median(values)) for values in seconds.values())
-    return {
-        "seconds": round(one, 1),
-        "with two jobs": round(two, 1),
-        "times as fast": round(one / two, 2),
-        "same answer": answers[1].candidate == answers[2].candidate,
-    }
+    times = {"seconds": round(one, 1), "with two jobs": round(two, 1), "times as fast": round(one / two, 2)}
+    return times, list(answers.values())
+
+
+def measure_recommendation(quick: bool) -> dict[str, Any]:
+    """Return how much faster `recommend_counts` is with two jobs, by number of folds, and if they agree."""
+    table, y = load_breast_cancer(return_X_y=True)
+    gan = ConditionalGAN(**({"steps": 10} if quick else {}))
+    found: dict[str, Any] = {}
+    for cv in (3, 4):
+        times, (one, two) = side_by_side(partial(_recommend, gan, table, y, cv), quick)
+        found[f"{cv} folds"] = {**times, "same answer": one.candidate == two.candidate}
+    return found
+
+
+def _recommend(gan: ConditionalGAN, X: Any, y: Any, cv: int, jobs: int) -> Any:
+    return recommend_counts(gan, X, y, cv=cv, random_state=0, n_jobs=jobs)
+
+
+def measure_gate(quick: bool) -> dict[str, Any]:
+    """Return how much faster a gate around a fitted GAN is fitted with two jobs, and if they agree."""
+    X, y = images(28, 1)
+    gan = FrozenEstimator(ConditionalGAN(steps=2, random_state=0).fit(X, y))
+    times, gates = side_by_side(lambda jobs: QualityGate(gan, n_jobs=jobs).fit(X, y), quick)
+    one, two = (gate.min_class_probability_ for gate in gates)
+    if not np.allclose(one, two):
+        raise SystemExit(f"With two jobs a gate has other bounds, {two}, than with one, {one}.")
+    return times
 
 
 PARTS = {
@@ -246,6 +276,7 @@ PARTS = {
     "disk": measure_disk,
     "folder": measure_folder,
     "recommend": measure_recommendation,
+    "gate": measure_gate,
 }
 
 

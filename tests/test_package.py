@@ -161,7 +161,7 @@ def few_steps(monkeypatch):
     for defaults in (DEFAULTS_LOW_RES, DEFAULTS, DEFAULTS_COLOUR, DEFAULTS_TABLE, DEFAULTS_SERIES):
         monkeypatch.setitem(defaults, "steps", 2)
     monkeypatch.setattr("ganaug.adapters.pool.DEFAULT_PER_CLASS", 64)
-    monkeypatch.setattr("ganaug.selection.trials.MAX_PER_CLASS", 100)
+    monkeypatch.setattr("ganaug.selection.folds.MAX_PER_CLASS", 100)
     monkeypatch.setattr("ganaug.selection.trials.N_BOOTSTRAP", 20)
 
 

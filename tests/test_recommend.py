@@ -228,7 +228,7 @@ def test_any_classifier_and_scorer():
 
 
 def test_a_small_pool_weighs_as_much_as_all_that_is_to_be_added(monkeypatch):
-    monkeypatch.setattr("ganaug.selection.trials.MAX_PER_CLASS", 4)
+    monkeypatch.setattr("ganaug.selection.folds.MAX_PER_CLASS", 4)
     shares = []
 
     def train(X, y, sample_weight):

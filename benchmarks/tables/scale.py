@@ -35,7 +35,7 @@ def scale_tables(found: dict[str, Any]) -> str:
     ]
     write, kills, disk = found["write"], found["kills"], found["disk"]
     on_disk, in_memory = disk["disk"], disk["memory"]
-    jobs, folder = found["recommend"], found["folder"]
+    folder, gate = found["folder"], found["gate"]
     whole = " by ".join(f"{folder[where]['seconds in all']:.0f} s" for where in ("folder", "memory"))
     milliseconds = f"{1e3 * on_disk['seconds']:.0f} ms by {1e3 * in_memory['seconds']:.0f} ms"
     steps = f"{disk['ratio of a step']:.2f} ({milliseconds})"
@@ -49,10 +49,17 @@ def scale_tables(found: dict[str, Any]) -> str:
         "memory that training adds, on disk": f"{on_disk['MiB that are no part of the file']:.0f} MiB, and"
         f" {on_disk['peak MiB']:.0f} MiB with pages of the file that the system has read",
         "the same in memory": f"{in_memory['MiB that are no part of the file']:.0f} MiB",
+        f"a step on {folder['files']:,} JPEG files of 32 pixels in a folder, by one in memory": ""
+        f"{folder['ratio of a step']:.2f}",
         f"{folder['steps']} steps on {folder['files']:,} JPEG files of 32 pixels, read first, by the"
         " same without reading": f"{folder['ratio of all']:.2f} ({whole})",
-        "`recommend_counts` on breast cancer, three folds by two jobs": f"{jobs['times as fast']:.2f} times"
-        f" as fast, {'the same' if jobs['same answer'] else 'another'} answer",
+        **{
+            f"`recommend_counts` on breast cancer, {folds} by two jobs": f"{jobs['times as fast']:.2f} times"
+            f" as fast, {'the same' if jobs['same answer'] else 'another'} answer"
+            for folds, jobs in found["recommend"].items()
+        },
+        "`QualityGate.fit` on 1,000 grey images of 28 pixels, three classifiers by two jobs": "the same, "
+        f"{gate['times as fast']:.2f} times as fast",
     }
     rest = to_markdown([{"what": what, "measured": value} for what, value in measured.items()])
     return f"{to_markdown(training)}\n\n{rest}"

@@ -79,7 +79,7 @@ def recommend_counts(
         On how many of the folds the GAN is fitted. More make the intervals narrower. None: 1 for images, all
         for other data.
     n_jobs : int, optional
-        How many folds, or classifiers of one fold, run side by side, as in joblib. None: one.
+        How many fits of the GAN, and then of classifiers, run side by side, as in joblib. None: one.
     classifier : classifier or callable, optional
         One with ``predict_proba``, cloned; or ``callable(X, y, sample_weight) -> fitted classifier``. If
         neither it nor its last pipeline step accepts ``sample_weight``, samples are repeated in proportion

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +15,8 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
-from ganaug.data.containers import concat, take
-from ganaug.data.identifiers import without_identifier_warnings
-from ganaug.data.labels import fit_clone, seeded_clone
-from ganaug.data.weights import balanced_weights
+from ganaug.data.containers import take
+from ganaug.data.labels import seeded_clone
 from ganaug.evaluation.classifiers import (
     LinearFeatureClassifier,
     SmallCNNClassifier,
@@ -32,11 +30,10 @@ from ganaug.selection.candidates import (
     SYNTHETIC_ONLY,
     Candidate,
 )
+from ganaug.selection.folds import Fold, FoldResult, FoldSamples
 
 Scorer = Callable[[np.ndarray, np.ndarray], float]
 
-# Samples of each class that a fold draws. More of them taught a classifier no more.
-MAX_PER_CLASS = 1000
 # Two dozen of the default classifiers are trained, so each is trained briefly.
 CLASSIFIER_STEPS = 600
 N_FINALISTS = 3
@@ -108,68 +105,6 @@ class DownstreamClassifier:
         return model.fit(take(X, indices), y[indices])
 
 
-class FoldSamples:
-    """The real samples of a fold, and those of a GAN fitted on them; each candidate takes the first ones.
-
-    A candidate that adds more than `MAX_PER_CLASS` to a class gives the samples it gets as much weight.
-    """
-
-    def __init__(
-        self,
-        gan: Any,
-        X: Any,
-        labels: np.ndarray,
-        classes: np.ndarray,
-        candidates: Sequence[Candidate],
-        seed: int,
-    ) -> None:
-        self.X = X
-        self.labels = labels
-        self.counts: np.ndarray = np.bincount(labels)
-        wanted = np.max([candidate.to_add(self.counts) for candidate in candidates], axis=0)
-        self.n_synthetic: np.ndarray = wanted.clip(max=MAX_PER_CLASS)
-        with without_identifier_warnings():
-            generator = fit_clone(gan, X, classes[labels], seed)
-        self.synthetic: Any = generator.sample(np.repeat(classes, self.n_synthetic), random_state=seed)
-        self.y_synthetic: np.ndarray = np.repeat(np.arange(len(classes)), self.n_synthetic)
-        self.offsets: np.ndarray = np.cumsum(self.n_synthetic) - self.n_synthetic
-
-    def training_set(self, candidate: Candidate) -> tuple[Any, np.ndarray, np.ndarray]:
-        """Return samples, class indices and weights."""
-        if candidate == SYNTHETIC_ONLY:
-            n = len(self.y_synthetic)
-            return self.synthetic, self.y_synthetic, np.full(n, len(self.labels) / n)
-        added = np.minimum(candidate.to_add(self.counts), self.n_synthetic)
-        indices = np.concatenate(
-            [offset + np.arange(n) for offset, n in zip(self.offsets, added, strict=True)]
-        )
-        labels = np.concatenate([self.labels, np.repeat(np.arange(len(added)), added)])
-        synthetic = np.arange(len(labels)) >= len(self.labels)
-        shares = dict(enumerate(candidate.synthetic_shares(self.counts)))
-        weight = balanced_weights(labels, synthetic, shares)
-        return concat([self.X, take(self.synthetic, indices)]), labels, weight
-
-
-@dataclass(frozen=True)
-class FoldResult:
-    """What was found on one fold.
-
-    Attributes
-    ----------
-    test : ndarray of shape (n,)
-        The samples that were held out.
-    proba : dict of Candidate to ndarray of shape (n, n_classes)
-        What the classifier that a candidate trained says of them.
-    c2st_auc, near_duplicate_rate : float or None
-        Of images only.
-    """
-
-    test: np.ndarray
-    proba: dict[Candidate, np.ndarray]
-    c2st_auc: float | None = None
-    near_duplicate_rate: float | None = None
-
-
 class HalvingSearch:
     """Cross-validate candidates by successive halving: the first fold chooses which the others try.
 
@@ -187,7 +122,7 @@ class HalvingSearch:
     n_fits : int
         So many of the folds are run.
     n_jobs : int or None
-        Folds, or of a single one the classifiers, that run side by side; as in joblib.
+        Fits of the GAN, and then classifiers, that run side by side; as in joblib.
 
     Attributes
     ----------
@@ -243,13 +178,21 @@ class HalvingSearch:
 
     def run(self) -> None:
         """Fit the GAN and the classifiers on each fold; keep their predictions for the held-out samples."""
-        folds = StratifiedKFold(len(self.seeds) - 2, shuffle=True, random_state=self.seeds[0])
-        splits = folds.split(np.zeros(len(self.labels)), self.labels)
-        first, *others = list(zip(splits, self.seeds[2:], strict=True))[: self.n_fits]
-        self.results = [self._run_fold(*first, self.n_jobs)]
-        if others:
+        splitter = StratifiedKFold(len(self.seeds) - 2, shuffle=True, random_state=self.seeds[0])
+        splits = splitter.split(np.zeros(len(self.labels)), self.labels)
+        folds = list(zip(splits, self.seeds[2:], strict=True))[: self.n_fits]
+        # A single fit has this process to itself, and all its threads.
+        samples = Parallel(self.n_jobs if self.n_fits > 1 else 1)(
+            delayed(FoldSamples)(
+                self.gan, take(self.X, train), self.labels[train], self.classes, self.finalists, seed
+            )
+            for (train, _), seed in folds
+        )
+        drawn = [Fold(own, test, seed) for own, ((_, test), seed) in zip(samples, folds, strict=True)]
+        self.results = self._test(drawn[:1])
+        if self.n_fits > 1:
             self._halve(self.results[0])
-            self.results += Parallel(self.n_jobs)(delayed(self._run_fold)(*fold) for fold in others)
+            self.results += self._test(drawn[1:])
 
     def trial(self, candidate: Candidate, against: Candidate = NO_AUGMENTATION) -> Trial:
         """Return the gain of a candidate, over all folds that were run."""
@@ -268,24 +211,24 @@ class HalvingSearch:
         auc, rate = np.array(pairs, dtype=float).mean(0).tolist()
         return auc, rate
 
-    def _run_fold(
-        self, split: tuple[np.ndarray, np.ndarray], seed: int, n_jobs: int | None = 1
-    ) -> FoldResult:
-        train, test = split
-        samples = FoldSamples(
-            self.gan, take(self.X, train), self.labels[train], self.classes, self.finalists, seed
-        )
-        X_test = take(self.X, test)
+    def _test(self, folds: Sequence[Fold]) -> list[FoldResult]:
+        """Return what classifiers that each candidate trained say of the held-out samples of each fold."""
         tried = [NO_AUGMENTATION, *([SYNTHETIC_ONLY] if self.images else []), *self.finalists]
-        jobs = [delayed(self._predict)(samples.training_set(candidate), X_test) for candidate in tried]
-        seen = samples.X, samples.labels, samples.synthetic, samples.y_synthetic
+        found = iter(Parallel(self.n_jobs)(job for fold in folds for job in self._jobs(fold, tried)))
+        results = []
+        for fold in folds:
+            proba = {candidate: next(found) for candidate in tried}
+            fidelity = (next(found), near_duplicate_rate(*fold.samples.parts)) if self.images else ()
+            results.append(FoldResult(fold.test, proba, *fidelity))
+        return results
+
+    def _jobs(self, fold: Fold, tried: Sequence[Candidate]) -> Iterator[Any]:
+        """Yield the calls that test each candidate, and of images one more, the two-sample test."""
+        X_test = take(self.X, fold.test)
+        for candidate in tried:
+            yield delayed(self._predict)(fold.samples.training_set(candidate), X_test)
         if self.images:
-            jobs.append(delayed(c2st_auc)(*seen, X_test, self.labels[test], seed))
-        found = Parallel(n_jobs)(jobs)
-        proba = dict(zip(tried, found, strict=False))
-        if not self.images:
-            return FoldResult(test, proba)
-        return FoldResult(test, proba, found[-1], near_duplicate_rate(*seen))
+            yield delayed(c2st_auc)(*fold.samples.parts, X_test, self.labels[fold.test], fold.seed)
 
     def _predict(self, training_set: tuple[Any, np.ndarray, np.ndarray], X_test: Any) -> np.ndarray:
         return self.model.fit(*training_set).predict_proba(X_test)

@@ -83,10 +83,10 @@ class _Normalize(torch.autograd.Function):
     def backward(context: Any, gradient: Tensor, *_: Any) -> Any:
         x, weight, bias, mean, deviation_inverse = context.saved_tensors
         if torch.is_grad_enabled():  # a gradient of the gradient will be asked for
-            output, _, _ = _normalize(x, weight, bias, context.eps, context.processes)
+            output = _normalize(x, weight, bias, context.eps, context.processes)[0]
             inputs = [tensor for tensor in (x, weight, bias) if tensor is not None and tensor.requires_grad]
             found = iter(torch.autograd.grad(output, inputs, gradient, create_graph=True))
-            wanted = (t is not None and t.requires_grad for t in (x, weight, bias))
+            wanted = [tensor is not None and tensor.requires_grad for tensor in (x, weight, bias)]
             return *(next(found) if is_wanted else None for is_wanted in wanted), None, None
         axes, shape = _axes(x)
         for_bias = gradient.sum(axes)

@@ -98,7 +98,8 @@ class Processes:
             return loss
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         flat = torch.cat([loss.reshape(1), *(gradient.flatten() for gradient in gradients)])
-        loss, *averages = (self.add_up(flat) / self.size).split([1, *(gradient.numel() for gradient in gradients)])
+        sizes = [1, *(gradient.numel() for gradient in gradients)]
+        loss, *averages = (self.add_up(flat) / self.size).split(sizes)
         for gradient, average in zip(gradients, averages, strict=True):
             gradient.copy_(average.view_as(gradient))
         return loss[0]
