@@ -287,7 +287,7 @@ def warp_sharply(images: Tensor, flow: Tensor) -> Tensor:
         inner.sub_(side)
     for side in (warped[:, :, 1:-1, :-2], warped[:, :, 1:-1, 2:]):
         inner.sub_(side)
-    wanted, first, second = map(_second_differences, (images, warped, detail))
+    wanted, first, second = _second_differences(images, warped, detail)
     # The root of a quadratic equation: |first + gain * second| = |wanted|.
     square, product = second.square().mean(1), (first * second).mean(1)
     missing = wanted.square().mean(1) - first.square().mean(1)
@@ -296,13 +296,14 @@ def warp_sharply(images: Tensor, flow: Tensor) -> Tensor:
     return warped.addcmul_(gain[:, None, None, None], detail)
 
 
-def _second_differences(images: Tensor) -> Tensor:
-    """Return those along some rows and columns, (n, k): few tell enough of how sharp an image is."""
-    stride = min(DIFFERENCES_STRIDE, *images.shape[2:])
-    rows, columns = images[:, :, stride // 2 :: stride], images[:, :, :, stride // 2 :: stride]
+def _second_differences(*batches: Tensor) -> Tensor:
+    """Return those of m batches along some rows and columns, (m, n, k): few tell how sharp an image is."""
+    stride = min(DIFFERENCES_STRIDE, *batches[0].shape[2:])
+    rows = torch.stack([images[:, :, stride // 2 :: stride] for images in batches])
+    columns = torch.stack([images[..., stride // 2 :: stride] for images in batches])
     along_rows = 2 * rows[..., 1:-1] - rows[..., :-2] - rows[..., 2:]
-    along_columns = 2 * columns[:, :, 1:-1] - columns[:, :, :-2] - columns[:, :, 2:]
-    return torch.cat([along_rows.flatten(1), along_columns.flatten(1)], dim=1)
+    along_columns = 2 * columns[..., 1:-1, :] - columns[..., :-2, :] - columns[..., 2:, :]
+    return torch.cat([along_rows.flatten(2), along_columns.flatten(2)], dim=2)
 
 
 def _interpolation(before: int, after: int, device: torch.device) -> Tensor:
@@ -310,17 +311,39 @@ def _interpolation(before: int, after: int, device: torch.device) -> Tensor:
     return F.interpolate(torch.eye(before, device=device)[None], size=after, mode="linear")[0]
 
 
-def at_full_size(change: Callable[[Tensor, Tensor], Tensor], full: Tensor, maps: Tensor) -> Tensor:
-    """Return ``change(images, maps)`` for images (n, C, H, W), with maps (n, c, h, w) enlarged bilinearly.
+def at_full_size(
+    change: Callable[..., Tensor],
+    full: Tensor,
+    flow: Tensor,
+    maps: Tensor | None = None,
+    rows_alike: int = 1,
+) -> Tensor:
+    """Return images at full size, changed as a flow and maps say that are enlarged bilinearly to their size.
 
     A processor does few at once: more would not stay in its cache.
+
+    Parameters
+    ----------
+    change : callable
+        ``change(images, flow)`` or ``change(images, flow, maps)``, which returns as many images.
+    full : Tensor of shape (n, C, H, W)
+    flow : Tensor of shape (n, 2, h, w)
+    maps : Tensor of shape (n, c, h, w), optional
+    rows_alike : int, default=1
+        A divisor of H. Maps are enlarged to (H / rows_alike, W).
     """
     height, width = full.shape[2:]
     step = max(1, PIXELS_AT_ONCE // (height * width)) if full.device.type == "cpu" else len(full)
     changed = torch.empty_like(full)
     # As products of matrices: F.interpolate takes three times as long.
-    rows = _interpolation(maps.shape[2], height, maps.device).T.contiguous()
-    columns = _interpolation(maps.shape[3], width, maps.device)
+    h, w = flow.shape[2:]
+    rows, fewer_rows = (
+        _interpolation(h, n, flow.device).T.contiguous() for n in (height, height // rows_alike)
+    )
+    columns = _interpolation(w, width, flow.device)
     for i in range(0, len(full), step):
-        changed[i : i + step] = change(full[i : i + step], rows @ maps[i : i + step] @ columns)
+        own = slice(i, i + step)
+        more = () if maps is None else (fewer_rows @ maps[own] @ columns,)
+        # Sampling takes longer where the channels of a pixel lie together, as those of arrays do.
+        changed[own] = change(full[own].contiguous(), rows @ flow[own] @ columns, *more)
     return changed

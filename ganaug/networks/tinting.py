@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -19,6 +21,8 @@ from ganaug.networks.layers import (
     warp_sharply,
 )
 
+# So many rows of a large image share their colour maps, which changes 99 values in 100 by a level at most.
+ROWS_ALIKE = 4
 # In pixels of the image to one of the first and of the last maps: too coarse to add an edge.
 BASE_STRIDE, GRID_STRIDE = 8, 4
 
@@ -67,7 +71,9 @@ class TintGenerator(nn.Module):
         maps = self.maps(self.norms[1](widened, condition).relu())
         if full is not None:  # the maps are enlarged once, which makes hardly a difference
             maps = maps.tanh()
-            return at_full_size(self._change, full, maps), MAX_DISPLACEMENT * maps[:, :2]
+            flow, color_maps = MAX_DISPLACEMENT * maps[:, :2], maps[:, 2:]
+            rows_alike = math.gcd(full.shape[2], ROWS_ALIKE)
+            return at_full_size(self._change, full, flow, color_maps, rows_alike), flow
         maps = F.interpolate(maps, size=self.sides, mode="bilinear").tanh()
         flow, color_matrix, bias = maps.split(self.split_sizes, dim=1)
         flow = MAX_DISPLACEMENT * flow
@@ -75,14 +81,14 @@ class TintGenerator(nn.Module):
         mixed = (color_matrix.unflatten(1, (channels, channels)) * warped[:, None]).sum(2)
         return (warped + mixed + bias).clamp(-1, 1), flow
 
-    def _change(self, images: Tensor, maps: Tensor) -> Tensor:
-        """Return large images (n, C, H, W), changed as maps of the same size say."""
-        flow, color_matrix, bias = maps.split(self.split_sizes, dim=1)
-        warped = warp_sharply(images, MAX_DISPLACEMENT * flow)
+    def _change(self, images: Tensor, flow: Tensor, maps: Tensor) -> Tensor:
+        """Return large images (n, C, H, W), warped, and their colours mapped; some rows by the same maps."""
+        color_matrix, bias = maps.unsqueeze(3).split(self.split_sizes[1:], dim=1)
+        warped = warp_sharply(images, flow).unflatten(2, (maps.shape[2], -1))
         mapped, channels = warped + bias, images.shape[1]
         for c in range(channels):
             mapped.addcmul_(color_matrix[:, c::channels], warped[:, c : c + 1])
-        return mapped.clamp_(-1, 1)
+        return mapped.flatten(2, 3).clamp_(-1, 1)
 
 
 def tinting(

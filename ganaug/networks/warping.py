@@ -77,7 +77,7 @@ class WarpGenerator(nn.Module):
         refined = (composite + self.refine(torch.cat([composite, features], dim=1))).clamp(-1, 1)
         if full is None:
             return refined
-        return at_full_size(_change, full, torch.cat([flow, refined - warped], dim=1))
+        return at_full_size(_change, full, flow, refined - warped)
 
     def with_flow(
         self, images: Tensor, codes: Tensor, deltas: Tensor, labels: Tensor, full: Tensor | None = None
@@ -96,9 +96,9 @@ class WarpGenerator(nn.Module):
         return F.avg_pool2d(flow, 3, 1), *others  # the mean keeps neighbours together
 
 
-def _change(images: Tensor, maps: Tensor) -> Tensor:
-    """Return large images (n, C, H, W), warped along the first two maps, and with the others added."""
-    return warp_sharply(images, maps[:, :2]).add_(maps[:, 2:]).clamp_(-1, 1)
+def _change(images: Tensor, flow: Tensor, painted: Tensor) -> Tensor:
+    """Return large images (n, C, H, W), warped along a flow, and with what is painted added."""
+    return warp_sharply(images, flow).add_(painted).clamp_(-1, 1)
 
 
 def warping(
