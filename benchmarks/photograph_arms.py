@@ -21,6 +21,8 @@ VIEWS = 3
 CLASS_WEIGHT = 100.0
 # The weight of two images in their mixture is drawn from Beta(alpha, alpha), as for the images of `gain`.
 MIXUP_ALPHA = 0.2
+# Of the image that stays, as a share of the area, where boxes are pasted.
+CUTMIX_ALPHA = 1.0
 # Class odds of "leaning" arms are n to the minus this, as `augmented_loader` has it.
 LEANING = 0.25
 # Classes that lend their distribution, as in the paper.
@@ -60,7 +62,7 @@ class Rows:
     X: np.ndarray
     y: np.ndarray
     weight: np.ndarray
-    space: Space
+    space: Callable[[np.ndarray], np.ndarray]
 
 
 class Context:
@@ -169,6 +171,34 @@ def rand_augment(context: Context) -> Rows:
     return context.rows(*context.with_views(context.embed(np.stack(views))))
 
 
+def pasted(context: Context) -> Rows:
+    """Boxes of images, each class as often, pasted on any images, beside them (Park et al., CVPR 2022).
+
+    A small class is so shown on the backgrounds of large ones. As in CutMix, both labels count, by area.
+    """
+    n, rng = VIEWS * len(context.y), context.rng()
+    below = rng.integers(len(context.y), size=n)
+    odds = 1 / context.counts[context.y]
+    above = rng.choice(len(context.y), n, p=odds / odds.sum())
+    images = context.images[below]
+    height, width = images.shape[1:3]
+    left = np.empty(n)  # of the image below, a share of its area
+    for i, share in enumerate(np.sqrt(1 - rng.beta(CUTMIX_ALPHA, CUTMIX_ALPHA, n)) / 2):
+        y, x = rng.integers(height), rng.integers(width)
+        rows = slice(max(0, round(y - share * height)), round(y + share * height))
+        columns = slice(max(0, round(x - share * width)), round(x + share * width))
+        box = images[i, rows, columns]
+        box[:] = context.images[above[i], rows, columns]
+        left[i] = 1 - box[..., 0].size / (height * width)
+    X, labels = context.embed(images), context.y
+    shares = np.concatenate([np.ones(len(labels)), left, 1 - left])
+    found = context.rows(
+        np.concatenate([context.X, X, X]), np.concatenate([labels, labels[below], labels[above]])
+    )
+    found.weight = CLASS_WEIGHT * shares / np.bincount(found.y, shares)[found.y]
+    return found
+
+
 def calibration(
     context: Context, times: int, rich: int, power: float = 1.0, n_components: int | None = None
 ) -> Rows:
@@ -203,6 +233,16 @@ def gan_oversampler(context: Context, times: int = 1) -> Rows:
     return context.rows(*context.oversampled(times))
 
 
+def of_roots(context: Context, arm: Arm) -> Rows:
+    """An arm, of square roots of the features, as scikit-learn's ``FunctionTransformer(np.sqrt)`` makes."""
+    roots = Context(
+        context.images, np.sqrt(context.X), context.y, context.places, context.seed, context.embed
+    )
+    rows = arm(roots)
+    space = rows.space
+    return Rows(rows.X, rows.y, rows.weight, lambda X: space(np.sqrt(X)))
+
+
 def gan_views(context: Context) -> Rows:
     """Views of each image by `ConditionalGAN(...).vary`."""
     return context.rows(*context.with_views(context.varied))
@@ -222,15 +262,27 @@ ARMS: dict[str, Arm] = {
     "mixup": mixup,
     "leaning mixup": partial(mixup, leaning=LEANING),
     "RandAugment": rand_augment,
+    "pasted": pasted,
     "calibration": partial(calibration, times=1, rich=20, power=0.5),
     "calibration 3x": partial(calibration, times=3, rich=20, power=0.5),
     "calibration 256": partial(calibration, times=3, rich=40, n_components=256),
     "GANOverSampler": gan_oversampler,
     "GANOverSampler 3x": partial(gan_oversampler, times=3),
+    "class weights of roots": partial(of_roots, arm=class_weights),
+    "SMOTE of roots": partial(of_roots, arm=smote),
+    "leaning mixup of roots": partial(of_roots, arm=partial(mixup, leaning=LEANING)),
+    "GANOverSampler of roots": partial(of_roots, arm=gan_oversampler),
+    "GANOverSampler 3x of roots": partial(of_roots, arm=partial(gan_oversampler, times=3)),
     "GAN views": gan_views,
     "GAN views + GANOverSampler 3x": gan_views_and_oversampler,
 }
 # These run only where they are named, as each fits a GAN on photographs in every split.
 ON_REQUEST = ("GAN views", "GAN views + GANOverSampler 3x")
-OURS = ("GANOverSampler", "GANOverSampler 3x", *ON_REQUEST)
+OURS = (
+    "GANOverSampler",
+    "GANOverSampler 3x",
+    "GANOverSampler of roots",
+    "GANOverSampler 3x of roots",
+    *ON_REQUEST,
+)
 CALIBRATIONS = ("calibration", "calibration 3x", "calibration 256")

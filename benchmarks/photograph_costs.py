@@ -32,7 +32,7 @@ from ganaug import ConditionalGAN
 
 RESULTS = Path(__file__).parent / "results" / "photograph_costs.json"
 PICTURES = Path(__file__).parents[1] / "docs" / "photographs"
-N_PHOTOGRAPHS, N_FILES, BATCH, REPEATS = 3000, 20000, 64, 15
+N_PHOTOGRAPHS, N_FILES, BATCH, REPEATS = 3000, 20000, 64, 31
 # What "auto" stands for; the time of so many steps is extrapolated from a few.
 STEPS, TIMED_STEPS = 600, 12
 PICTURED_CLASSES, VARIATIONS, SEED = 3, 3, 0
@@ -128,14 +128,15 @@ def sharpness(images: np.ndarray) -> float:
     return float(np.abs(4 * values[:, 1:-1, 1:-1] - around).mean())
 
 
-def milliseconds(call: Callable[[], Any], n: int, repeats: int) -> float:
-    """Return the median processor time of a call for each of `n` images."""
-    times = []
+def milliseconds(calls: dict[str, Callable[[], Any]], n: int, repeats: int) -> dict[str, float]:
+    """Return the median processor time of each call for one of `n` images; calls take turns."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(repeats):
-        start = time.process_time()
-        call()
-        times.append(time.process_time() - start)
-    return round(float(np.median(times)) / n * 1e3, 2)
+        for name, call in calls.items():
+            start = time.process_time()
+            call()
+            times[name].append(time.process_time() - start)
+    return {name: round(float(np.median(of)) / n * 1e3, 2) for name, of in times.items()}
 
 
 def measure_time(options: argparse.Namespace) -> dict[str, Any]:
@@ -145,14 +146,14 @@ def measure_time(options: argparse.Namespace) -> dict[str, Any]:
     gan = ConditionalGAN(steps=1, random_state=0).fit(X, y)
     batch, transform = torch.from_numpy(X).permute(0, 3, 1, 2).contiguous(), v2.RandAugment()
     gan.vary(X, y, random_state=0)
-    found = {
-        "images": n,
-        "variation": milliseconds(lambda: gan.vary(X, y, random_state=0), n, repeats),
-        "RandAugment of each image": milliseconds(lambda: [transform(image) for image in batch], n, repeats),
-        "RandAugment of the batch, one choice for all": milliseconds(lambda: transform(batch), n, repeats),
+    calls = {
+        "variation": lambda: gan.vary(X, y, random_state=0),
+        "RandAugment of each image": lambda: [transform(image) for image in batch],
+        "RandAugment of the batch, one choice for all": lambda: transform(batch),
     }
-    found["ratio"] = round(found["variation"] / found["RandAugment of each image"], 2)
-    return found
+    found = milliseconds(calls, n, repeats)
+    ratio = round(found["variation"] / found["RandAugment of each image"], 2)
+    return {"images": n, **found, "ratio": ratio}
 
 
 def measure_sharpness(options: argparse.Namespace) -> dict[str, Any]:

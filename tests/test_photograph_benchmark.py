@@ -77,7 +77,7 @@ def test_arms(name, context, monkeypatch):
     added = np.bincount(rows.y) - counts
     assert len(rows.X) == len(rows.y) == len(rows.weight)
     assert np.isfinite(rows.X).all()
-    if name != "leaning mixup":
+    if "leaning" not in name:
         np.testing.assert_allclose(np.bincount(rows.y, rows.weight), CLASS_WEIGHT, rtol=0.3)
     if "mixup" not in name:  # the images themselves come first
         np.testing.assert_allclose(rows.X[: counts.sum()], rows.space(context.X), atol=1e-4)
@@ -90,6 +90,11 @@ def test_arms(name, context, monkeypatch):
         assert np.bincount(rows.y).tolist() == [24, 22, n, n]
     if name in ("RandAugment", "GAN views"):
         assert np.array_equal(added, VIEWS * counts)
+    if name == "pasted":  # both images of each, and each class as often above
+        n = len(rows.y) - counts.sum()
+        assert n == 2 * VIEWS * counts.sum()
+        above = np.bincount(rows.y[-n // 2 :])
+        assert above.min() > 0.6 * above.mean()
     if name == "GAN views + GANOverSampler 3x":
         assert np.array_equal(added, VIEWS * counts + 72 - counts)
     again = ARMS[name](context)
@@ -102,6 +107,33 @@ def test_leaning_mixup_favours_small_classes(context):
     )
     assert leaning[3] > even[3]
     assert leaning.sum() == pytest.approx(even.sum())
+
+
+def test_boxes_are_pasted_by_the_share_that_their_labels_have():
+    """Of two classes, one black and one white: an image is as bright as its labels say."""
+    y = np.repeat([0, 1], [30, 6])
+    images = np.zeros((36, 40, 60, 3), np.uint8) + 255 * y[:, None, None, None].astype(np.uint8)
+    kept = []
+
+    def embed(X):
+        kept.append(X.copy())
+        return X.mean((1, 2)).astype(np.float32)
+
+    rows = ARMS["pasted"](Context(images, embed(images), y, np.arange(36), 0, embed))
+    brightness, n = kept[-1].mean((1, 2, 3)) / 255, VIEWS * 36
+    below, above = rows.y[36 : 36 + n], rows.y[36 + n :]
+    raw = rows.weight / np.array([rows.weight[:30].max(), rows.weight[30:36].max()])[rows.y]
+    np.testing.assert_allclose(raw[36 : 36 + n] + raw[36 + n :], 1)
+    np.testing.assert_allclose(brightness, below * raw[36 : 36 + n] + above * raw[36 + n :], atol=1e-3)
+    assert ((brightness > 0) & (brightness < 1)).mean() > 0.3
+
+
+def test_arms_of_roots_see_the_roots(context):
+    rows, same = ARMS["class weights of roots"](context), ARMS["class weights"](context)
+    roots = photograph_arms.Space(np.sqrt(context.X))
+    np.testing.assert_allclose(rows.X, roots(np.sqrt(context.X)), atol=1e-4)
+    assert not np.allclose(rows.X, same.X, atol=1e-2)
+    assert np.array_equal(rows.weight, same.weight)
 
 
 def test_calibration_has_the_mean_and_spread_that_the_paper_says():

@@ -14,7 +14,7 @@ Split = tuple[int, str]  # a seed, and the order of the classes
 Runs = dict[str, dict[Split, dict]]  # the runs of each arm
 
 BASELINE, BEST_CALIBRATION = "class weights", "best calibration"
-COMPARED = ("GANOverSampler", "GANOverSampler 3x")
+COMPARED = ("GANOverSampler", "GANOverSampler 3x", "GANOverSampler 3x of roots")
 # Of the summary: all but the variants of calibration.
 SUMMARIZED = (BASELINE, "SMOTE", "mixup", "leaning mixup", BEST_CALIBRATION)
 # The smallest and the largest class of a group, by training images.
