@@ -23,7 +23,7 @@ from benchmarks.tables.main_job import main_job_table
 from benchmarks.tables.photograph_costs import photograph_costs_table
 from benchmarks.tables.photographs import photographs_summary, photographs_table
 from benchmarks.tables.plot import plot
-from benchmarks.tables.recommended import BEFORE, recommended_table
+from benchmarks.tables.recommended import recommended_table
 from benchmarks.tables.restoration import restoration_tables
 from benchmarks.tables.scale import computed_table, scale_tables
 from benchmarks.tables.segmentation import segmentation_table
@@ -56,7 +56,6 @@ def main() -> None:
     gains, generators, photographs = read("gain"), read("generators"), read("photographs")
     page = ROOT / "benchmarks" / "README.md"
     insert(page, "recommended", recommended_table(gains))
-    insert(page, "recommended before", recommended_table(gains, BEFORE))
     gains = {name: result for name, result in gains.items() if not ONLY_RECOMMENDED.search(name)}
     full = {name: result for name, result in gains.items() if not name.endswith("-quick")}
     by_data_set = {

@@ -20,26 +20,24 @@ from benchmarks.tables.shared import (
 )
 
 RECOMMENDED: Key = ("GANOverSampler recommended", True)
-# As it was: three fits of the GAN, and weights in the place of repeated real images.
-BEFORE: Key = ("GANOverSampler recommended before", True)
 FIXED: Key = ("GANOverSampler +1000", True)
 DIFFERENCE = "minus class-balanced (95 % interval)"
 
 
-def recommended_table(results: dict[str, dict[str, Any]], followed: Key = RECOMMENDED) -> str:
+def recommended_table(results: dict[str, dict[str, Any]]) -> str:
     """Return what became of following `recommend_counts`, a line for each data set and one for all."""
     rows = []
     all_runs: dict[tuple[str, int], dict] = {}
     all_base: dict[tuple[str, int], dict] = {}
     for name, result in results.items():
         arms = by_arm(result["runs"])
-        seeds = arms.get(followed, {}).keys() & arms.get(CLASS_BALANCED, {}).keys()
+        seeds = arms.get(RECOMMENDED, {}).keys() & arms.get(CLASS_BALANCED, {}).keys()
         if not seeds:
             continue
         arms = {key: {seed: run for seed, run in runs.items() if seed in seeds} for key, runs in arms.items()}
-        all_runs |= {(name, seed): run for seed, run in arms[followed].items()}
+        all_runs |= {(name, seed): run for seed, run in arms[RECOMMENDED].items()}
         all_base |= {(name, seed): run for seed, run in arms[CLASS_BALANCED].items()}
-        rows.append(_row(with_counts(name, result["counts"]), arms, followed))
+        rows.append(_row(with_counts(name, result["counts"]), arms))
     if not rows:
         return "Not measured yet."
     difference = difference_text(paired_difference(all_runs, all_base))
@@ -47,8 +45,8 @@ def recommended_table(results: dict[str, dict[str, Any]], followed: Key = RECOMM
     return to_markdown(rows)
 
 
-def _row(title: str, arms: Arms, followed: Key) -> dict[str, str]:
-    base, runs, fixed = arms[CLASS_BALANCED], arms[followed], arms.get(FIXED)
+def _row(title: str, arms: Arms) -> dict[str, str]:
+    base, runs, fixed = arms[CLASS_BALANCED], arms[RECOMMENDED], arms.get(FIXED)
     added = [run for run in runs.values() if added_something(run)]
     # Where it added, the same process fitted a GAN and its gate once more afterwards.
     cost = [run["recommend_seconds"] / (run["prepare_seconds"] - run["recommend_seconds"]) for run in added]

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -98,14 +97,7 @@ def working_sides(height: int, width: int, working_size: WorkingSize = "auto") -
 
 def reduce_images(images: Tensor, sides: tuple[int, int]) -> Tensor:
     """Return images (n, C, H, W) at smaller sides (h, w): means over areas, so that no detail aliases."""
-    # As products of matrices: F.interpolate takes longer where the channels of a pixel lie together.
-    channels, height, width = images.shape[1:]
-    rows, columns = (
-        F.interpolate(torch.eye(n, device=images.device)[None], size=side, mode="area")[0]
-        for n, side in zip((height, width), sides, strict=True)
-    )
-    fewer_rows = rows.T @ images.permute(0, 2, 3, 1).flatten(2)
-    return fewer_rows.unflatten(2, (width, channels)).permute(0, 3, 1, 2).contiguous() @ columns
+    return F.interpolate(images, size=sides, mode="area")
 
 
 def enlarge(maps: Tensor, sides: tuple[int, int] | Sequence[int]) -> Tensor:

@@ -1,4 +1,4 @@
-"""FoldSamples: what classifiers train on in a fold; `Fold` and `FoldResult`: what is held out, and found."""
+"""Fold, FoldSamples and FoldResult: a fold, what classifiers train on in it, and what was found."""
 
 from __future__ import annotations
 
@@ -18,30 +18,33 @@ from ganaug.selection.candidates import SYNTHETIC_ONLY, Candidate
 MAX_PER_CLASS = 1000
 
 
+def draw_samples(
+    gan: Any, X: Any, labels: np.ndarray, classes: np.ndarray, candidates: Sequence[Candidate], seed: int
+) -> tuple[Any, np.ndarray]:
+    """Fit a GAN on the real samples of a fold; return synthetic ones, and how many there are of each class.
+
+    They are as many as any of the candidates adds, but no more than `MAX_PER_CLASS`.
+    """
+    counts = np.bincount(labels)
+    wanted = np.max([candidate.to_add(counts) for candidate in candidates], axis=0).clip(max=MAX_PER_CLASS)
+    with without_identifier_warnings():
+        generator = fit_clone(gan, X, classes[labels], seed)
+    return generator.sample(np.repeat(classes, wanted), random_state=seed), wanted
+
+
 class FoldSamples:
     """The real samples of a fold, and those of a GAN fitted on them; each candidate takes the first ones.
 
     A candidate that adds more than `MAX_PER_CLASS` to a class gives the samples it gets as much weight.
     """
 
-    def __init__(
-        self,
-        gan: Any,
-        X: Any,
-        labels: np.ndarray,
-        classes: np.ndarray,
-        candidates: Sequence[Candidate],
-        seed: int,
-    ) -> None:
+    def __init__(self, X: Any, labels: np.ndarray, synthetic: Any, n_synthetic: np.ndarray) -> None:
         self.X = X
         self.labels = labels
         self.counts: np.ndarray = np.bincount(labels)
-        wanted = np.max([candidate.to_add(self.counts) for candidate in candidates], axis=0)
-        self.n_synthetic: np.ndarray = wanted.clip(max=MAX_PER_CLASS)
-        with without_identifier_warnings():
-            generator = fit_clone(gan, X, classes[labels], seed)
-        self.synthetic: Any = generator.sample(np.repeat(classes, self.n_synthetic), random_state=seed)
-        self.y_synthetic: np.ndarray = np.repeat(np.arange(len(classes)), self.n_synthetic)
+        self.n_synthetic = n_synthetic
+        self.synthetic = synthetic
+        self.y_synthetic: np.ndarray = np.repeat(np.arange(len(n_synthetic)), n_synthetic)
         self.offsets: np.ndarray = np.cumsum(self.n_synthetic) - self.n_synthetic
 
     @property
@@ -67,9 +70,9 @@ class FoldSamples:
 
 @dataclass(frozen=True)
 class Fold:
-    """What a fold trains on, the positions of what it holds out, and a seed."""
+    """The positions of what a fold trains on and of what it holds out, and a seed."""
 
-    samples: FoldSamples
+    train: np.ndarray
     test: np.ndarray
     seed: int
 

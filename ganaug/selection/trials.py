@@ -30,7 +30,7 @@ from ganaug.selection.candidates import (
     SYNTHETIC_ONLY,
     Candidate,
 )
-from ganaug.selection.folds import Fold, FoldResult, FoldSamples
+from ganaug.selection.folds import Fold, FoldResult, FoldSamples, draw_samples
 
 Scorer = Callable[[np.ndarray, np.ndarray], float]
 
@@ -180,19 +180,21 @@ class HalvingSearch:
         """Fit the GAN and the classifiers on each fold; keep their predictions for the held-out samples."""
         splitter = StratifiedKFold(len(self.seeds) - 2, shuffle=True, random_state=self.seeds[0])
         splits = splitter.split(np.zeros(len(self.labels)), self.labels)
-        folds = list(zip(splits, self.seeds[2:], strict=True))[: self.n_fits]
-        # A single fit has this process to itself, and all its threads.
-        samples = Parallel(self.n_jobs if self.n_fits > 1 else 1)(
-            delayed(FoldSamples)(
-                self.gan, take(self.X, train), self.labels[train], self.classes, self.finalists, seed
-            )
-            for (train, _), seed in folds
-        )
-        drawn = [Fold(own, test, seed) for own, ((_, test), seed) in zip(samples, folds, strict=True)]
-        self.results = self._test(drawn[:1])
+        folds = [Fold(train, test, seed) for (train, test), seed in zip(splits, self.seeds[2:], strict=True)]
+        folds = folds[: self.n_fits]
+        if self.n_fits == 1:  # it has this process to itself, and all its threads
+            drawn = [draw_samples(*self._drawing(folds[0]))]
+        else:
+            drawn = Parallel(self.n_jobs)(delayed(draw_samples)(*self._drawing(fold)) for fold in folds)
+        self.results = self._test(folds[:1], drawn[:1])
         if self.n_fits > 1:
             self._halve(self.results[0])
-            self.results += self._test(drawn[1:])
+            self.results += self._test(folds[1:], drawn[1:])
+
+    def _drawing(self, fold: Fold) -> tuple[Any, ...]:
+        """Return the arguments of `draw_samples`."""
+        X, labels = take(self.X, fold.train), self.labels[fold.train]
+        return self.gan, X, labels, self.classes, self.finalists, fold.seed
 
     def trial(self, candidate: Candidate, against: Candidate = NO_AUGMENTATION) -> Trial:
         """Return the gain of a candidate, over all folds that were run."""
@@ -211,24 +213,28 @@ class HalvingSearch:
         auc, rate = np.array(pairs, dtype=float).mean(0).tolist()
         return auc, rate
 
-    def _test(self, folds: Sequence[Fold]) -> list[FoldResult]:
+    def _test(self, folds: Sequence[Fold], drawn: Sequence[tuple[Any, np.ndarray]]) -> list[FoldResult]:
         """Return what classifiers that each candidate trained say of the held-out samples of each fold."""
         tried = [NO_AUGMENTATION, *([SYNTHETIC_ONLY] if self.images else []), *self.finalists]
-        found = iter(Parallel(self.n_jobs)(job for fold in folds for job in self._jobs(fold, tried)))
+        calls = (
+            call for fold, own in zip(folds, drawn, strict=True) for call in self._calls(fold, own, tried)
+        )
+        found = iter(Parallel(self.n_jobs)(calls))
         results = []
         for fold in folds:
             proba = {candidate: next(found) for candidate in tried}
-            fidelity = (next(found), near_duplicate_rate(*fold.samples.parts)) if self.images else ()
-            results.append(FoldResult(fold.test, proba, *fidelity))
+            results.append(FoldResult(fold.test, proba, *([next(found), next(found)] if self.images else [])))
         return results
 
-    def _jobs(self, fold: Fold, tried: Sequence[Candidate]) -> Iterator[Any]:
-        """Yield the calls that test each candidate, and of images one more, the two-sample test."""
+    def _calls(self, fold: Fold, drawn: tuple[Any, np.ndarray], tried: Sequence[Candidate]) -> Iterator[Any]:
+        """Yield the calls that test each candidate, and of images two more: the checks of fidelity."""
+        samples = FoldSamples(take(self.X, fold.train), self.labels[fold.train], *drawn)
         X_test = take(self.X, fold.test)
         for candidate in tried:
-            yield delayed(self._predict)(fold.samples.training_set(candidate), X_test)
+            yield delayed(self._predict)(samples.training_set(candidate), X_test)
         if self.images:
-            yield delayed(c2st_auc)(*fold.samples.parts, X_test, self.labels[fold.test], fold.seed)
+            yield delayed(c2st_auc)(*samples.parts, X_test, self.labels[fold.test], fold.seed)
+            yield delayed(near_duplicate_rate)(*samples.parts)
 
     def _predict(self, training_set: tuple[Any, np.ndarray, np.ndarray], X_test: Any) -> np.ndarray:
         return self.model.fit(*training_set).predict_proba(X_test)
