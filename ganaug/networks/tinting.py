@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -21,8 +19,9 @@ from ganaug.networks.layers import (
     warp_sharply,
 )
 
-# So many rows of a large image share their colour maps, which changes 99 values in 100 by a level at most.
-ROWS_ALIKE = 4
+# Two or four rows of a large image share their colour maps, where those of the decoded maps lie seven times
+# as far apart at least. That changes 99 values in 100 by a level at most, at 192 x 256.
+ROWS_APART = 7
 # In pixels of the image to one of the first and of the last maps: too coarse to add an edge.
 BASE_STRIDE, GRID_STRIDE = 8, 4
 
@@ -72,14 +71,18 @@ class TintGenerator(nn.Module):
         if full is not None:  # the maps are enlarged once, which makes hardly a difference
             maps = maps.tanh()
             flow, color_maps = MAX_DISPLACEMENT * maps[:, :2], maps[:, 2:]
-            rows_alike = math.gcd(full.shape[2], ROWS_ALIKE)
-            return at_full_size(self._change, full, flow, color_maps, rows_alike), flow
+            return at_full_size(self._change, full, flow, color_maps, self._rows_alike(full.shape[2])), flow
         maps = F.interpolate(maps, size=self.sides, mode="bilinear").tanh()
         flow, color_matrix, bias = maps.split(self.split_sizes, dim=1)
         flow = MAX_DISPLACEMENT * flow
         warped, channels = warp(images, flow), images.shape[1]
         mixed = (color_matrix.unflatten(1, (channels, channels)) * warped[:, None]).sum(2)
         return (warped + mixed + bias).clamp(-1, 1), flow
+
+    def _rows_alike(self, height: int) -> int:
+        """Return how many rows of an image of full height share their colour maps."""
+        largest = height // (ROWS_APART * self.grid_sides[0])
+        return max(n for n in (1, 2, 4) if height % n == 0 and n <= max(1, largest))
 
     def _change(self, images: Tensor, flow: Tensor, maps: Tensor) -> Tensor:
         """Return large images (n, C, H, W), warped, and their colours mapped; some rows by the same maps."""

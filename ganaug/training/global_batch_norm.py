@@ -46,7 +46,7 @@ def _normalize(
     """Return `x` normalised, and mean and variance of the whole batch, (channels,)."""
     axes, shape = _axes(x)
     own_mean = x.mean(axes)
-    # Twelve times as fast as torch.var_mean on the CPU, which takes longer than a convolution.
+    # Not torch.var_mean, which on the CPU takes longer than a convolution.
     centred = x - own_mean.view(shape)
     statistics = processes.gather(torch.stack([own_mean, centred.square().mean(axes)])[None])
     means, variances = statistics.unbind(1)

@@ -58,7 +58,7 @@ class Processes:
         part : Tensor of shape (n, ...)
         alike : bool, default=False
             Whether all processes compute the same of the whole batch. Its gradient is then known without
-            another call.
+            another call; of that gradient there is none.
         """
         return part if self.size == 1 else _Gather.apply(part, self, alike)
 
