@@ -296,6 +296,21 @@ def test_rand_augment_changes_photographs_without_transforms_of_their_own(photog
         assert changed(rand_augment=True) > 0.5
 
 
+@pytest.mark.parametrize(("smallest", "share"), [(150, 1.0), (325, 0.5), (500, 0.0)])
+def test_what_is_done_for_small_classes_fades_as_these_grow(smallest, share):
+    counts = [600, smallest]
+    gan = Photographs([0, 1], (8, 8, 1))
+    X, y = gan.sample(np.repeat([0, 1], counts)), np.repeat([0, 1], counts)
+    loader = augmented_loader((X, y), gan, mixup=0, cutmix=0, p=0)
+    known, images = {image.tobytes() for image in X}, torch.cat([batch for batch, _ in loader])
+    back = (images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    changed = np.mean([image.tobytes() not in known for image in back])
+    assert share * 0.6 <= changed <= share
+    weights = loader.sampler.weights.numpy()
+    odds = [weights[np.asarray(loader.dataset.labels) == c].sum() for c in (0, 1)]
+    assert odds[1] / odds[0] == pytest.approx((smallest / 600) ** (-0.25 * share))
+
+
 @pytest.mark.parametrize(("dtype", "scale"), [(torch.uint8, 1), (torch.float32, 1 / 255)])
 def test_what_is_a_photograph(dtype, scale):
     generator = torch.Generator().manual_seed(0)

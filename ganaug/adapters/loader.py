@@ -22,6 +22,7 @@ from ganaug.adapters.rates import automatic_p, makes_photographs
 from ganaug.data.containers import as_container, channels_first, is_dataframe
 from ganaug.data.labels import expand_probabilities, label_indices
 from ganaug.data.protocol import ConditionalGenerator, check_generator
+from ganaug.data.weights import scarcity
 from ganaug.io.arrays import as_arrays
 from ganaug.selection.recommendation import Recommendation
 
@@ -63,7 +64,8 @@ def augmented_loader(
     gan : ConditionalGenerator
         A fitted `ConditionalGAN`, a `QualityGate`, or anything with ``classes_`` and ``sample``.
     class_weights : {"lean", "balanced"}, dict of label to float, or None, default="lean"
-        How often a class is drawn. "lean": in proportion to n to the power of -0.25, if it has n real images.
+        How often a class is drawn. "lean": in proportion to n to the power of -0.25, if it has n real images
+        and the smallest class has 150 or fewer; with more in the smallest the power falls, to 0 at 500.
         "balanced": every class equally often. None: in proportion to n. A dict: in proportion to its values.
     mixup, cutmix : float, default=0.2 and 1.0
         The parameter alpha of each, 0 for none. With both, each batch has one of the two, by chance. Labels
@@ -72,7 +74,8 @@ def augmented_loader(
     rand_augment : "auto" or bool, default="auto"
         Whether each image, real or synthetic, is changed by torchvision's ``RandAugment`` (Cubuk et al.,
         NeurIPS 2020) before it is mixed. Images must then have one channel or three, and be uint8 or from 0
-        to 1. "auto": photographs are, if `data` is ``(X, y)``; a Dataset has transforms of its own.
+        to 1. "auto": photographs are, if `data` is ``(X, y)``: all where the smallest class has 150 or fewer,
+        none where it has 500. A Dataset has transforms of its own.
     p : "auto", float in [0, 1], dict of label to float, or Recommendation, default="auto"
         The share of a class's draws that is synthetic; as in `GANAugment`. But "auto" is half of that for
         photographs that are mixed, which did better (docs/lab/adding.md). Photographs are images without an
@@ -126,10 +129,12 @@ def augmented_loader(
     # A class that a dict leaves out has none.
     shares = dict(zip(gan.classes_.tolist(), expand_probabilities(p, gan.classes_, "p"), strict=True))
     template = sample_template(gan)
-    changed = _is_changed(rand_augment, given, gan, channels_first(template).shape[1])
     size = pool_size(template, len(gan.classes_))
     augmented = AugmentedDataset(data, gan, size, shares, random_state=random_state, classes=classes)
-    odds = _class_odds(class_weights, augmented, gan.classes_)
+    real = label_indices(augmented.labels[~augmented.synthetic], gan.classes_)
+    counts = np.bincount(real, minlength=len(gan.classes_))
+    changed = _share_changed(rand_augment, given * scarcity(counts), gan, channels_first(template).shape[1])
+    odds = _class_odds(class_weights, counts, gan.classes_)
     weights = augmented.sample_weight * odds[label_indices(augmented.labels, gan.classes_)]
     sampler = WeightedRandomSampler(weights.tolist(), len(data), generator=options.get("generator"))
     if num_classes is None:
@@ -141,7 +146,13 @@ def augmented_loader(
         if alpha
     ]
     collate = _Collate(
-        collate_fn, v2.RandAugment() if changed else None, v2.RandomChoice(mixing) if mixing else None
+        collate_fn,
+        v2.RandAugment()
+        if changed == 1
+        else v2.RandomApply([v2.RandAugment()], changed)
+        if changed
+        else None,
+        v2.RandomChoice(mixing) if mixing else None,
     )
     return DataLoader(augmented, batch_size, sampler=sampler, collate_fn=collate, **options)
 
@@ -210,8 +221,8 @@ class _Collate:
         return pytree.tree_unflatten(mixed, spec)
 
 
-def _is_changed(rand_augment: Any, given: bool, gan: ConditionalGenerator, channels: int) -> bool:
-    """Return whether images go through RandAugment; `given` if they are arrays without transforms."""
+def _share_changed(rand_augment: Any, advised: float, gan: ConditionalGenerator, channels: int) -> float:
+    """Return the share of images that go through RandAugment: of photographs as many as are `advised`."""
     automatic = isinstance(rand_augment, str) and rand_augment == "auto"
     if not automatic and not isinstance(rand_augment, bool):
         raise ValueError(f"`rand_augment` must be 'auto', True or False, got {rand_augment!r}.")
@@ -221,18 +232,18 @@ def _is_changed(rand_augment: Any, given: bool, gan: ConditionalGenerator, chann
                 f"`rand_augment` must be 'auto' or False for images of {channels} channels, got True:"
                 " torchvision's RandAugment takes one or three."
             )
-        return False
-    return given and makes_photographs(gan) if automatic else rand_augment
+        return 0.0
+    if not automatic:
+        return float(rand_augment)
+    return advised if advised and makes_photographs(gan) else 0.0
 
 
-def _class_odds(class_weights: Any, augmented: AugmentedDataset, classes: np.ndarray) -> np.ndarray:
+def _class_odds(class_weights: Any, counts: np.ndarray, classes: np.ndarray) -> np.ndarray:
     """Return how often each class is drawn, up to a factor, (n_classes,)."""
-    real = label_indices(augmented.labels[~augmented.synthetic], classes)
-    counts = np.bincount(real, minlength=len(classes))
     if class_weights is None:
         return counts.astype(float)
     if isinstance(class_weights, str) and class_weights in ("lean", "balanced"):
-        return np.maximum(1.0, counts) ** (LEAN_POWER if class_weights == "lean" else 0)
+        return np.maximum(1.0, counts) ** (LEAN_POWER * scarcity(counts) if class_weights == "lean" else 0)
     if not isinstance(class_weights, Mapping):
         raise ValueError(
             "`class_weights` must be 'lean', 'balanced', a dict of label to weight, or None, got"

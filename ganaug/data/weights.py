@@ -58,6 +58,12 @@ def filling_shares(counts: np.ndarray) -> np.ndarray:
     return 1 - counts / counts.max()
 
 
+def scarcity(counts: np.ndarray) -> float:
+    """Return 1 if the smallest class has 150 images or fewer, 0 if 500 or more, evenly between the two."""
+    smallest = counts[counts > 0].min(initial=ENOUGH_IMAGES)
+    return float(np.interp(smallest, (FEW_IMAGES, ENOUGH_IMAGES), (1.0, 0.0)))
+
+
 def automatic_shares(counts: np.ndarray) -> np.ndarray:
     """Return the share of each class's draws that is to be synthetic, by how many real images there are.
 
@@ -73,9 +79,7 @@ def automatic_shares(counts: np.ndarray) -> np.ndarray:
     -------
     ndarray of shape (n_classes,)
     """
-    smallest = counts[counts > 0].min(initial=ENOUGH_IMAGES)
-    share = np.interp(smallest, (FEW_IMAGES, ENOUGH_IMAGES), (DEFAULT_SYNTHETIC_SHARE, 0.0))
-    return np.where(counts > 0, share, 0.0)
+    return np.where(counts > 0, DEFAULT_SYNTHETIC_SHARE * scarcity(counts), 0.0)
 
 
 def default_shares(counts: np.ndarray, *, table: bool) -> np.ndarray:
