@@ -236,7 +236,13 @@ def gan_oversampler(context: Context, times: int = 1) -> Rows:
 def of_roots(context: Context, arm: Arm) -> Rows:
     """An arm, of square roots of the features, as scikit-learn's ``FunctionTransformer(np.sqrt)`` makes."""
     roots = Context(
-        context.images, np.sqrt(context.X), context.y, context.places, context.seed, context.embed
+        context.images,
+        np.sqrt(context.X),
+        context.y,
+        context.places,
+        context.seed,
+        lambda images: np.sqrt(context.embed(images)),
+        context.default_space["n_components"],
     )
     rows = arm(roots)
     space = rows.space

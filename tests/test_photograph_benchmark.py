@@ -134,6 +134,8 @@ def test_arms_of_roots_see_the_roots(context):
     np.testing.assert_allclose(rows.X, roots(np.sqrt(context.X)), atol=1e-4)
     assert not np.allclose(rows.X, same.X, atol=1e-2)
     assert np.array_equal(rows.weight, same.weight)
+    fewer = Context(context.images, context.X, context.y, context.places, 0, features_of, n_components=3)
+    assert ARMS["class weights of roots"](fewer).X.shape == (len(context.y), 3)
 
 
 def test_calibration_has_the_mean_and_spread_that_the_paper_says():

@@ -109,10 +109,9 @@ def _row(arm: str, arms: Runs, everywhere: set[Split]) -> dict[str, str]:
         "log-loss": f"{_mean(runs, lambda run: run['test']['log_loss']):.3f}",
     }
     for other in COMPARED:
-        compared = other in arms and other != arm
-        row[f"{other} minus it (95 % interval)"] = (
-            difference_text(difference(arms[other], runs, accuracy)) if compared else ""
-        )
+        if other in arms:
+            compared = difference_text(difference(arms[other], runs, accuracy)) if other != arm else ""
+            row[f"{other} minus it (95 % interval)"] = compared
     counts = [n for run in runs.values() for n in run["counts"]]
     for title, group in GROUPS.items():
         if any(group[0] <= n <= group[1] for n in counts):
