@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import math
 
 import pytest
 import torch
@@ -186,3 +187,42 @@ def test_samples_are_judged_apart_where_the_architecture_says_so(name):
     apart = torch.cat([networks.discriminator(samples[i : i + 3], labels[i : i + 3]) for i in (0, 3)])
     if networks.judges_apart:
         torch.testing.assert_close(apart, together)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("sides", [(224, 224), (226, 240), (225, 100), (68, 68)])
+def test_tinting_maps_the_colours_of_large_images_linearly(channels, sides):
+    """Known maps, the same everywhere: each pixel is mapped by them, however many rows share them."""
+    networks = ARCHITECTURES["tinting"]((channels, 32, 32), 2, 4, 4, torch.tanh)
+    maps, n = networks.generator.maps, channels * channels
+    matrix = 0.3 * torch.randn(channels, channels, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        maps.weight.zero_()
+        maps.bias[:2] = 0
+        maps.bias[2 : 2 + n] = matrix.flatten().atanh()
+        maps.bias[2 + n :] = 0.1
+    full = torch.rand(2, channels, *sides, generator=torch.Generator().manual_seed(1)) - 0.5
+    small = torch.zeros(2, channels, 32, 32)
+    inputs = small, torch.zeros(2, 4), torch.zeros(2, 4), torch.tensor([0, 1])
+    wanted = full + torch.einsum("ck,nkhw->nchw", matrix, full) + math.tanh(0.1)
+    torch.testing.assert_close(
+        networks.generator.eval()(*inputs, full), wanted.clamp(-1, 1), atol=2e-3, rtol=0
+    )
+
+
+@pytest.mark.parametrize(("side", "alike"), [(68, 1), (224, 4), (226, 2), (225, 1)])
+def test_rows_share_colour_maps_only_where_that_is_not_seen(side, alike, monkeypatch):
+    networks = ARCHITECTURES["tinting"]((3, 32, 32), 2, 4, 4, torch.tanh)
+    generator = networks.generator.eval()
+    assert generator._rows_alike(side) == alike
+    with torch.no_grad():
+        generator.maps.weight.normal_(std=0.03, generator=torch.Generator().manual_seed(0))
+        generator.maps.weight[:2] = 0
+    rng = torch.Generator().manual_seed(1)
+    inputs = [torch.rand(2, *shape, generator=rng) for shape in ((3, 32, 32), (4,), (4,))]
+    full = torch.rand(2, 3, side, side, generator=rng) * 2 - 1
+    shared = generator(*inputs, torch.tensor([0, 1]), full)
+    monkeypatch.setattr(generator, "_rows_alike", lambda height: 1)
+    levels = 127.5 * (shared - generator(*inputs, torch.tensor([0, 1]), full)).abs()
+    assert levels.max() <= 3 * (alike > 1)
+    assert levels.flatten().quantile(0.95) <= 1
