@@ -37,16 +37,29 @@ def photographs_table(result: dict[str, Any]) -> str:
 
 def photographs_summary(results: dict[str, dict[str, Any]]) -> str:
     """Return what `GANOverSampler()` gains over each other arm, and in small classes, by data set."""
-    rows = {f"over {arm}": {"": f"over {arm}"} for arm in SUMMARIZED}
     title, group = next(iter(GROUPS.items()))
-    recall = f"recall of classes of {title} images, over {BASELINE}"
-    rows[recall] = {"": recall}
-    for name, result in results.items():
-        arms, ours = by_arm(result), by_arm(result)[COMPARED[0]]
-        for arm in SUMMARIZED:
-            rows[f"over {arm}"][name] = difference_text(difference(ours, arms[arm], accuracy))
-        rows[recall][name] = difference_text(difference(ours, arms[BASELINE], recall_of(group)))
-    return to_markdown(list(rows.values()))
+    compared = {f"over {arm}": (COMPARED[0], arm, accuracy) for arm in SUMMARIZED}
+    compared[f"recall of classes of {title} images, over {BASELINE}"] = (
+        COMPARED[0],
+        BASELINE,
+        recall_of(group),
+    )
+    compared |= {
+        f"three times as many, of roots, over {arm}": (COMPARED[-1], arm, accuracy)
+        for arm in (BASELINE, BEST_CALIBRATION)
+    }
+    rows = []
+    for what, (ours, arm, score) in compared.items():
+        seeds = [by_seed(arms[ours], arms[arm], score) for arms in map(by_arm, results.values())]
+        shared = sorted(set.intersection(*map(set, seeds)))
+        together = np.array([np.mean([own[seed] for own in seeds]) for seed in shared])
+        row = {"": what}
+        row |= {
+            name: difference_text(t_interval(np.array(list(own.values()))))
+            for name, own in zip(results, seeds, strict=True)
+        }
+        rows.append(row | {"mean": difference_text(t_interval(together))})
+    return to_markdown(rows)
 
 
 def by_arm(result: dict[str, Any]) -> Runs:
@@ -87,13 +100,18 @@ def recall_of(group: tuple[int, int]) -> Callable[[dict], float]:
 
 
 def difference(runs: dict[Split, dict], others: dict[Split, dict], score: Callable) -> Difference:
-    """Return the paired difference of a score over seeds; that of a seed is the mean over its orders."""
-    by_seed: dict[int, list[float]] = {}
+    """Return the paired difference of a score over seeds; see `by_seed`."""
+    return t_interval(np.array(list(by_seed(runs, others, score).values())))
+
+
+def by_seed(runs: dict[Split, dict], others: dict[Split, dict], score: Callable) -> dict[int, float]:
+    """Return the difference of a score by seed: the mean over the orders of the classes."""
+    found: dict[int, list[float]] = {}
     for split in sorted(runs.keys() & others.keys()):
         value = score(runs[split]) - score(others[split])
         if not np.isnan(value):
-            by_seed.setdefault(split[0], []).append(value)
-    return t_interval(np.array([np.mean(values) for values in by_seed.values()]))
+            found.setdefault(split[0], []).append(value)
+    return {seed: float(np.mean(values)) for seed, values in found.items()}
 
 
 def _mean(runs: dict[Split, dict], score: Callable[[dict], float]) -> float:

@@ -147,11 +147,7 @@ def augmented_loader(
     ]
     collate = _Collate(
         collate_fn,
-        v2.RandAugment()
-        if changed == 1
-        else v2.RandomApply([v2.RandAugment()], changed)
-        if changed
-        else None,
+        _changing(changed),
         v2.RandomChoice(mixing) if mixing else None,
     )
     return DataLoader(augmented, batch_size, sampler=sampler, collate_fn=collate, **options)
@@ -236,6 +232,14 @@ def _share_changed(rand_augment: Any, advised: float, gan: ConditionalGenerator,
     if not automatic:
         return float(rand_augment)
     return advised if advised and makes_photographs(gan) else 0.0
+
+
+def _changing(share: float) -> Callable[[Any], Any] | None:
+    """Return what changes so large a share of images; None if none is to be changed."""
+    if not share:
+        return None
+    change = v2.RandAugment()
+    return change if share == 1 else v2.RandomApply([change], share)
 
 
 def _class_odds(class_weights: Any, counts: np.ndarray, classes: np.ndarray) -> np.ndarray:
