@@ -92,6 +92,15 @@ def cutmix(context: Context) -> TrainingSet:
     return replace(class_balanced(context), cutmix=1.0)
 
 
+def pasted(context: Context) -> TrainingSet:
+    """CutMix of images as they come, with boxes of others, of each class as often (Park et al., CVPR 2022).
+
+    So small classes are shown on the backgrounds of large ones.
+    """
+    balanced = _class_balanced_weights(context.y)
+    return replace(instance_balanced(context), cutmix=1.0, others_weight=balanced)
+
+
 def rand_augment(context: Context) -> TrainingSet:
     """Class-balanced, each image changed by RandAugment (Cubuk et al., NeurIPS 2020), torchvision's own."""
     return replace(class_balanced(context), rand_augment=True)
@@ -244,6 +253,7 @@ ARMS: dict[str, Arm] = {
     "mixup": mixup,
     "mixup 0.8": mixup_stronger,
     "CutMix": cutmix,
+    "pasted": pasted,
     "RandAugment": rand_augment,
     "SMOTE": smote,
     "DeepSMOTE": deepsmote,

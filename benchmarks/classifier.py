@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -51,6 +51,9 @@ class TrainingSet:
     mixup, cutmix : float, default=0.0
         The parameter alpha of its beta distribution (Zhang et al., ICLR 2018; Yun et al., ICCV 2019), 0 for
         none. With both, each batch has one of the two, by chance.
+    others_weight : ndarray of shape (n,), optional
+        The probability, up to a factor, of each image to be the other one that mixup and CutMix mix in.
+        None: it is of the same batch.
     rand_augment : bool, default=False
         Change each image by RandAugment with its default parameters (Cubuk et al., NeurIPS 2020).
     transform : callable, optional
@@ -67,6 +70,7 @@ class TrainingSet:
     class_weight: np.ndarray | None = None
     mixup: float = 0.0
     cutmix: float = 0.0
+    others_weight: np.ndarray | None = None
     rand_augment: bool = False
     transform: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
     loader: DataLoader | None = None
@@ -111,7 +115,16 @@ def train(
         optimizer = torch.optim.AdamW(
             network.parameters(), lr=settings.learning_rate, weight_decay=1e-3, fused=True
         )
-        batches = _draw(data, settings.batch_size, codec, rng) if data.loader is None else _load(data.loader)
+
+        def batches_of(drawn: TrainingSet) -> Iterator[tuple[Tensor, Tensor]]:
+            loader = drawn.loader
+            batches = _draw(drawn, settings.batch_size, codec, rng) if loader is None else _load(loader)
+            for images, labels in batches:
+                images = _augment(images, codec, settings, rng) if augment else images
+                yield images.to(device), labels.to(device)
+
+        batches = batches_of(data)
+        others = batches_of(replace(data, sampling_weight=data.others_weight))
         for step in range(settings.updates):
             progress = step / settings.updates
             for group in optimizer.param_groups:
@@ -119,17 +132,19 @@ def train(
                     settings.learning_rate * min(1, (step + 1) / 50) * (1 + math.cos(math.pi * progress)) / 2
                 )
             images, labels = next(batches)
-            if augment:
-                images = _augment(images, codec, settings, rng)
             weight = None
             if data.class_weight is not None and progress >= DEFERRED_FROM:
                 weight = torch.from_numpy(data.class_weight).float().to(device)
-            images, labels = images.to(device), labels.to(device)
             if data.mixup or data.cutmix:
-                images, other, keep = _mix(data, images, np.random.default_rng([seed, step]), rng)
+                if data.others_weight is None:
+                    order = torch.randperm(len(images), generator=rng)
+                    mixed_in, other_labels = images[order], labels[order]
+                else:
+                    mixed_in, other_labels = next(others)
+                images, keep = _mix(data, images, mixed_in, np.random.default_rng([seed, step]))
                 logits = network(images)
                 loss = keep * F.cross_entropy(logits, labels, weight)
-                loss = loss + (1 - keep) * F.cross_entropy(logits, labels[other], weight)
+                loss = loss + (1 - keep) * F.cross_entropy(logits, other_labels, weight)
             else:
                 loss = F.cross_entropy(network(images), labels, weight)
             optimizer.zero_grad()
@@ -176,23 +191,20 @@ def _augment(images: Tensor, codec: ImageCodec, settings: Settings, rng: torch.G
     return images
 
 
-def _mix(
-    data: TrainingSet, images: Tensor, rng: np.random.Generator, torch_rng: torch.Generator
-) -> tuple[Tensor, Tensor, float]:
-    """Return mixed images, the index of the other image of each, and the share of its own."""
+def _mix(data: TrainingSet, images: Tensor, others: Tensor, rng: np.random.Generator) -> tuple[Tensor, float]:
+    """Return images into which others are mixed, and the share that is left of their own."""
     by_mixup = bool(data.mixup) and (not data.cutmix or rng.random() < 0.5)
     alpha = data.mixup if by_mixup else data.cutmix
     keep = float(rng.beta(alpha, alpha))
-    other = torch.randperm(len(images), generator=torch_rng)
     if by_mixup:
-        return torch.lerp(images[other], images, keep), other, keep
+        return torch.lerp(others, images, keep), keep
     sides = np.array(images.shape[2:])
     half = np.rint(sides * math.sqrt(1 - keep) / 2).astype(int)
     center = rng.integers(sides)
     (top, left), (bottom, right) = np.maximum(center - half, 0), np.minimum(center + half, sides)
     mixed = images.clone()
-    mixed[:, :, top:bottom, left:right] = images[other, :, top:bottom, left:right]
-    return mixed, other, 1 - float((bottom - top) * (right - left) / sides.prod())
+    mixed[:, :, top:bottom, left:right] = others[:, :, top:bottom, left:right]
+    return mixed, 1 - float((bottom - top) * (right - left) / sides.prod())
 
 
 def small(shape: tuple[int, int, int], n_classes: int) -> nn.Module:

@@ -23,13 +23,18 @@ COUNTS = {
     "mnist": (4000, 2000, 1000, 750, 500, 350, 200, 100, 60, 40),
     "cifar10": (4500, 2000, 1000, 800, 600, 500, 400, 250, 150, 80),
     "cifar10-lt": (5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50),
+    # As in `benchmarks.photographs`.
+    "cifar10-few": tuple(np.geomspace(100, 5, 10).round().astype(int).tolist()),
+    "trashnet": (300, 160, 80, 40, 20, 10),
 }
+# Of TrashNet's photographs: width and height.
+TRASHNET_SIZE = (32, 24)
 # Pairs of CIFAR-10's classes, in grey and reduced to MNIST's size: many images of the first, few of the
 # second. Drawn by `numpy.random.default_rng(0)` from all pairs before any was looked at.
 GREY_PAIRS = ((3, 0), (4, 9), (0, 5), (2, 4), (2, 9), (7, 4))
 # The next that were drawn: settings are chosen on them.
 GREY_PAIRS_TO_TUNE_ON = ((1, 4), (0, 2), (8, 2), (5, 2), (7, 2), (3, 7))
-GREY_SIDE = 28
+GREY_SIZE = (28, 28)
 GREY_COUNTS = (2000, 40)
 # The first of the seeds that settings are chosen on; reported seeds lie far below it.
 TUNING_SEED = 1000
@@ -129,12 +134,17 @@ def load(name: str, path: Path | None) -> SplitSource:
         with np.load(path) as data:
             X, y, X_test, y_test = (data[k] for k in ("X_train", "y_train", "X_test", "y_test"))
         return SplitSource(name, X, y, COUNTS[name], (X_test, y_test))
-    if name in ("cifar10", "cifar10-lt"):
+    if name == "trashnet":
+        X, y = from_zip(path, "", TRASHNET_SIZE)
+        # From the largest class to the smallest.
+        rank = np.argsort(np.argsort(-np.bincount(y), kind="stable"))
+        return SplitSource(name, X, rank[y], COUNTS[name])
+    if name in ("cifar10", "cifar10-lt", "cifar10-few"):
         X, y = from_zip(path, "train/")
         return SplitSource(name, X, y, COUNTS[name], from_zip(path, "test/"))
     if name == "grey-pairs":
-        X, y = from_zip(path, "train/", GREY_SIDE)
-        return PairSource(name, X, y, GREY_COUNTS, from_zip(path, "test/", GREY_SIDE))
+        X, y = from_zip(path, "train/", GREY_SIZE, "L")
+        return PairSource(name, X, y, GREY_COUNTS, from_zip(path, "test/", GREY_SIZE, "L"))
     X, labels = as_arrays(path)
     return SplitSource(name, np.asarray(X), np.unique(labels, return_inverse=True)[1])
 
@@ -145,16 +155,21 @@ def _at_most(indices: np.ndarray, y: np.ndarray, n: int, seed: int) -> np.ndarra
     return np.concatenate([shuffled[y[shuffled] == c][:n] for c in np.unique(y)])
 
 
-def from_zip(path: Path, part: str, grey_side: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Return the images of the class folders under `part` of a zip file; in grey and reduced, if asked."""
+def from_zip(
+    path: Path, part: str, size: tuple[int, int] | None = None, mode: str = "RGB"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the images of the class folders under `part` of a zip file, in a mode of Pillow's.
+
+    They are reduced to `size`, width and height, if that is given.
+    """
     images, folders = [], []
     with zipfile.ZipFile(path) as archive:
         for name in sorted(archive.namelist()):
             if part not in name or not name.endswith((".jpg", ".png")):
                 continue
-            image = Image.open(io.BytesIO(archive.read(name))).convert("RGB" if grey_side is None else "L")
-            if grey_side is not None:
-                image = image.resize((grey_side, grey_side), Image.Resampling.LANCZOS)
+            image = Image.open(io.BytesIO(archive.read(name))).convert(mode)
+            if size is not None:
+                image = image.resize(size, Image.Resampling.LANCZOS)
             images.append(np.asarray(image))
             folders.append(name.split("/")[-2])
     return np.stack(images), np.unique(folders, return_inverse=True)[1]

@@ -41,6 +41,8 @@ SETTINGS = {
     "digits-full": Settings("small", updates=1000, learning_rate=2e-3),
     "mnist": Settings("small", updates=2000, learning_rate=2e-3),
     "grey-pairs": Settings("small", updates=2000, learning_rate=2e-3, flip=True),
+    "cifar10-few": Settings("small", updates=1000, learning_rate=2e-3, flip=True),
+    "trashnet": Settings("small", updates=1000, learning_rate=2e-3, flip=True),
     "cifar10": Settings("resnet", updates=6000, learning_rate=2e-3, flip=True),
     "cifar10-lt": Settings("resnet", updates=6000, learning_rate=2e-3, flip=True),
 }
