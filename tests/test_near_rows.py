@@ -69,13 +69,24 @@ def test_numbers_lie_between_two_rows_and_missing_ones_stay():
     near = near_of(X, np.zeros(100, int))
     sources, other = torch.arange(60), torch.arange(99, 39, -1)[:, None]
     rows = near.X[sources]
-    moved = near.move_numbers(rows, other, rng())
+    moved = near.move_numbers(sources, other, rng())
     low, high = torch.minimum(rows, near.X[other[:, 0]]), torch.maximum(rows, near.X[other[:, 0]])
     assert ((moved >= low - 1e-6) & (moved <= high + 1e-6)).all()
     assert not torch.equal(moved[:, 0], rows[:, 0])
     assert torch.equal(moved[:30, 1:], rows[:30, 1:])
-    backwards = near.move_numbers(near.X[other[:, 0]], sources[:, None], rng())
+    backwards = near.move_numbers(other[:, 0], sources[:, None], rng())
     assert torch.equal(backwards[:30, 1], near.X[other[:30, 0], 1])
+
+
+def test_to_a_value_that_many_rows_share_numbers_go_all_of_the_way_or_none():
+    X = np.concatenate([np.zeros(70), np.random.default_rng(0).uniform(10, 20, 130)])[:, None]
+    near = near_of(X, np.zeros(200, int))
+    shared, others = torch.arange(70), torch.arange(70, 140)
+    for sources, other in ((shared, others), (others, shared)):
+        rows, ends = near.X[sources].repeat(50, 1), near.X[other].repeat(50, 1)
+        moved = near.move_numbers(sources.repeat(50), other.repeat(50)[:, None], rng())
+        assert ((moved == rows) | (moved - ends).abs().lt(1e-6)).all()
+        assert (moved == rows).double().mean() == pytest.approx(0.5, abs=0.03)
 
 
 @pytest.mark.parametrize("novelty", [0.25, 1.0])

@@ -45,6 +45,11 @@ SOFTMAX_SHARPNESS = 3.0
 N_PROJECTIONS = 64
 
 
+def category_probabilities(encoded: Tensor) -> Tensor:
+    """Return the probabilities, up to a factor, of categories of generated rows as they are encoded."""
+    return ((encoded + 1) / 2).clamp(1e-6, 1)
+
+
 class TableCodec(UnreducedCodec):
     """Translate tables between the form the user has and float tensors (n, n_encoded).
 
@@ -105,6 +110,13 @@ class TableCodec(UnreducedCodec):
             if column.is_numeric and column.is_discrete == discrete:
                 yield place, None if column.missing is None else place + 2
             place += column.is_numeric + column.n_categories
+
+    def category_places(self) -> Iterator[tuple[int, int, int | None]]:
+        """Yield where the categories of a column begin and end, and the place of "missing" if it has one."""
+        for (first, end), has_missing_level in zip(self.spans, self._has_missing_level, strict=True):
+            last = end - has_missing_level
+            if last - first > 1:
+                yield first, last, last if has_missing_level else None
 
     @classmethod
     def fit(cls, X: Any) -> TableCodec:
@@ -252,7 +264,7 @@ class TableCodec(UnreducedCodec):
         """
         rows = rows.clone()
         for (first, end), has_missing_level in zip(self.spans, self._has_missing_level, strict=True):
-            probabilities = ((rows[:, first:end] + 1) / 2).clamp(1e-6, 1)
+            probabilities = category_probabilities(rows[:, first:end])
             if has_missing_level and sources is not None:
                 missing = sources[:, end - 1] > 0
                 probabilities[:, :-1] *= ~missing[:, None]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ganaug.data.containers import concat, take
 from ganaug.data.tables import TableCodec
 from ganaug.io.image_rows import ImageRows, StoredImages
+from ganaug.model.category_odds import CategoryOdds
 from ganaug.model.near_rows import NearRows
 from ganaug.networks.layers import Networks
 from ganaug.training.calibration import Calibration, calibrate
@@ -90,10 +91,13 @@ class TrainedGenerator:
         self.near_rows: NearRows | None = None
         if networks.keeps_samples and novelty and isinstance(codec, TableCodec):
             self.near_rows = NearRows(codec, X, self.class_index, novelty)
+        self.category_odds: CategoryOdds | None = None
         if self.encoder is not None:
             working = codec.working
             chunks = [X[i : i + working.chunk_size] for i in range(0, len(labels), working.chunk_size)]
             self.codes = torch.cat([self._encode(working.encode(chunk)) for chunk in chunks])
+            if isinstance(codec, TableCodec):
+                self.category_odds = CategoryOdds(codec, X, self.class_index, self._propose_rows)
 
     @property
     def can_vary(self) -> bool:
@@ -117,8 +121,9 @@ class TrainedGenerator:
             return self.codec.discretize(samples, None, rng)
         sources, _ = self.class_index.sample_pairs(classes, rng)
         encoded = self.codec.working.encode(take(self.X, sources))
-        if self.near_rows is not None:
-            return self._transform_near(self.near_rows, encoded, sources, classes, rng)
+        if self.category_odds is not None:
+            samples = self.category_odds.apply(self._propose_rows(sources, classes, rng), classes)
+            return self.codec.discretize(samples, encoded, rng)
         full = self.codec.encode_full(take(self.rows, sources)) if self.codec.is_reduced else None
         samples, _ = self._transform(encoded, full, self.codes[sources], classes, 1.0, rng)
         return self.codec.discretize(samples, encoded, rng)
@@ -131,19 +136,17 @@ class TrainedGenerator:
         noise = torch.empty(shape)
         return nn.init.trunc_normal_(noise, a=-self.truncation, b=self.truncation, generator=rng)
 
-    def _transform_near(
-        self,
-        near_rows: NearRows,
-        encoded: Tensor,
-        sources: Tensor,
-        classes: Tensor,
-        rng: torch.Generator,
-    ) -> Tensor:
-        """Change encoded rows of a table, towards near rows of their class."""
-        near = near_rows.draw(sources, classes, rng)
-        moved = near_rows.move_numbers(encoded, near, rng)
+    @torch.no_grad()
+    def _propose_rows(self, sources: Tensor, classes: Tensor, rng: torch.Generator) -> Tensor:
+        """Return encoded rows of a table, made of those at `sources`, with probabilities of categories."""
+        assert self.codes is not None  # noqa: S101 - for the type checker
+        if self.near_rows is None:
+            encoded = self.codec.working.encode(take(self.X, sources))
+            return self._transform(encoded, None, self.codes[sources], classes, 1.0, rng)[0]
+        near = self.near_rows.draw(sources, classes, rng)
+        moved = self.near_rows.move_numbers(sources, near, rng)
         samples, _ = self._transform(moved, None, self._encode(moved), classes, 1.0, rng)
-        return self.codec.discretize(near_rows.take_values(samples, near, rng), encoded, rng)
+        return self.near_rows.take_values(samples, near, rng)
 
     @torch.no_grad()
     def vary(

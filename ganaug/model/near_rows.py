@@ -13,6 +13,8 @@ from ganaug.training.pairs import ClassIndex
 # Of the near rows so many, drawn at random, say how probable each category is.
 N_DRAWN = 16
 BLOCK_SIZE = 1024
+# A value is common if so many rows of a class have it. What few rows have in common may be chance.
+COMMON_SHARE, COMMON_ROWS = 0.05, 100
 # Rows of categories are often equally near: which of them count is drawn.
 TIE_NOISE = 1e-4
 
@@ -41,6 +43,14 @@ class NearRows:
         self.class_index = class_index
         self.novelty = novelty
 
+        # Whether a number is one that many rows of its class have.
+        self.common: Tensor = torch.zeros(X.shape, dtype=torch.bool)
+        for c in (class_index.counts >= COMMON_ROWS).nonzero()[:, 0].tolist():
+            members = class_index.members(c)
+            for place, _ in codec.number_places(discrete=False):
+                _, value, counts = X[members, place].unique(return_inverse=True, return_counts=True)
+                self.common[members, place] = (counts >= COMMON_SHARE * len(members))[value]
+
     def draw(self, sources: Tensor, classes: Tensor, rng: torch.Generator) -> Tensor:
         """Return the indices of rows near each of the rows `sources`, (n,): (n, N_DRAWN), with repetitions.
 
@@ -61,8 +71,8 @@ class NearRows:
         The nearest N_DRAWN of a random part of the class are as good as N_DRAWN at random of the nearest of
         all of it, and take less time.
         """
-        start, count = int(self.class_index.starts[c]), int(self.class_index.counts[c])
-        members = self.class_index.order[start : start + count]
+        members = self.class_index.members(c)
+        count = len(members)
         n_near = max(1, min(round(2 * math.sqrt(count)), count - 1))
         if n_near > N_DRAWN:
             members = members[torch.randperm(count, generator=rng)[: count * N_DRAWN // n_near]]
@@ -73,17 +83,21 @@ class NearRows:
             distance[rows[:, None] == members] = torch.inf
         return members[distance.topk(n_near, largest=False).indices]
 
-    def move_numbers(self, rows: Tensor, near: Tensor, rng: torch.Generator) -> Tensor:
-        """Return encoded rows (n, n_encoded) with their numbers moved towards those of one near row each.
+    def move_numbers(self, sources: Tensor, near: Tensor, rng: torch.Generator) -> Tensor:
+        """Return the rows at `sources`, (n,), encoded, with their numbers moved towards those of a near row.
 
         They go a random part of the way, up to all of it at a `novelty` of 0.5. Numbers that are missing in
-        either row stay.
+        either row stay. To or from a value that many rows share, such as 0, a number goes all of the way, if
+        the others go half of it or more, or none: what lies between is decoded to that value, which would
+        become still more common.
         """
-        other = self.X[near[:, 0]]
-        part = min(1.0, 2 * self.novelty) * torch.rand(len(rows), generator=rng)
+        rows, other = self.X[sources], self.X[near[:, 0]]
+        common = self.common[sources] | self.common[near[:, 0]]
+        part = min(1.0, 2 * self.novelty) * torch.rand(len(sources), generator=rng)
         moved = rows.clone()
         for place, missing in self.codec.number_places(discrete=False):
-            step = part * (other[:, place] - rows[:, place])
+            own_part = torch.where(common[:, place], part.round(), part)
+            step = own_part * (other[:, place] - rows[:, place])
             if missing is not None:
                 step *= (rows[:, missing] < 0) & (other[:, missing] < 0)
             moved[:, place] += step

@@ -28,6 +28,11 @@ class ClassIndex:
         self.counts: Tensor = torch.from_numpy(np.bincount(labels))
         self.starts: Tensor = self.counts.cumsum(0) - self.counts
 
+    def members(self, c: int) -> Tensor:
+        """Return the indices of the samples of class `c`."""
+        start = int(self.starts[c])
+        return self.order[start : start + int(self.counts[c])]
+
     def sample_pairs(self, classes: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """Return the indices of two random samples of each of `classes`, different where it has two."""
         counts, starts = self.counts[classes], self.starts[classes]
