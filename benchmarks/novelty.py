@@ -30,16 +30,14 @@ N_ROWS = 8000
 NOVELTIES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
-def synthetic(arm: str, X: pd.DataFrame, y: np.ndarray, seed: int, gan: ConditionalGAN) -> pd.DataFrame:
+def synthetic(arm: str, X: pd.DataFrame, y: np.ndarray, seed: int) -> pd.DataFrame:
     """Return as many rows of each class as there are, by an arm."""
     if arm == "SMOTE":
         labels, counts = np.unique(y, return_counts=True)
         rows, targets = TableOversampler("SMOTE", seed)(X, y, dict(zip(labels, 2 * counts, strict=True)))
         rows, targets = rows[len(y) :], targets[len(y) :]
         return rows.iloc[np.argsort(targets, kind="stable")]
-    # Training does not depend on it, so one fit serves all.
-    for member in gan.members_:
-        member.near_rows.novelty = float(arm.removeprefix("novelty "))
+    gan = ConditionalGAN(novelty=float(arm.removeprefix("novelty ")), random_state=seed).fit(X, y)
     return gan.sample(np.sort(y), random_state=seed)
 
 
@@ -132,12 +130,11 @@ def main() -> None:
         parts = [order[:N_ROWS], order[N_ROWS : 2 * N_ROWS], order[2 * N_ROWS :]]
         train, held_out, test = [(X.iloc[own].reset_index(drop=True), y[own]) for own in parts]
         real = {"train": as_text(*train), "held_out": as_text(*held_out), "test": test}
-        gan = ConditionalGAN(random_state=seed).fit(*train)
         for arm in ("real", "held out", "SMOTE", *(f"novelty {novelty}" for novelty in NOVELTIES)):
             if arm in ("real", "held out"):
                 rows, labels = train if arm == "real" else held_out
             else:
-                rows, labels = synthetic(arm, *train, seed, gan), np.sort(train[1])
+                rows, labels = synthetic(arm, *train, seed), np.sort(train[1])
             runs.append({"seed": seed, "arm": arm, **measures(rows, labels, real, seed)})
             print(runs[-1], flush=True)
             options.output.write_text(json.dumps({"runs": runs}, indent=0) + "\n")

@@ -133,7 +133,7 @@ PARAMETERS = """\
     strength : "auto" or float, default="auto"
         Scale of the code difference in `sample` and `vary`; it is 1 in training. "auto": 1.5 for
         grey images and series, 0.5 for colour images, 1 for tables, features and sides under 16 pixels.
-    novelty : float in [0, 1], default=0.5
+    novelty : float in [0, 1], default=0.75
         How far synthetic rows of a table go from the real row that each starts from, to other rows of its
         class near it; see `ganaug.model.near_rows.NearRows`. 0: they take nothing of those.
     callbacks : sequence of callable, optional
@@ -202,7 +202,7 @@ class GANParameters:
         truncation: float | None = None,
         latent_noise: float = 0.05,
         strength: float | Literal["auto"] = "auto",
-        novelty: float = 0.5,
+        novelty: float = 0.75,
         callbacks: Sequence[Callback] | None = None,
         log_dir: str | Path | None = None,
         random_state: int | np.random.RandomState | None = None,
