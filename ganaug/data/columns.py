@@ -66,8 +66,8 @@ class Column:
     lookup : list
         The value of this column for each of the determinant's `values`, then for a missing one. None
         where this one is missing.
-    relation : list of [str, int, int], or None
-        An operation, and the places of the two columns of which this one is the result.
+    relation : list of [str, int, int, ...], or None
+        An operation, and the places of the columns of which this one is the result: two, or more of a sum.
     categories_dtype : str or None
         Of the categories, where pandas would give them another one.
     origin : int or None

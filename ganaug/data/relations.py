@@ -1,7 +1,9 @@
-"""Columns of numbers that are computed from two others, as a total is from its parts."""
+"""Columns of numbers that are computed from others, as a total is from its parts."""
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,6 +14,7 @@ from ganaug.data.column_data import ColumnData, iter_columns
 from ganaug.data.columns import Column, column_numbers
 from ganaug.data.dependencies import MAX_CHANCE_PROBABILITY
 from ganaug.data.dtypes import numpy_dtype, pandas_dtype
+from ganaug.data.sums import find_sums, screening_rows
 
 # A difference is found as the sum that it comes from: where both parts are sampled, neither order of them nor
 # their signs can be wrong. A ratio has rounded decimals, from which no product comes back.
@@ -29,46 +32,64 @@ ROUNDING_ERRORS = 8
 
 
 def attach_relations(columns: list[Column], X: Any) -> list[Column]:
-    """Return the columns; those that are the sum, product or ratio of two others in every row say so.
+    """Return the columns; those that are computed from others in the same way in every row say so.
 
-    Unrelated columns would look so, anywhere in the table, with a probability of less than 1e-9.
+    That is the product or ratio of two others, or the sum of two or more. Unrelated columns would look so,
+    anywhere in the table, with a probability of less than 1e-9.
     """
     places = [place for place, column in enumerate(columns) if may_be_related(column)]
     if not 3 <= len(places) <= MAX_COLUMNS:
         return columns
     data = list(iter_columns(X))
     numbers = np.stack([column_numbers(columns[place], data[place]) for place in places])
-    tolerances = np.stack(
-        [_tolerance(columns[place], data[place], numbers[i]) for i, place in enumerate(places)]
-    )
+    precisions = np.array([_precision(data[place]) for place in places])
+    decimals = np.array([np.inf if columns[i].decimals is None else columns[i].decimals for i in places])
+    # How far each number may be from a result of which it was rounded.
+    rounded = 0.5 * 10.0**-decimals * (1 + 1e-6)
+    tolerances = rounded[:, None] + precisions[:, None] * np.abs(numbers)
+    attached = _attach(columns, places, _find_pairs(numbers, tolerances))
+    # The sum of two columns adds nothing to them; a product or ratio may be a part.
+    kept = [i for i, place in enumerate(places) if (attached[place].relation or [None])[0] != "sum"]
+    places, numbers, tolerances = [places[i] for i in kept], numbers[kept], tolerances[kept]
+    # Where three columns that vary add up to one of two values, that is a flag: one of several is set. Of a
+    # synthetic row more may be.
+    totals = {i for i, place in enumerate(places) if len(columns[place].values) > 2}
+    sums = _find_sums(numbers, tolerances, decimals[kept], precisions[kept], totals)
+    return _attach(attached, places, sums)
+
+
+def _attach(
+    columns: list[Column], places: list[int], found: list[tuple[str, list[int], int]]
+) -> list[Column]:
+    """Return the columns, each with the first of its relations by which all can still be computed."""
     attached = list(columns)
-    for operation, first, second, target in _find(numbers, tolerances):
+    for operation, operands, target in found:
         place = places[target]
         if attached[place].relation is not None:
             continue
         changed = attached.copy()
-        changed[place] = replace(columns[place], relation=[operation, places[first], places[second]])
+        relation = [operation, *(places[operand] for operand in operands)]
+        changed[place] = replace(columns[place], relation=relation)
         if evaluation_order(changed) is not None:
             attached = changed
     return attached
 
 
 def may_be_related(column: Column) -> bool:
-    """Return whether a column can be computed from two others, or they from it."""
+    """Return whether a column can be computed from others, or they from it."""
     plain = column.is_numeric and column.origin is None and column.missing is None
     return plain and column.determinant is None and len(column.values) > 1
 
 
-def _tolerance(column: Column, data: ColumnData, numbers: np.ndarray) -> np.ndarray:
-    """Return how far each number of a column may be from a result of which it was rounded."""
+def _precision(data: ColumnData) -> float:
+    """Return what share of a number computing in the column's own dtype may have cost."""
     storage = numpy_dtype(data.dtype)
-    precision = np.finfo(storage).eps if isinstance(storage, np.dtype) and storage.kind == "f" else 0.0
-    rounded = 0.0 if column.decimals is None else 0.5 * 10.0**-column.decimals
-    return rounded * (1 + 1e-6) + ROUNDING_ERRORS * max(precision, 1e-15) * np.abs(numbers)
+    floats = isinstance(storage, np.dtype) and storage.kind == "f"
+    return ROUNDING_ERRORS * max(float(np.finfo(storage).eps) if floats else 0.0, 1e-15)
 
 
-def _find(numbers: np.ndarray, tolerances: np.ndarray) -> list[tuple[str, int, int, int]]:
-    """Return the relations of rows of numbers, (n_columns, n): operation, two operands and the result."""
+def _find_pairs(numbers: np.ndarray, tolerances: np.ndarray) -> list[tuple[str, list[int], int]]:
+    """Return relations of two rows of numbers, (n_columns, n), to a third: operation, operands and result."""
     n_columns, n = numbers.shape
     probes = np.linspace(0, n - 1, min(n, PROBES)).astype(int)
     some, allowed = numbers[:, probes], tolerances[:, probes]
@@ -76,38 +97,70 @@ def _find(numbers: np.ndarray, tolerances: np.ndarray) -> list[tuple[str, int, i
     found = []
     for name, operation in OPERATIONS.items():
         for first in range(n_columns):
-            with np.errstate(divide="ignore", invalid="ignore"):
+            with np.errstate(all="ignore"):
                 results = operation(some[first], some)  # one for each second operand
             for second in range(n_columns) if name == "ratio" else range(first + 1, n_columns):
-                near = (np.abs(results[second] - some) <= allowed + _carried(some[first], some[second])).all(
-                    1
-                )
+                carried = _carried(operation, some[[first, second]])
+                with np.errstate(invalid="ignore"):
+                    near = (np.abs(results[second] - some) <= allowed + carried).all(1)
                 found += [
-                    (name, first, second, target)
+                    (name, [first, second], target)
                     for target in np.flatnonzero(near).tolist()
-                    if target not in (first, second)
-                    and _holds(operation, numbers[[first, second, target]], tolerances[target], n_tests)
+                    if first != second
+                    and target not in (first, second)
+                    and _agree(operation, numbers[[first, second]], numbers[target], tolerances[target])
+                    and _is_no_chance(numbers[target], n_tests)
                 ]
     return found
 
 
-def _carried(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return what rounding of two large operands may leave of a small sum."""
-    return 1e-15 * ROUNDING_ERRORS * (np.abs(first) + np.abs(second))
+def _carried(operation: Callable[[Any, Any], Any], operands: np.ndarray) -> np.ndarray:
+    """Return what rounding of large operands may leave of a small sum; products and ratios lose no more."""
+    size = 1e-15 * ROUNDING_ERRORS if operation is np.add else 0.0
+    return (size * np.abs(operands)).sum(0)
 
 
-def _holds(
-    operation: Callable[[Any, Any], Any], numbers: np.ndarray, tolerance: np.ndarray, n_tests: int
+def _agree(
+    operation: Callable[[Any, Any], Any], operands: np.ndarray, target: np.ndarray, tolerance: np.ndarray
 ) -> bool:
-    first, second, target = numbers
-    with np.errstate(divide="ignore", invalid="ignore"):
-        error = np.abs(operation(first, second) - target)
-    if not (error <= tolerance + _carried(first, second)).all():
-        return False
-    # That each row agrees, were the target drawn independently of the two.
+    """Return whether the target is what the operation makes of the operands, in every row."""
+    with np.errstate(all="ignore"):
+        error = np.abs(functools.reduce(operation, operands) - target)
+    return bool((error <= tolerance + _carried(operation, operands)).all())
+
+
+def _is_no_chance(target: np.ndarray, n_tests: int) -> bool:
+    """Return whether a target that agrees in each row would hardly do so, were it independent."""
     _, inverse, counts = np.unique(target, return_inverse=True, return_counts=True)
     log_chance = np.log(counts[inverse] / len(target)).sum()
-    return bool(log_chance < np.log(MAX_CHANCE_PROBABILITY / n_tests))
+    return bool(log_chance < math.log(MAX_CHANCE_PROBABILITY / n_tests))
+
+
+def _find_sums(
+    numbers: np.ndarray,
+    tolerances: np.ndarray,
+    decimals: np.ndarray,
+    precisions: np.ndarray,
+    totals: set[int],
+) -> list[tuple[str, list[int], int]]:
+    """Return relations of three or more rows of numbers, (n_columns, n), to one that may be a total."""
+    n_columns = len(numbers)
+    rows = screening_rows(numbers)
+    some, allowed = numbers[:, rows], tolerances[:, rows]
+
+    def is_sum(parts: list[int], total: int) -> bool:
+        if len(parts) < 3 or total not in totals:
+            return False
+        # For each of so many numbers of parts there are so many sets.
+        n_tests = len(OPERATIONS) * n_columns**2 * math.comb(n_columns - 1, len(parts))
+        return (
+            _agree(np.add, some[parts], some[total], allowed[total])
+            and _agree(np.add, numbers[parts], numbers[total], tolerances[total])
+            and _is_no_chance(numbers[total], n_tests)
+        )
+
+    found = find_sums(some, decimals, precisions, is_sum)
+    return [("sum", parts, total) for total, parts in found.items()]
 
 
 def evaluation_order(columns: Sequence[Column]) -> dict[int, list[Any]] | None:
@@ -127,11 +180,11 @@ def evaluation_order(columns: Sequence[Column]) -> dict[int, list[Any]] | None:
 
 
 def compute_related(
-    column: Column, operation: str, first: np.ndarray, second: np.ndarray, own: np.ndarray
+    column: Column, operation: str, operands: Sequence[np.ndarray], own: np.ndarray
 ) -> np.ndarray:
     """Return the numbers of a related column, rounded; where there is no such number, its `own` ones."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        numbers = OPERATIONS[operation](first.astype(np.float64), second.astype(np.float64))
+        numbers = functools.reduce(OPERATIONS[operation], [part.astype(np.float64) for part in operands])
     if column.decimals is not None:
         numbers = numbers.round(column.decimals)
     storage = numpy_dtype(pandas_dtype(column.dtype))

@@ -15,7 +15,7 @@ import numpy as np
 from ganaug.data.columns import MAX_CATEGORIES, MAX_DECIMALS, Column
 from ganaug.data.dates import MAX_EXACT_INT, is_date_dtype
 from ganaug.data.dtypes import pandas_dtype
-from ganaug.data.relations import OPERATIONS, may_be_related
+from ganaug.data.relations import MAX_COLUMNS, OPERATIONS, may_be_related
 
 # Names of dtypes in a file: of a table that is an ndarray, and of a sparse column, whose fill value is
 # evaluated and may hold no brackets.
@@ -47,11 +47,12 @@ def _are_intervals(values: Any) -> bool:
 
 
 def _is_relation(value: Any) -> bool:
-    """Return whether this is an operation and the places of two columns."""
-    if type(value) is not list or len(value) != 3:
+    """Return whether this is an operation and the places of its columns: two, or more of a sum."""
+    if type(value) is not list or not 3 <= len(value) <= MAX_COLUMNS:
         return False
-    known = type(value[0]) is str and value[0] in OPERATIONS
-    return known and all(type(place) is int and place >= 0 for place in value[1:])
+    operation, *places = value
+    known = type(operation) is str and operation in OPERATIONS and (operation == "sum" or len(places) == 2)
+    return known and all(map(_is_int(0, 2**31), places)) and len(set(places)) == len(places)
 
 
 def _is_int(low: int, high: int) -> Callable[[Any], bool]:
@@ -142,7 +143,7 @@ def check_relation(column: Column, relation: list[Any], columns: Sequence[Column
     """Raise ValueError unless a column that was read can be computed from those that `relation` names."""
     places = relation[1:]
     of = [columns[place] for place in places if place < len(columns)]
-    if len(of) != 2 or not all(map(may_be_related, [column, *of])):
+    if len(of) != len(places) or not all(map(may_be_related, [column, *of])):
         raise ValueError(f"column {column.name!r} is computed from columns {places}")
 
 

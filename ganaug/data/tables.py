@@ -61,8 +61,8 @@ class TableCodec(UnreducedCodec):
 
     A category is one-hot, with -1 for 0; so is whether a number is missing. A column that another one
     determines, as a code does a name, is decoded from that one: on its own it would contradict it. So is a
-    number that is the sum, product or ratio of two others in every row, of up to 100 columns of numbers; it
-    may then lie outside the range that was seen.
+    number that is the sum of others in every row, or the product or ratio of two, of up to 100 columns of
+    numbers; it may then lie outside the range that was seen.
 
     Attributes
     ----------
@@ -209,9 +209,9 @@ class TableCodec(UnreducedCodec):
             if column.determinant is not None:
                 determinant = self.columns[column.determinant]
                 parts[place] = lookup_dependent(column, determinant, *parts[column.determinant])
-        for place, (operation, first, second) in self._related.items():
+        for place, (operation, *operands) in self._related.items():
             column, (own, missing) = self.columns[place], parts[place]
-            numbers = compute_related(column, operation, parts[first][0], parts[second][0], own)
+            numbers = compute_related(column, operation, [parts[i][0] for i in operands], own)
             parts[place] = cast_integers(column, numbers), missing
         if self.dtype is None:
             return _to_dataframe(self.columns, parts)
