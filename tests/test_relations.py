@@ -7,6 +7,7 @@ import torch
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_wine
 
 from ganaug import ConditionalGAN
+from ganaug.data import relations as relations_module
 from ganaug.data.tables import TableCodec
 
 
@@ -128,3 +129,15 @@ def test_relations_that_no_fit_makes_are_refused(relation):
     config["columns"][2]["relation"] = relation
     with pytest.raises(ValueError, match="column 2|circle"):
         TableCodec.from_config(config)
+
+
+def test_columns_that_are_nearly_always_0_are_ruled_out_by_few_rows(monkeypatch):
+    """Each three of them would be compared in all rows, which took a minute for 100 columns."""
+    compared, agree = [], relations_module._agree
+    monkeypatch.setattr(relations_module, "_agree", lambda *args: compared.append(0) or agree(*args))
+    rng = np.random.default_rng(0)
+    X = np.where(rng.random((2000, 30)) < 0.003, rng.integers(1, 1000, (2000, 30)), 0).astype(float)
+    X[:, 29] = X[:, 0] + X[:, 1]
+    codec = TableCodec.fit(X)
+    assert codec.columns[29].relation == ["sum", 0, 1]
+    assert len(compared) < 100
