@@ -64,7 +64,8 @@ def ranks(found: dict[str, Scores]) -> dict[str, float]:
     every = set().union(*runs_of.values())
     complete = [arm for arm, own in runs_of.items() if own == every]
     means = [
-        [np.mean(list(found[arm][cell].values())) for arm in complete] for cell in {cell for cell, _ in every}
+        [np.mean(list(found[arm][cell].values())) for arm in complete]
+        for cell in sorted({cell for cell, _ in every})
     ]
     return dict(zip(complete, stats.rankdata(-np.array(means), axis=1).mean(0), strict=True))
 

@@ -75,7 +75,7 @@ def by_arm(result: dict[str, Any]) -> Runs:
 
 def best_of(arms: list[dict[Split, dict]]) -> dict[Split, dict]:
     """Return in each split the run of the arm that is best on validation images."""
-    splits = set.intersection(*map(set, arms))
+    splits = sorted(set.intersection(*map(set, arms)))  # in an order that rounding of means does not change
     return {
         split: max((runs[split] for runs in arms), key=lambda run: run["validation"]["balanced_accuracy"])
         for split in splits
