@@ -127,7 +127,7 @@ def test_arms(name, context, monkeypatch):
         images, labels = next(iter(data.loader))
         assert images.shape == (64, 1, 8, 8)
         assert torch.allclose(labels.sum(1), torch.ones(64))
-    elif name in ("instance-balanced", "DRW"):
+    elif name in ("instance-balanced", "DRW", "pasted"):
         np.testing.assert_allclose(share, counts / counts.sum())
     elif name.startswith("tail-weighted"):  # 4 to 20 real images of a class
         k, real = int(name.split()[1]), np.bincount(context.y)
@@ -137,6 +137,9 @@ def test_arms(name, context, monkeypatch):
         np.testing.assert_allclose(share / share[0], (np.bincount(context.y) / 20) ** -0.25)
     else:
         np.testing.assert_allclose(share, 0.1)
+    if name == "pasted":
+        others = np.bincount(data.y, weights=data.others_weight)
+        np.testing.assert_allclose(others / others.sum(), 0.1)
     if name in ("SMOTE", "DeepSMOTE", "fit_resample filled up"):
         assert set(counts) == {20}
     if name == "fit_resample":
@@ -145,7 +148,7 @@ def test_arms(name, context, monkeypatch):
     if name == "random oversampling":
         assert n_real == len(data.y)
     assert bool(data.mixup) == ("mixup" in name)
-    assert bool(data.cutmix) == ("CutMix" in name)
+    assert bool(data.cutmix) == ("CutMix" in name or name == "pasted")
     assert data.rand_augment == ("RandAugment" in name)
     if "synthetic only" in name:
         assert set(counts) == {300 if "mixup" in name else arms.EXTRA_PER_CLASS}
