@@ -47,7 +47,7 @@ class CategoryOdds:
         class_index: ClassIndex,
         propose: Callable[[Tensor, Tensor, torch.Generator], Tensor],
     ) -> None:
-        self.places = list(codec.category_places())
+        self.places: list[tuple[int, int, int | None]] = list(codec.category_places())
         self.odds: Tensor = torch.ones(len(class_index.counts), X.shape[1])
         if not self.places:
             return
