@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.tables.imbalanced import OURS, cells, compared, mean_of, ranks
+from benchmarks.tables.imbalanced import OURS, cells, compared, differences, mean_of, ranks
 from benchmarks.tables.shared import emphasized, to_markdown
 
 SCORES = {
@@ -55,8 +55,7 @@ def _by_table(runs: list[dict]) -> str:
             own = {cell: folds for cell, folds in scores.items() if cell[0] == table}
             if own:
                 means[arm] = mean_of(own)
-                # On the folds that both have.
-                ahead[arm] = compared(found[OURS], own)[0].mean()
+                ahead[arm] = differences(found[OURS], own).mean()
         best = min((arm for arm in means if arm != OURS), key=lambda arm: ahead[arm])
         rows.append(
             {

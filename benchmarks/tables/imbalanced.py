@@ -47,14 +47,19 @@ def cells(runs: list[dict], score: str, kind: str = "models") -> dict[str, Score
     return found
 
 
-def compared(scores: Scores, others: Scores) -> tuple[np.ndarray, float]:
-    """Return the mean paired difference of each cell that both have, and their Wilcoxon p-value."""
-    differences = []
+def differences(scores: Scores, others: Scores) -> np.ndarray:
+    """Return the mean paired difference of each cell that both have, on the folds that both have."""
+    found = []
     for cell in sorted(scores.keys() & others.keys()):
         folds = sorted(scores[cell].keys() & others[cell].keys())
         if folds:
-            differences.append(np.mean([scores[cell][fold] - others[cell][fold] for fold in folds]))
-    array = np.array(differences)
+            found.append(np.mean([scores[cell][fold] - others[cell][fold] for fold in folds]))
+    return np.array(found)
+
+
+def compared(scores: Scores, others: Scores) -> tuple[np.ndarray, float]:
+    """Return the `differences`, and their Wilcoxon p-value."""
+    array = differences(scores, others)
     return array, float(stats.wilcoxon(array).pvalue) if len(array) > 1 and array.any() else 1.0
 
 
