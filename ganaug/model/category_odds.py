@@ -30,11 +30,7 @@ class CategoryOdds:
 
     Parameters
     ----------
-    codec : TableCodec
-    X : Tensor of shape (n, n_encoded)
-        The encoded training rows.
-    class_index : ClassIndex
-        Of these rows.
+    codec, X, class_index : as of `ganaug.model.near_rows.NearRows`
     propose : callable
         Called with the indices of rows (n,), their classes (n,) and a generator of random numbers. Returns
         encoded rows that start from those, with probabilities of categories.
@@ -56,11 +52,11 @@ class CategoryOdds:
             members = class_index.members(c)
             members = members[torch.randperm(len(members), generator=rng)[:MOST_ROWS]]
             sources = members.repeat(math.ceil(LEAST_ROWS / len(members)))
-            proposed = propose(sources, torch.full_like(sources, c), rng)
+            proposed, rows = propose(sources, torch.full_like(sources, c), rng), X[sources]
             for first, end, missing in self.places:
                 # What is missing in the row that a sample starts from, is missing in the sample.
-                observed = slice(None) if missing is None else X[sources, missing] < 0
-                own = X[sources][observed, first:end] > 0
+                observed = slice(None) if missing is None else rows[:, missing] < 0
+                own = rows[observed, first:end] > 0
                 if not len(own):
                     continue
                 probability = category_probabilities(proposed[observed, first:end]).double()
