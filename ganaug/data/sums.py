@@ -92,7 +92,7 @@ def find_sums(
     scaled = np.zeros_like(numbers)
     scaled[order] = numbers[order] / sizes[order, None]
     # Columns of the triangle depend on each other by the same coefficients, and are shorter.
-    triangle = np.linalg.qr(scaled.T, mode="r")
+    triangle = np.asarray(np.linalg.qr(scaled.T, mode="r"))  # NumPy 2.4 types it as a pair
     shares = np.maximum(precisions, DEPENDENT_SHARE) * np.linalg.norm(triangle, axis=0)
     leaders, families = _families(triangle, sizes, shares, order)
     triangle, shares = triangle[:, leaders], shares[leaders]
