@@ -135,8 +135,9 @@ def test_photographs_are_mirrored_at_their_edges():
     flow = torch.zeros(1, 2, 64, 96)
     flow[:, 0] = -2 * 10 / 96  # ten pixels from the left
     moved = warp_sharply(images, flow)
-    assert torch.allclose(moved[..., 12:-2], images[..., 2:-12], atol=1e-3)
-    assert torch.allclose(moved[..., 2:8], images[..., 2:8].flip(-1), atol=1e-3)
+    # Few pixels tell how sharp noise is, so a little is added: less than half a grey level of 1 / 127.5.
+    torch.testing.assert_close(moved[..., 12:-2], images[..., 2:-12], atol=1 / 255, rtol=0)
+    torch.testing.assert_close(moved[..., 2:8], images[..., 2:8].flip(-1), atol=1 / 255, rtol=0)
 
 
 def test_warp_keeps_points_sharp():

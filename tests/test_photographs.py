@@ -187,6 +187,33 @@ def test_a_warp_between_pixels_does_not_blur(channels):
     assert 0.9 < sharp / original < 1.1
 
 
+def test_what_is_painted_adds_no_sharpness():
+    images = torch.from_numpy(photographs(4, (224, 224))).permute(0, 3, 1, 2) / 127.5 - 1
+    flow = torch.full((4, 2, 224, 224), 2.5 * 2 / 224)
+    painted = 0.05 * torch.randn(4, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    original, together, after = (
+        sharpness(part.permute(0, 2, 3, 1).numpy())
+        for part in (images, warp_sharply(images, flow, painted), warp_sharply(images, flow) + painted)
+    )
+    assert after / original > 1.2
+    assert 0.9 < together / original < 1.1
+
+
+def test_edges_of_large_grey_images_do_not_become_stairs():
+    """Where the flow differs from one place to the next, an edge across stays a smooth curve."""
+    from ganaug.networks.warping import WarpGenerator
+
+    generator = WarpGenerator((1, 16, 16), 2, 4, 4, torch.tanh).eval()
+    steps = torch.zeros(1, 2, 16, 16)
+    steps[:, 1] = 0.1 * (torch.arange(16) % 2)  # every other place down, as decoders like to paint
+    others = [torch.full((1, 1, 16, 16), -20.0), torch.zeros(1, 1, 16, 16), torch.zeros(1, 4, 16, 16)]
+    generator._decode_maps = lambda *given: (steps, *others)
+    ramp = torch.linspace(-0.9, 0.9, 160)[:, None].expand(1, 1, 160, 160)
+    out = generator(torch.zeros(1, 1, 16, 16), *torch.zeros(2, 1, 4), torch.zeros(1, dtype=torch.long), ramp)
+    wave = out[0, 0, 80, 20:-20]
+    assert wave.max() - wave.min() < 0.25 * 0.1
+
+
 def test_nothing_painted_changes_the_detail():
     """Where the flow is nothing, and what is painted is the same everywhere, differences stay to the bit."""
     from ganaug.networks.warping import WarpGenerator

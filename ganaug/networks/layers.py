@@ -87,9 +87,9 @@ Architecture = Callable[[tuple[int, ...], int, int, int, OutputActivation], Netw
 EMBED_SIZE = 16
 # In half sides of the image, as the flow of `warp` is.
 MAX_DISPLACEMENT = 0.35
-# Of `warp_sharply`: no more of the detail is taken away or added, and differences are taken along every so
-# many rows.
-GAIN_RANGE, DIFFERENCES_STRIDE = (-0.1, 0.5), 16
+# Of `warp_sharply`: no more of the detail is taken away or added, a chord of sizes spans so much of it, and
+# differences are taken along so many rows, and as many columns.
+GAIN_RANGE, CHORD, N_LINES = (-0.1, 0.5), 0.25, 8
 # Of `at_full_size`.
 PIXELS_AT_ONCE = 2**17
 
@@ -258,13 +258,13 @@ def _sample(images: Tensor, flow: Tensor, mode: str, padding_mode: str) -> Tenso
     )
 
 
-def warp_sharply(images: Tensor, flow: Tensor) -> Tensor:
+def warp_sharply(images: Tensor, flow: Tensor, painted: Tensor | None = None) -> Tensor:
     """Warp large images along a smooth flow field, and leave them as sharp as they were.
 
     What comes from beyond an edge is mirrored. Values between pixels are means of these, which blurs; where
-    a flow draws an image together, edges become steeper. To each pixel is added what it differs by from its
-    neighbours, times a number for each image: the one with which second differences have the mean square of
-    the original. An image that was not moved is returned as it was.
+    a flow draws an image together, edges become steeper, and what is painted has edges of its own. To each
+    pixel is added what it differs by from its neighbours, times a number for each image: the one with which
+    second differences are as large in the mean as the original's. An image that was not moved stays the same.
 
     Parameters
     ----------
@@ -272,6 +272,8 @@ def warp_sharply(images: Tensor, flow: Tensor) -> Tensor:
         In [-1, 1].
     flow : Tensor of shape (n, 2, H, W)
         As of `warp`.
+    painted : Tensor of shape (n, C, H, W), optional
+        Added to the warped images.
 
     Returns
     -------
@@ -280,6 +282,8 @@ def warp_sharply(images: Tensor, flow: Tensor) -> Tensor:
     """
     # Of a photograph, edge pixels that are repeated show as streaks.
     warped = _sample(images, flow, "bilinear", "reflection")
+    if painted is not None:
+        warped += painted
     detail = torch.zeros_like(warped)
     inner = detail[:, :, 1:-1, 1:-1]
     inner.add_(warped[:, :, 1:-1, 1:-1], alpha=4)
@@ -288,19 +292,21 @@ def warp_sharply(images: Tensor, flow: Tensor) -> Tensor:
     for side in (warped[:, :, 1:-1, :-2], warped[:, :, 1:-1, 2:]):
         inner.sub_(side)
     wanted, first, second = _second_differences(images, warped, detail)
-    # The root of a quadratic equation: |first + gain * second| = |wanted|.
-    square, product = second.square().mean(1), (first * second).mean(1)
-    missing = wanted.square().mean(1) - first.square().mean(1)
-    root = (product.square() + square * missing).clamp(min=0).sqrt()
-    gain = ((root - product) / square.clamp(min=1e-12)).clamp(*GAIN_RANGE)
-    return warped.addcmul_(gain[:, None, None, None], detail)
+    # The size is nearly straight in the gain: the slope of a chord does for two steps.
+    chord = torch.add(first, second, alpha=CHORD)
+    wanted_size, first_size, chord_size = (of.abs().sum(1, keepdim=True) for of in (wanted, first, chord))
+    slope = (chord_size - first_size).clamp(min=1e-12) / CHORD
+    gain = ((wanted_size - first_size) / slope).clamp(*GAIN_RANGE)
+    size = torch.addcmul(first, gain, second).abs().sum(1, keepdim=True)
+    gain = (gain + (wanted_size - size) / slope).clamp(*GAIN_RANGE)
+    return warped.addcmul_(gain[:, :, None, None], detail)
 
 
 def _second_differences(*batches: Tensor) -> Tensor:
     """Return those of m batches along some rows and columns, (m, n, k): few tell how sharp an image is."""
-    stride = min(DIFFERENCES_STRIDE, *batches[0].shape[2:])
-    rows = torch.stack([images[:, :, stride // 2 :: stride] for images in batches])
-    columns = torch.stack([images[..., stride // 2 :: stride] for images in batches])
+    down, right = (max(1, side // N_LINES) for side in batches[0].shape[2:])
+    rows = torch.stack([images[:, :, down // 2 :: down] for images in batches])
+    columns = torch.stack([images[..., right // 2 :: right] for images in batches])
     along_rows = 2 * rows[..., 1:-1] - rows[..., :-2] - rows[..., 2:]
     along_columns = 2 * columns[..., 1:-1, :] - columns[..., :-2, :] - columns[..., 2:, :]
     return torch.cat([along_rows.flatten(2), along_columns.flatten(2)], dim=2)

@@ -77,7 +77,7 @@ class WarpGenerator(nn.Module):
         refined = (composite + self.refine(torch.cat([composite, features], dim=1))).clamp(-1, 1)
         if full is None:
             return refined
-        return at_full_size(_change, full, flow, refined - warped)
+        return at_full_size(warp_sharply, full, _smoothed(flow), refined - warped).clamp_(-1, 1)
 
     def with_flow(
         self, images: Tensor, codes: Tensor, deltas: Tensor, labels: Tensor, full: Tensor | None = None
@@ -86,19 +86,24 @@ class WarpGenerator(nn.Module):
         flow = self._decode_maps(codes, deltas, labels)[0]
         if full is None:
             return warp(images, flow), flow
-        return at_full_size(lambda *own: warp_sharply(*own).clamp_(-1, 1), full, flow), flow
+        flow = _smoothed(flow)
+        return at_full_size(warp_sharply, full, flow).clamp_(-1, 1), flow
 
     def _decode_maps(self, codes: Tensor, deltas: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
         """Return flow, mask, content and features of the size of the networks, (n, c, h, w) each."""
         maps = self.decode(torch.cat([codes, deltas, self.embed(labels)], dim=1))
         flow, *others = maps.split(self.split_sizes, dim=1)
-        flow = F.pad(MAX_DISPLACEMENT * flow.tanh(), (1, 1, 1, 1), mode="replicate")
-        return F.avg_pool2d(flow, 3, 1), *others  # the mean keeps neighbours together
+        return _smoothed(MAX_DISPLACEMENT * flow.tanh(), 1), *others
 
 
-def _change(images: Tensor, flow: Tensor, painted: Tensor) -> Tensor:
-    """Return large images (n, C, H, W), warped along a flow, and with what is painted added."""
-    return warp_sharply(images, flow).add_(painted).clamp_(-1, 1)
+def _smoothed(flow: Tensor, times: int = 2) -> Tensor:
+    """Return a flow (n, 2, h, w), so often the mean over 3 x 3 places, which keeps neighbours together.
+
+    At full size the steps between places span many pixels, and edges along them would become stairs.
+    """
+    for _ in range(times):
+        flow = F.avg_pool2d(F.pad(flow, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    return flow
 
 
 def warping(
