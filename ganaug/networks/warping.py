@@ -69,7 +69,7 @@ class WarpGenerator(nn.Module):
         """Return the images (n, C, H, W), changed by deltas (n, latent_dim); or those at full size.
 
         Images at full size are warped themselves. What is painted, and all that the refining layers add,
-        is made at the size of the networks and enlarged, so that the detail of the image stays.
+        is made at the size of the networks, smoothed and enlarged, so that the detail of the image stays.
         """
         flow, mask, content, features = self._decode_maps(codes, deltas, labels)
         warped = warp(images, flow)
@@ -77,7 +77,8 @@ class WarpGenerator(nn.Module):
         refined = (composite + self.refine(torch.cat([composite, features], dim=1))).clamp(-1, 1)
         if full is None:
             return refined
-        return at_full_size(warp_sharply, full, _smoothed(flow), refined - warped).clamp_(-1, 1)
+        painted = _smoothed(refined - warped)
+        return at_full_size(warp_sharply, full, _smoothed(flow), painted).clamp_(-1, 1)
 
     def with_flow(
         self, images: Tensor, codes: Tensor, deltas: Tensor, labels: Tensor, full: Tensor | None = None
@@ -96,14 +97,15 @@ class WarpGenerator(nn.Module):
         return _smoothed(MAX_DISPLACEMENT * flow.tanh(), 1), *others
 
 
-def _smoothed(flow: Tensor, times: int = 2) -> Tensor:
-    """Return a flow (n, 2, h, w), so often the mean over 3 x 3 places, which keeps neighbours together.
+def _smoothed(maps: Tensor, times: int = 2) -> Tensor:
+    """Return maps (n, c, h, w), so often the mean over 3 x 3 places, which keeps neighbours together.
 
-    At full size the steps between places span many pixels, and edges along them would become stairs.
+    At full size the steps between places span many pixels: of a flow they would turn edges into stairs, and
+    what is painted would be dotted.
     """
     for _ in range(times):
-        flow = F.avg_pool2d(F.pad(flow, (1, 1, 1, 1), mode="replicate"), 3, 1)
-    return flow
+        maps = F.avg_pool2d(F.pad(maps, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    return maps
 
 
 def warping(
