@@ -172,8 +172,7 @@ def measure_sharpness(options: argparse.Namespace) -> dict[str, Any]:
             "variations": round(sharpness(gan.vary(X[shown], y[shown], random_state=0)) / original, 3),
             "samples": round(sharpness(gan.sample(y[shown], random_state=0)) / original, 3),
         }
-        if not grey:
-            draw(PICTURES / "trashnet.jpg", X, y, gan, options)
+        draw(PICTURES / ("trashnet-grey.jpg" if grey else "trashnet.jpg"), X, y, gan, options)
     return found
 
 
@@ -206,7 +205,7 @@ def draw(
     for label in classes:
         image = X[rng.choice(np.flatnonzero(y == label))][None]
         varied = gan.vary(image.repeat(variations, 0), [label] * variations, random_state=SEED)
-        rows.append(np.concatenate([image, varied]).transpose(1, 0, 2, 3).reshape(X.shape[1], -1, 3))
+        rows.append(np.concatenate(list(np.concatenate([image, varied])), axis=1))
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.concatenate(rows)).save(path, quality=88)
 
