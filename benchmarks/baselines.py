@@ -109,9 +109,15 @@ def adversarial_forest(X: pd.DataFrame, y: np.ndarray, seed: int) -> Callable[[i
             found.append(rows[rows["class"].astype(str) == str(label)])
             if sum(map(len, found)) >= n:
                 break
-        return pd.concat(found)[:n].drop(columns="class").astype(X.dtypes.to_dict())
+        return as_stored(pd.concat(found)[:n].drop(columns="class"), X)
 
     return sample
+
+
+def as_stored(rows: pd.DataFrame, X: pd.DataFrame) -> pd.DataFrame:
+    """Return rows in the dtypes of `X`. Whole numbers are rounded: a cast alone would cut fractions off."""
+    rounded = {c: rows[c].astype(float).round() for c in X.select_dtypes("integer").columns}
+    return rows.assign(**rounded).astype(X.dtypes.to_dict())
 
 
 def _columns(X: pd.DataFrame) -> tuple[list[str], list[str]]:

@@ -15,7 +15,14 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OrdinalEncoder, StandardScaler
 
-from benchmarks.baselines import SMOTE_VARIANTS, adversarial_forest, filled, forest_diffusion, smote_variant
+from benchmarks.baselines import (
+    SMOTE_VARIANTS,
+    adversarial_forest,
+    as_stored,
+    filled,
+    forest_diffusion,
+    smote_variant,
+)
 from ganaug import GANOverSampler
 
 # The default of the package.
@@ -117,7 +124,7 @@ def ctgan(X: pd.DataFrame, y: np.ndarray, seed: int, epochs: int) -> Callable[[n
                     ]
                 )
             parts.append(rows.drop(columns="class"))
-        return pd.concat(parts, ignore_index=True).astype(X.dtypes.to_dict())
+        return as_stored(pd.concat(parts, ignore_index=True), X)
 
     return sample
 

@@ -65,6 +65,15 @@ def test_no_table_serves_two_ends():
     assert not set(collection.TUNING) & set(collection.REPORTED)
 
 
+def test_whole_numbers_that_others_make_fractions_of_are_rounded():
+    X = pd.DataFrame({"count": [1, 2], "size": [0.5, 1.5], "kind": pd.Categorical(["a", "b"])})
+    made = pd.DataFrame({"count": [1.9, -0.9], "size": [0.7, 0.9], "kind": ["b", "a"]})
+    rows = baselines.as_stored(made, X)
+    assert rows["count"].tolist() == [2, -1]
+    assert rows["size"].tolist() == [0.7, 0.9]
+    pd.testing.assert_series_equal(rows.dtypes, X.dtypes)
+
+
 def test_what_smote_variants_makes_becomes_a_table_again(monkeypatch):
     class Copies:
         def __init__(self, random_state):
