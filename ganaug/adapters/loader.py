@@ -75,7 +75,8 @@ def augmented_loader(
         Whether each image, real or synthetic, is changed by torchvision's ``RandAugment`` (Cubuk et al.,
         NeurIPS 2020) before it is mixed. Images must then have one channel or three, and be uint8 or from 0
         to 1. "auto": photographs are, if `data` is ``(X, y)``: all where the smallest class has 150 or fewer,
-        none where it has 500. A Dataset has transforms of its own.
+        none where it has 500. A Dataset has transforms of its own. False is better where colours or shades
+        tell the classes apart.
     p : "auto", float in [0, 1], dict of label to float, or Recommendation, default="auto"
         The share of a class's draws that is synthetic; as in `GANAugment`. But "auto" is half of that for
         photographs that are mixed, which did better (docs/lab/adding.md). Photographs are images without an
