@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shlex
 
 import pytest
@@ -43,6 +44,47 @@ def fake_runs(arm, scores, validation=None):
         }
         for seed, score in enumerate(scores)
     ]
+
+
+FIGURE = r"([+-]?[0-9.]+)"
+# What the README says, and the lines of the tables that say so too.
+QUOTED = {
+    f"{FIGURE} points of balanced accuracy over SMOTE": (
+        "docs/results.md",
+        rf"\| SMOTE \| [0-9.]+ \| {FIGURE} ",
+    ),
+    f"over SMOTE \\({FIGURE} on 22 unseen ones": (
+        "benchmarks/README.md",
+        rf"\| SMOTE \| [0-9.]+ \| [0-9.]+ \| {FIGURE} [^|]+\| [0-9.]+ \| [0-9.]+ \| \+",
+    ),
+    f"unseen ones\\), {FIGURE} over class weights": (
+        "docs/results.md",
+        rf"\| class weights \| [0-9.]+ \| {FIGURE} ",
+    ),
+    f"photographs gain {FIGURE} and {FIGURE} points": (
+        "docs/results.md",
+        rf"\| over class weights \| {FIGURE} [^|]+\| {FIGURE} ",
+    ),
+    f"roots\\]\\S+ it is\\s+{FIGURE} and {FIGURE}": (
+        "docs/results.md",
+        rf"\| three times as many, of roots, over class weights \| {FIGURE} [^|]+\| {FIGURE} ",
+    ),
+    f"distribution calibration, {FIGURE} and {FIGURE}": (
+        "docs/results.md",
+        rf"\| three times as many, of roots, over best calibration \| {FIGURE} [^|]+\| {FIGURE} ",
+    ),
+}
+
+
+@pytest.mark.parametrize("words", QUOTED)
+def test_the_readme_quotes_the_tables(words):
+    page, line = QUOTED[words]
+    said = re.search(words, (ROOT / "README.md").read_text())
+    found = re.search(line, (ROOT / page).read_text())
+    assert said and found
+    for figure, measured in zip(said.groups(), found.groups(), strict=True):
+        # Both are rounded, to a tenth and a hundredth.
+        assert float(figure.rstrip(".")) == pytest.approx(float(measured), abs=0.056)
 
 
 def test_the_strongest_baseline_is_chosen_on_validation_data():
