@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from ganaug import ConditionalGAN
 from ganaug.model.flow import Flow
-from ganaug.networks.layers import _sample, at_full_size, warp, warp_sharply
+from ganaug.networks.warps import _sample, at_full_size, warp, warp_sharply
 
 
 def smooth_fields(n, sides, amount, seed=0):

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from ganaug.networks import ARCHITECTURES
-from ganaug.networks.layers import at_full_size, warp, warp_sharply
 from ganaug.networks.r3gan import Residual
+from ganaug.networks.warps import at_full_size, warp, warp_sharply
 
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 9, 15), (4, 33, 32), (3, 64, 64)]
 

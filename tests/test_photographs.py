@@ -33,7 +33,7 @@ from ganaug.io import blocks
 from ganaug.io.arrays import as_samples
 from ganaug.io.file_images import FileImages
 from ganaug.io.image_rows import DatasetImages
-from ganaug.networks.layers import warp, warp_sharply
+from ganaug.networks.warps import warp, warp_sharply
 
 Y = np.arange(12) % 2
 

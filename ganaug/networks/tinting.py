@@ -14,10 +14,8 @@ from ganaug.networks.layers import (
     ConvEncoder,
     Networks,
     OutputActivation,
-    at_full_size,
-    warp,
-    warp_sharply,
 )
+from ganaug.networks.warps import at_full_size, warp, warp_sharply
 
 # Two or four rows of a large image share their colour maps, where those of the decoded maps lie seven times
 # as far apart at least. That changes 99 values in 100 by a level at most, at 192 x 256.

@@ -14,10 +14,8 @@ from ganaug.networks.layers import (
     ConvEncoder,
     Networks,
     OutputActivation,
-    at_full_size,
-    warp,
-    warp_sharply,
 )
+from ganaug.networks.warps import at_full_size, warp, warp_sharply
 
 # The decoder hands feature maps to the refining layers, so that they know more than the composite.
 N_FEATURES, REFINE_CHANNELS = 4, 16
